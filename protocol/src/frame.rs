@@ -57,9 +57,11 @@ impl<'a> Frames<'a> {
         if header.flags != 0 {
             return Err(DecodeError::new("frame flags", self.offset + 1, DecodeErrorKind::Reserved));
         }
-        let body = rest
-            .get(..usize::from(header.body_len.get()))
-            .ok_or(DecodeError::new("frame body", self.offset + FRAME_HEADER_LEN, DecodeErrorKind::Truncated))?;
+        let body = rest.get(..usize::from(header.body_len.get())).ok_or(DecodeError::new(
+            "frame body",
+            self.offset + FRAME_HEADER_LEN,
+            DecodeErrorKind::Truncated,
+        ))?;
         Ok(Some(RawFrame { kind: header.kind, body }))
     }
 }

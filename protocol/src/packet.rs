@@ -326,8 +326,7 @@ fn exactly<'a, T: FromBytes + KnownLayout + Immutable + Unaligned>(
     name: &'static str,
 ) -> Result<&'a T, DecodeError> {
     T::ref_from_bytes(bytes).map_err(|_| {
-        let kind =
-            if bytes.len() < size_of::<T>() { DecodeErrorKind::Truncated } else { DecodeErrorKind::Trailing };
+        let kind = if bytes.len() < size_of::<T>() { DecodeErrorKind::Truncated } else { DecodeErrorKind::Trailing };
         DecodeError::new(name, bytes.len().min(size_of::<T>()), kind)
     })
 }

@@ -192,7 +192,13 @@ mod tests {
     }
 
     fn server_info() -> ServerInfo {
-        ServerInfo { cluster_id: 1.into(), boot_id: 2.into(), server_id: 3.into(), limits: 0.into(), log_number: 9.into() }
+        ServerInfo {
+            cluster_id: 1.into(),
+            boot_id: 2.into(),
+            server_id: 3.into(),
+            limits: 0.into(),
+            log_number: 9.into(),
+        }
     }
 
     #[test]

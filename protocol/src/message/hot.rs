@@ -136,23 +136,22 @@ impl Renew {
             lease: LeaseId(b.lease.get()),
             claim: ClaimKey(b.claim),
             operation: OperationId(b.operation.get()),
-            activity: Activity {
-                idle_s: b.idle_s.get(),
-                busy: flags & BUSY != 0,
-                unsaved: flags & UNSAVED != 0,
-            },
+            activity: Activity { idle_s: b.idle_s.get(), busy: flags & BUSY != 0, unsaved: flags & UNSAVED != 0 },
         })
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         let flags = u32::from(self.activity.busy) * BUSY + u32::from(self.activity.unsaved) * UNSAVED;
-        put(out, &RenewBytes {
-            lease: self.lease.0.into(),
-            claim: self.claim.0,
-            operation: self.operation.0.into(),
-            idle_s: self.activity.idle_s.into(),
-            flags: flags.into(),
-        })
+        put(
+            out,
+            &RenewBytes {
+                lease: self.lease.0.into(),
+                claim: self.claim.0,
+                operation: self.operation.0.into(),
+                idle_s: self.activity.idle_s.into(),
+                flags: flags.into(),
+            },
+        )
     }
 }
 
@@ -172,32 +171,27 @@ impl Renewed {
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        put(out, &RenewedBytes {
-            lease: self.lease.0.into(),
-            operation: self.operation.0.into(),
-            ttl_ms: self.ttl_ms.into(),
-            renew_after_ms: self.renew_after_ms.into(),
-            flags: (u32::from(self.overage) * OVERAGE).into(),
-        })
+        put(
+            out,
+            &RenewedBytes {
+                lease: self.lease.0.into(),
+                operation: self.operation.0.into(),
+                ttl_ms: self.ttl_ms.into(),
+                renew_after_ms: self.renew_after_ms.into(),
+                flags: (u32::from(self.overage) * OVERAGE).into(),
+            },
+        )
     }
 }
 
 impl Release {
     pub(super) fn read(body: &[u8]) -> Result<Self, DecodeError> {
         let b: &ReleaseBytes = layout("release", body)?;
-        Ok(Self {
-            lease: LeaseId(b.lease.get()),
-            claim: ClaimKey(b.claim),
-            operation: OperationId(b.operation.get()),
-        })
+        Ok(Self { lease: LeaseId(b.lease.get()), claim: ClaimKey(b.claim), operation: OperationId(b.operation.get()) })
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        put(out, &ReleaseBytes {
-            lease: self.lease.0.into(),
-            claim: self.claim.0,
-            operation: self.operation.0.into(),
-        })
+        put(out, &ReleaseBytes { lease: self.lease.0.into(), claim: self.claim.0, operation: self.operation.0.into() })
     }
 }
 
@@ -217,11 +211,10 @@ impl Released {
             ReleaseOutcome::Freed => 1,
             ReleaseOutcome::NotHeld => 2,
         };
-        put(out, &ReleasedBytes {
-            lease: self.lease.0.into(),
-            operation: self.operation.0.into(),
-            outcome: outcome.into(),
-        })
+        put(
+            out,
+            &ReleasedBytes { lease: self.lease.0.into(), operation: self.operation.0.into(), outcome: outcome.into() },
+        )
     }
 }
 
