@@ -3,6 +3,9 @@
 //! bincode 2 in derive mode, its `standard` configuration (little-endian, variable-length integers), with a limit on
 //! what a length field may make us allocate, and only bodies that are used up exactly. bincode accepts an integer
 //! spelled longer than needed, so nothing is ever signed or hashed over a re-encoding: only received bytes are.
+//!
+//! Two limits, not one: bincode counts memory, an 8-byte integer as 8 and a list by its elements' size in memory,
+//! whatever they take on the wire. A page of features that fills a datagram counts as nine times its bytes.
 
 use bincode::{Decode, Encode, config, error};
 use bytes::{Bytes, BytesMut};
@@ -15,8 +18,12 @@ use crate::{
 /// The most bytes one body may have: the largest plaintext less one frame header.
 pub const BODY_MAX: usize = packet::PLAINTEXT_MAX - 4;
 
-const fn config() -> config::Configuration<config::LittleEndian, config::Varint, config::Limit<BODY_MAX>> {
-    config::standard().with_limit::<BODY_MAX>()
+/// The most memory one body may take while it is decoded, in bytes, as bincode counts it. Every body of [`BODY_MAX`]
+/// bytes stays below; a length field that lies does not.
+pub const DECODED_MAX: usize = 16 * 1024;
+
+const fn config() -> config::Configuration<config::LittleEndian, config::Varint, config::Limit<DECODED_MAX>> {
+    config::standard().with_limit::<DECODED_MAX>()
 }
 
 /// Appends the encoding of `body` to `out`.
@@ -36,8 +43,11 @@ pub fn encode<T: Encode>(body: &T, out: &mut Vec<u8>) -> Result<(), DecodeError>
 /// Reads one body that takes up all of `bytes`. `name` is the frame's, for the error.
 ///
 /// # Errors
-/// If the bytes end early, go on too long, or spell a value outside its range.
+/// If there are more than [`BODY_MAX`], they end early or go on too long, or spell a value outside its range.
 pub fn decode<T: Decode<()>>(name: &'static str, bytes: &[u8]) -> Result<T, DecodeError> {
+    if bytes.len() > BODY_MAX {
+        return Err(DecodeError::new(name, BODY_MAX, DecodeErrorKind::TooLong));
+    }
     match bincode::decode_from_slice(bytes, config()) {
         Ok((body, used)) if used == bytes.len() => Ok(body),
         Ok((_, used)) => Err(DecodeError::new(name, used, DecodeErrorKind::Trailing)),
@@ -107,5 +117,48 @@ impl tokio_util::codec::Encoder<&[u8]> for DatagramCodec {
         }
         buffer.extend_from_slice(datagram);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        message::{FeatureInfo, FeatureLine},
+        vocab::{FeatureName, OperationId, Version},
+    };
+
+    #[test]
+    fn a_page_of_features_that_fits_the_datagram_is_read_whatever_it_takes_in_memory() {
+        let line = |i: u32| FeatureLine {
+            name: FeatureName::new(&i.to_string()).unwrap(),
+            version: Version::ANY,
+            count: None,
+            used: 0,
+            next_end: None,
+        };
+        let mut page = FeatureInfo { operation: OperationId(1), features: Vec::new(), more: true };
+        let mut bytes = Vec::new();
+        for i in 0.. {
+            let fits = bytes.len();
+            page.features.push(line(i));
+            bytes.clear();
+            if encode(&page, &mut bytes).is_err() {
+                assert!(i > 100, "{fits} bytes");
+                page.features.pop();
+                break;
+            }
+        }
+        bytes.clear();
+        encode(&page, &mut bytes).unwrap();
+        assert_eq!(decode("feature info", &bytes), Ok(page));
+    }
+
+    #[test]
+    fn a_length_that_lies_is_refused_before_anything_is_allocated_for_it() {
+        // Operation 1, then 2^30 features.
+        let lie = [1, 252, 0, 0, 0, 64];
+        let refused = decode::<FeatureInfo>("feature info", &lie).unwrap_err();
+        assert_eq!(refused.kind, DecodeErrorKind::TooLong);
     }
 }

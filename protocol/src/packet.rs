@@ -294,6 +294,7 @@ fn read(bytes: &[u8], to_server: bool) -> Result<Packet<'_>, DecodeError> {
         PacketType::DataToServer | PacketType::DataToClient => {
             let (header, _) = DataHeader::ref_from_prefix(bytes)
                 .map_err(|_| DecodeError::new("data", bytes.len(), DecodeErrorKind::Truncated))?;
+            sealed_len(bytes.len() - DATA_HEADER_LEN - TAG_LEN)?;
             Ok(Packet::Data(header))
         }
         PacketType::Discover => {
@@ -319,6 +320,19 @@ fn read_offer(bytes: &[u8]) -> Result<Offer<'_>, DecodeError> {
         return Err(DecodeError::new("offer", bytes.len() - rest.len() + 16, DecodeErrorKind::Trailing));
     }
     Ok(Offer { head, peers, mac })
+}
+
+// SPEC 4.3: what was padded by the rule is 32 bytes or a multiple; anything else never came from an honest sender, and
+// is dropped before it costs an AEAD.
+fn sealed_len(len: usize) -> Result<(), DecodeError> {
+    match len {
+        len if len < PADDING_STEP => Err(DecodeError::new("data", DATA_HEADER_LEN, DecodeErrorKind::Truncated)),
+        len if len > PLAINTEXT_MAX => Err(DecodeError::new("data", DATA_HEADER_LEN, DecodeErrorKind::TooLong)),
+        len if !len.is_multiple_of(PADDING_STEP) => {
+            Err(DecodeError::new("data", DATA_HEADER_LEN + len, DecodeErrorKind::Trailing))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn exactly<'a, T: FromBytes + KnownLayout + Immutable + Unaligned>(

@@ -24,6 +24,12 @@ macro_rules! denials {
                 match self.0 { $($code => Some($word),)* _ => None }
             }
 
+            /// What the code says, one sentence; `None` for a code from a newer server.
+            #[must_use]
+            pub const fn meaning(self) -> Option<&'static str> {
+                match self.0 { $($code => Some($doc),)* _ => None }
+            }
+
             /// Whether waiting can help without anybody changing a licence or a policy. Unknown codes say no.
             #[must_use]
             pub const fn may_clear(self) -> bool {
