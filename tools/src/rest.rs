@@ -1,0 +1,166 @@
+//! One plain HTTP request to the server's own REST, with the token of its state folder.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::exit::{Exit, Failure};
+
+/// How long connecting and answering may each take: it is the same machine.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The most bytes of an answer we take: a million leases as JSON, with room.
+const ANSWER_MAX: usize = 512 << 20;
+
+/// Where a server's REST is, and what opens it.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    authority: String,
+    token: Option<String>,
+    token_path: PathBuf,
+}
+
+impl Rest {
+    /// The REST at `url` (`http://host:port`, path ignored), with the token read from `token_path`.
+    ///
+    /// # Errors
+    /// If the address is not plain HTTP, or the file is there and cannot be read.
+    pub fn new(url: &str, token_path: &Path) -> Result<Self, Failure> {
+        let token = match std::fs::read_to_string(token_path) {
+            Ok(text) => Some(text.trim().to_owned()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(unreadable(token_path, &e)),
+        };
+        Ok(Self { authority: authority(url)?, token, token_path: token_path.to_owned() })
+    }
+
+    /// The REST at `address`, with `token`.
+    #[must_use]
+    pub fn at(address: SocketAddr, token: String) -> Self {
+        Self { authority: address.to_string(), token: Some(token), token_path: PathBuf::new() }
+    }
+
+    /// Where it is, for messages.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.authority)
+    }
+
+    /// The JSON at `path`.
+    ///
+    /// # Errors
+    /// If no server answers, it does not take the token, or the answer is not what was asked for.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let bytes = self.fetch(path).await?;
+        serde_json::from_slice(&bytes).map_err(|e| {
+            Failure::new(format!("{}{path} did not answer in the form this version knows", self.url()))
+                .because_of(&e)
+                .remedy("use the `leasehold` of the server's own version")
+        })
+    }
+
+    async fn fetch(&self, path: &str) -> Result<Bytes, Failure> {
+        let (status, body) = timeout(PATIENCE * 2, self.exchange(path))
+            .await
+            .unwrap_or_else(|_| Err(self.unreachable(&"it took the connection and did not answer")))?;
+        match status {
+            StatusCode::OK => Ok(body),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.refused(status)),
+            other => Err(Failure::new(format!("{}{path} answered {other}", self.url()))
+                .because(String::from_utf8_lossy(&body).trim())),
+        }
+    }
+
+    async fn exchange(&self, path: &str) -> Result<(StatusCode, Bytes), Failure> {
+        let stream = timeout(PATIENCE, TcpStream::connect(&self.authority))
+            .await
+            .map_err(|_| self.unreachable(&"the connection was not taken in time"))?
+            .map_err(|e| self.unreachable(&e))?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.unreachable(&e))?;
+        let driver = tokio::spawn(connection);
+        let answer = sender.send_request(self.request(path)?).await.map_err(|e| self.unreachable(&e))?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+        driver.abort();
+        Ok((status, body.map_err(|e| self.unreachable(&e))?.to_bytes()))
+    }
+
+    fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, Failure> {
+        let mut request = Request::get(path).header(header::HOST, &self.authority);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        request.body(Empty::new()).map_err(|e| Failure::new(format!("cannot ask for {path}")).because_of(&e))
+    }
+
+    fn unreachable(&self, why: &dyn std::fmt::Display) -> Failure {
+        Failure::new(format!("no leasehold server answers at {}", self.url()))
+            .because(why)
+            .exit(Exit::UNREACHABLE)
+            .remedy("start one: leasehold serve")
+            .remedy("or say where it is: --url http://127.0.0.1:PORT (its banner tells the address of its REST)")
+    }
+
+    fn refused(&self, status: StatusCode) -> Failure {
+        let path = self.token_path.display();
+        let failure = Failure::new(format!("{} does not let us in ({status})", self.url())).exit(Exit::FAILURE);
+        let failure = match self.token {
+            None => failure.because(format!("there is no token at {path}")),
+            Some(_) => failure.because(format!("the token in {path} is not that server's")),
+        };
+        failure
+            .remedy("name the server's state folder (its banner tells it): --data-dir DIR")
+            .remedy("or its token: --token-file DIR/rest.token")
+    }
+}
+
+fn authority(url: &str) -> Result<String, Failure> {
+    let refused = |why: &str| {
+        Failure::usage(format!("{url:?} is not the address of a server's REST"))
+            .because(why)
+            .remedy("write it as http://127.0.0.1:5097")
+    };
+    if url.starts_with("https://") {
+        return Err(refused("this version speaks plain HTTP, on the server's own machine"));
+    }
+    let rest = url.strip_prefix("http://").unwrap_or(url);
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(authority.to_owned()),
+        _ => Err(refused("it has no host or no port")),
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    let failure = Failure::new(format!("cannot read the token in {}", path.display())).because_of(error);
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            failure.remedy("run this as the user the server runs as: only that user may read its token")
+        }
+        _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_plain_http_with_host_and_port() {
+        assert_eq!(authority("http://127.0.0.1:5097/api").unwrap(), "127.0.0.1:5097");
+        assert_eq!(authority("localhost:80").unwrap(), "localhost:80");
+        assert_eq!(authority("http://[::1]:5097").unwrap(), "[::1]:5097");
+        for bad in ["https://127.0.0.1:5097", "http://127.0.0.1", "http://:5097", "", "http://a:b"] {
+            assert!(authority(bad).is_err(), "{bad:?}");
+        }
+    }
+}
