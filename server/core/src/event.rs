@@ -1,0 +1,155 @@
+//! What happened, for the log, the journal and the counters of the shell.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use leasehold_protocol::{
+    crypto::Fingerprint,
+    message::{Activity, Holder, LotUse},
+    time::{Mono, UnixMillis},
+    vocab::{ClaimKey, Denial, FeatureName, LeaseId, OperationId, RealmId, SeatCount, Version},
+};
+
+/// One thing that happened, in the order it happened on this engine. What two engines report about one lease may arrive
+/// in either order; the lease's id, which is used once, tells which grant an end belongs to.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Seats went out.
+    Granted(Box<Granted>),
+    /// A lease goes on. Sent for renewals and for requests that found their lease alive.
+    Renewed {
+        /// Which.
+        lease: LeaseId,
+        /// When it ends now, if it is not renewed again.
+        deadline: Mono,
+        /// What its holder says it is doing; `None` if it came as a request.
+        activity: Option<Activity>,
+    },
+    /// Seats came back by their holder's wish.
+    Released(Box<Ended>),
+    /// Seats came back because nobody renewed.
+    Expired(Box<Ended>),
+    /// A request or a renewal was answered "no".
+    Denied(Box<Denied>),
+    /// A client proved itself: the first DATA of a session verified.
+    SessionOpened {
+        /// The realm it speaks in.
+        realm: RealmId,
+        /// Its device key.
+        client: Fingerprint,
+        /// Where it is.
+        from: SocketAddr,
+        /// Whether it replaced an older session of the same program.
+        replaced: bool,
+    },
+    /// A session ended.
+    SessionClosed {
+        /// The realm it spoke in.
+        realm: RealmId,
+        /// Its device key.
+        client: Fingerprint,
+        /// Why.
+        why: SessionEnd,
+    },
+    /// A certificate began or ended by itself (L-9).
+    PlanChanged {
+        /// In which realm.
+        realm: RealmId,
+        /// The instant the new plan was compiled for.
+        at: UnixMillis,
+    },
+}
+
+/// Seats that went out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Granted {
+    /// In which realm.
+    pub realm: RealmId,
+    /// The lease.
+    pub lease: LeaseId,
+    /// Its name before it had one.
+    pub claim: ClaimKey,
+    /// Who asked: proved.
+    pub client: Fingerprint,
+    /// Which asking this was.
+    pub operation: OperationId,
+    /// What for.
+    pub feature: FeatureName,
+    /// The version wanted.
+    pub version: Version,
+    /// How many.
+    pub seats: SeatCount,
+    /// From which certificates.
+    pub lots: Vec<LotUse>,
+    /// Who holds them, in the holder's own words.
+    pub holder: Arc<Holder>,
+    /// When it was granted.
+    pub at: Mono,
+    /// When it ends, if it is not renewed.
+    pub deadline: Mono,
+    /// Whether a ticket was shown that a restarted server honoured.
+    pub by_ticket: bool,
+}
+
+/// A lease that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// In which realm.
+    pub realm: RealmId,
+    /// Which lease.
+    pub lease: LeaseId,
+    /// Its claim key.
+    pub claim: ClaimKey,
+    /// What for.
+    pub feature: FeatureName,
+    /// How many seats came back.
+    pub seats: SeatCount,
+    /// Who held them.
+    pub holder: Arc<Holder>,
+    /// When it was granted.
+    pub granted_at: Mono,
+    /// The instant its seats were free: of the release, or its deadline for one that expired. A sweeper may come by
+    /// later; nobody was denied for it.
+    pub at: Mono,
+    /// How often it was renewed.
+    pub renewals: u32,
+}
+
+/// An asking that was answered "no".
+#[derive(Clone, Debug, PartialEq)]
+pub struct Denied {
+    /// In which realm.
+    pub realm: RealmId,
+    /// Whose.
+    pub claim: ClaimKey,
+    /// Who asked: proved.
+    pub client: Fingerprint,
+    /// Which asking this was.
+    pub operation: OperationId,
+    /// What for; `None` for a renewal, which names a lease.
+    pub feature: Option<FeatureName>,
+    /// How many seats; `None` for a renewal.
+    pub seats: Option<SeatCount>,
+    /// Why, for programs.
+    pub code: Denial,
+    /// Why, for people.
+    pub sentence: String,
+    /// Which rule decided.
+    pub rule: String,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionEnd {
+    /// Its client said so.
+    Goodbye,
+    /// The same program opened a new one.
+    Replaced,
+    /// It was 24 hours old, or its counters were used up.
+    TooOld,
+    /// The table was full and it had been silent the longest.
+    Reclaimed,
+    /// Too many datagrams under its id did not authenticate.
+    Attacked,
+}

@@ -1,0 +1,5 @@
+//! Certificates, compiled (E-1).
+
+mod report;
+
+pub use report::{CertificateReport, Outcome, PlanReport};

@@ -1,0 +1,111 @@
+//! What administrators see: snapshots, made without stopping a renewal.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use leasehold_protocol::{
+    crypto::{Fingerprint, PublicKey},
+    message::{Activity, Holder, LotUse},
+    time::{Mono, UnixMillis},
+    vocab::{ClaimKey, FeatureName, Label, LeaseId, RealmId, SeatCount, Version},
+};
+
+/// One realm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealmStatus {
+    /// Its id on the wire.
+    pub id: RealmId,
+    /// Its publisher.
+    pub publisher: Label,
+    /// The server's public key in it.
+    pub key: PublicKey,
+    /// What people compare and pin.
+    pub fingerprint: Fingerprint,
+    /// Whether anybody may ask.
+    pub open: bool,
+    /// How many certificates are in force.
+    pub certificates: usize,
+    /// The next instant at which one begins or ends by itself.
+    pub next_change: Option<UnixMillis>,
+}
+
+/// One feature, at one moment in which no checkout was half done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeatureStatus {
+    /// In which realm.
+    pub realm: RealmId,
+    /// Its name.
+    pub name: FeatureName,
+    /// The highest version there are rights for now; of the next one to begin, if there are none.
+    pub version: Version,
+    /// Seats there are; `None` if they are not counted.
+    pub count: Option<u32>,
+    /// Seats out.
+    pub used: u32,
+    /// Seats left: below zero where more are out than the licences in force allow (L-10). For seats that are not
+    /// counted, [`i64::MAX`].
+    pub free: i64,
+    /// Seats out that no licence in force covers.
+    pub overage: u32,
+    /// How many leases hold the seats.
+    pub leases: u32,
+    /// The next instant at which one of its rights ends.
+    pub next_end: Option<UnixMillis>,
+    /// When its first right begins, if none is in force yet.
+    pub not_started: Option<UnixMillis>,
+    /// Its lots, in the order of L-11 for a request that takes any version.
+    pub lots: Vec<LotStatus>,
+}
+
+/// One certificate in force, as part of its feature's pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LotStatus {
+    /// Which certificate, with the version of its right and how many of its seats are out.
+    pub certificate: leasehold_protocol::vocab::CertificateId,
+    /// The version of its right.
+    pub version: Version,
+    /// Its seats; `None` if they are not counted.
+    pub count: Option<u32>,
+    /// Its seats that are out.
+    pub used: u32,
+    /// Its last millisecond.
+    pub ends: Option<UnixMillis>,
+}
+
+/// One lease.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeaseStatus {
+    /// Its id.
+    pub id: LeaseId,
+    /// In which realm.
+    pub realm: RealmId,
+    /// Its claim key.
+    pub claim: ClaimKey,
+    /// Whose device key: proved.
+    pub client: Fingerprint,
+    /// What for.
+    pub feature: FeatureName,
+    /// The version wanted.
+    pub version: Version,
+    /// How many seats.
+    pub seats: SeatCount,
+    /// From which certificates.
+    pub lots: Vec<LotUse>,
+    /// Who holds them, in the holder's own words.
+    pub holder: Arc<Holder>,
+    /// When it was granted, on the lease clock.
+    pub granted_at: Mono,
+    /// When it was granted, on the wall.
+    pub granted_wall: UnixMillis,
+    /// When it ends, if it is not renewed.
+    pub deadline: Mono,
+    /// How long that is from now, in milliseconds.
+    pub remaining_ms: u64,
+    /// How often it was renewed.
+    pub renewals: u32,
+    /// What the holder said it is doing at its last renewal.
+    pub activity: Activity,
+    /// Whether it stands above what the licences in force allow (L-10).
+    pub overage: bool,
+    /// Where its client's session is, if it has one.
+    pub address: Option<SocketAddr>,
+}
