@@ -1,0 +1,61 @@
+//! The one place that reads clocks, and the one that draws randomness from the operating system.
+
+use std::time::{Duration, SystemTime};
+
+use leasehold_protocol::{
+    Entropy,
+    time::{Mono, Now, UnixMillis},
+};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Both clocks, now: `CLOCK_BOOTTIME`, which counts suspend, and the wall clock (E-7).
+#[must_use]
+pub fn clock_now() -> Now {
+    Now { mono: Mono(millis(boot_time())), wall: UnixMillis(millis(unix_time())) }
+}
+
+/// How long until the lease clock reads `deadline`, to the nanosecond: a sleep rounded down to whole milliseconds wakes
+/// early, one rounded up wakes late. Zero if it has passed.
+#[must_use]
+pub fn until(deadline: Mono) -> Duration {
+    Duration::from_millis(deadline.0).saturating_sub(boot_time())
+}
+
+fn boot_time() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+// A wall clock before 1970 is a dead battery: dates then say "not started", which is the truth as far as anybody knows.
+fn unix_time() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The operating system's randomness.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        // Fails only where the kernel has no generator at all, and then no key may be made from anything else.
+        getrandom::fill(bytes).expect("the operating system's random number generator");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lease_clock_does_not_go_back_and_a_passed_deadline_is_now() {
+        let (first, second) = (clock_now(), clock_now());
+        assert!(first.mono <= second.mono);
+        assert_eq!(until(first.mono), Duration::ZERO);
+        let wait = until(second.mono.plus_ms(10_000));
+        assert!(wait > Duration::from_secs(9) && wait <= Duration::from_secs(10), "{wait:?}");
+    }
+}

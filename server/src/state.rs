@@ -1,0 +1,23 @@
+//! The data folder: keys, the REST token, and the two markers that say what the server before this one left behind.
+//!
+//! ```text
+//! lock                          held while a server runs; its process id
+//! server.id                     this installation, 16 hexadecimal digits
+//! ticket.key                    what tickets are sealed with, newest first
+//! rest.token                    what REST wants as a bearer token
+//! serving                       "seats may be out": the longest TTL they were granted for
+//! realms/PUBLISHER/server.key   our X25519 key in that publisher's realm
+//! publishers/*.pub              publishers to trust
+//! licences/*.lic                licences to serve
+//! ```
+//!
+//! The folder is made for its owner alone (0700, files 0600). A folder that others can read is a warning with the
+//! command that ends it; the server still starts, because a licence server that refuses over a file mode stops work.
+
+mod folder;
+mod secrets;
+mod serving;
+
+pub use folder::{Folder, StateError};
+pub use secrets::{REST_TOKEN_FILE, RestToken, Secrets, realm_keys};
+pub use serving::Serving;
