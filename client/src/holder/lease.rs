@@ -1,0 +1,420 @@
+//! One lease as its holder sees it: what to ask next, and what the answers and the clock make of it.
+
+use leasehold_protocol::{
+    Entropy,
+    crypto::ticket::SealedTicket,
+    message::{self, Activity, ClientFrame, Deny, Grant, Release, Renew, Renewed, Request},
+    time::{Mono, UnixMillis},
+    vocab::{ClaimKey, Denial, LeaseId, OperationId, SeatCount},
+};
+
+use super::{
+    CheckoutSpec, LeaseState, LossCause,
+    pace::{Ask, jittered},
+    session::ServerMark,
+};
+
+/// A lease, from asking to the answer to its release.
+pub(super) struct Lease {
+    spec: CheckoutSpec,
+    claim: ClaimKey,
+    state: LeaseState,
+    granted: Option<Granted>,
+    /// What is being asked, if anything.
+    ask: Option<(Verb, Ask)>,
+    /// Until when a denial that may clear is answered by asking again.
+    patient_until: Option<Mono>,
+    /// Whether a server may know of it: a question went out.
+    told: bool,
+    /// When a release nobody answers is given up.
+    release_until: Mono,
+    pub(super) activity: Activity,
+}
+
+/// What the server gave.
+#[derive(Clone, Debug)]
+struct Granted {
+    by: ServerMark,
+    lease: LeaseId,
+    ticket: SealedTicket,
+    seats: SeatCount,
+    deadline: Mono,
+    grace_until: Mono,
+    grace_ms: u32,
+    renew_at: Mono,
+    /// How much earlier than `renew_at` it may go along with another lease's renewal.
+    renew_slack_ms: u64,
+    right_ends: Option<UnixMillis>,
+}
+
+/// A lease's particulars, for people and logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseInfo {
+    /// Its name before and after it exists.
+    pub claim: ClaimKey,
+    /// Its id on the server; `None` before the first grant.
+    pub id: Option<LeaseId>,
+    /// Seats granted; those asked for before the first grant.
+    pub seats: SeatCount,
+    /// How it is doing.
+    pub state: LeaseState,
+    /// Until when it lives without a renewal; `None` before the first grant.
+    pub deadline: Option<Mono>,
+    /// When the right itself ends, if it does.
+    pub right_ends: Option<UnixMillis>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Request,
+    Renew,
+    Release,
+}
+
+/// What an answer came to.
+pub(super) enum Outcome {
+    /// It is not an answer to what is being asked: late, doubled, or not ours.
+    Stale,
+    /// The lease lives on; `took_ms` since the question was first sent.
+    Lives { took_ms: u64 },
+    /// The checkout is patient and asks again.
+    Waits { again_at: Mono },
+    /// A "no" that changes nothing the program must know: the holder asks otherwise.
+    AskedAnew,
+    /// A "no" to a lease that is held.
+    Ended,
+    /// A "no" to a checkout: the lease never was.
+    NeverWas,
+}
+
+/// How the whole of a holder's leases pace their renewals.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Pace {
+    /// Instead of the server's, for load tests.
+    pub(super) renew_every_ms: Option<u64>,
+}
+
+/// A release is given up after this long when no grant ever told the lease's TTL: the longest default.
+const UNKNOWN_TTL_MS: u64 = 300_000;
+/// A release of a lease past its deadline is still tried for this long.
+const LATE_RELEASE_MS: u64 = 5_000;
+/// A server's hint to ask again is never followed sooner than this.
+const HINT_MIN_MS: u64 = 100;
+/// How long to wait where a server gives no hint.
+const HINT_DEFAULT_MS: u64 = 2_000;
+/// An answer that is of no use is not asked for again sooner than this.
+const USELESS_MS: u64 = 500;
+
+impl Lease {
+    pub(super) fn new(now: Mono, mut spec: CheckoutSpec, patience_ms: u64, entropy: &mut dyn Entropy) -> Self {
+        let claim = spec.claim.take().unwrap_or_else(|| ClaimKey::random(entropy));
+        Self {
+            spec,
+            claim,
+            state: LeaseState::Asking,
+            granted: None,
+            ask: Some((Verb::Request, Ask::at(now, entropy))),
+            patient_until: (patience_ms > 0).then(|| now.plus_ms(patience_ms)),
+            told: false,
+            release_until: Mono(0),
+            activity: Activity::default(),
+        }
+    }
+
+    pub(super) const fn state(&self) -> LeaseState {
+        self.state
+    }
+
+    pub(super) fn info(&self) -> LeaseInfo {
+        let granted = self.granted.as_ref();
+        LeaseInfo {
+            claim: self.claim,
+            id: granted.map(|g| g.lease),
+            seats: granted.map_or(self.spec.seats, |g| g.seats),
+            state: self.state,
+            deadline: granted.map(|g| g.deadline),
+            right_ends: granted.and_then(|g| g.right_ends),
+        }
+    }
+
+    /// When [`Lease::advance`] is next wanted. `connected`: questions can be sent.
+    pub(super) fn next(&self, connected: bool) -> Option<Mono> {
+        let asks =
+            self.ask.as_ref().map(|(_, ask)| ask.next()).filter(|_| connected || self.state == LeaseState::Healthy);
+        let gives_up = (self.state == LeaseState::Released).then_some(self.release_until);
+        let turns = self.granted.as_ref().and_then(|g| match self.state {
+            LeaseState::Healthy if self.ask.is_none() => Some(g.renew_at.min(g.deadline)),
+            LeaseState::Healthy | LeaseState::Retrying { .. } => Some(g.deadline),
+            LeaseState::Grace { until } => Some(until),
+            _ => None,
+        });
+        [asks, gives_up, turns].into_iter().flatten().min()
+    }
+
+    /// Lets the clock act: renewals fall due, deadlines pass.
+    pub(super) fn advance(&mut self, now: Mono, connected: bool, entropy: &mut dyn Entropy) {
+        let Some(granted) = &self.granted else { return };
+        let (deadline, grace_until, renew_at) = (granted.deadline, granted.grace_until, granted.renew_at);
+        if self.state.is_held() && now >= deadline {
+            self.state = if now < grace_until {
+                LeaseState::Grace { until: grace_until }
+            } else {
+                LeaseState::Lost { at: grace_until, why: LossCause::Unreachable }
+            };
+            if !matches!(self.ask, Some((Verb::Request, _))) {
+                // past its deadline a renewal is a fresh request in the same round trip.
+                self.ask_for(Verb::Request, now, entropy);
+            }
+        }
+        if self.state == LeaseState::Healthy && self.ask.is_none() && now >= renew_at {
+            self.ask_for(Verb::Renew, now, entropy);
+        }
+        match &self.ask {
+            Some((_, ask)) if self.state == LeaseState::Healthy && !connected && ask.next() <= now => {
+                self.state = LeaseState::Retrying { since: ask.first_sent().unwrap_or(now) };
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a renewal of it may go out at `now` because another's does, before its own time.
+    pub(super) fn may_renew_along(&self, now: Mono) -> bool {
+        let near = |g: &Granted| now.plus_ms(g.renew_slack_ms) >= g.renew_at;
+        self.state == LeaseState::Healthy && self.ask.is_none() && self.granted.as_ref().is_some_and(near)
+    }
+
+    /// Begins a renewal at once: along with another's, or because the machine woke.
+    pub(super) fn renew_now(&mut self, now: Mono, entropy: &mut dyn Entropy) {
+        if self.state == LeaseState::Healthy && self.ask.is_none() {
+            self.ask_for(Verb::Renew, now, entropy);
+        }
+    }
+
+    /// Whether what it does next is a renewal that is due.
+    pub(super) fn renewal_is_due(&self, now: Mono) -> bool {
+        matches!(&self.ask, Some((Verb::Renew, ask)) if ask.next() <= now)
+    }
+
+    /// What it asks the server of `mark` at `now`, if anything is due. Notes the try.
+    pub(super) fn question(
+        &mut self,
+        now: Mono,
+        mark: ServerMark,
+        who: &message::Holder,
+        entropy: &mut dyn Entropy,
+    ) -> Option<ClientFrame> {
+        let (verb, ask) = self.ask.as_mut()?;
+        if ask.next() > now {
+            return None;
+        }
+        // A lease id means nothing to a server that did not draw it.
+        if *verb == Verb::Renew && self.granted.as_ref().is_none_or(|g| g.by != mark) {
+            *verb = Verb::Request;
+        }
+        if *verb != Verb::Release && ask.is_stale(now) {
+            *ask = Ask::at(now, entropy);
+        }
+        let left_ms = match (&self.state, &self.granted) {
+            (LeaseState::Healthy | LeaseState::Retrying { .. }, Some(g)) => g.deadline.ms_since(now),
+            _ => u64::MAX,
+        };
+        ask.sent(now, left_ms, entropy);
+        self.told = true;
+        if self.state == LeaseState::Healthy && ask.tries() > 1 {
+            self.state = LeaseState::Retrying { since: ask.first_sent().unwrap_or(now) };
+        }
+        let (verb, operation) = (*verb, ask.id);
+        Some(self.frame(verb, operation, who))
+    }
+
+    fn frame(&self, verb: Verb, operation: OperationId, who: &message::Holder) -> ClientFrame {
+        let (claim, granted) = (self.claim, self.granted.as_ref());
+        let lease = granted.map_or(LeaseId::NONE, |g| g.lease);
+        match verb {
+            Verb::Renew => ClientFrame::Renew(Renew { lease, claim, operation, activity: self.activity }),
+            Verb::Release => ClientFrame::Release(Release { lease, claim, operation }),
+            Verb::Request => ClientFrame::Request(Box::new(Request {
+                operation,
+                claim,
+                feature: self.spec.feature.clone(),
+                version: self.spec.version,
+                seats: self.spec.seats,
+                holder: who.clone(),
+                ticket: granted.map(|g| g.ticket),
+            })),
+        }
+    }
+
+    /// Whether its question has gone unheard by a session last heard from at `heard`.
+    pub(super) fn is_unheard(&self, now: Mono, heard: Option<Mono>, limit: usize) -> bool {
+        self.ask.as_ref().is_some_and(|(_, ask)| ask.next() <= now && ask.is_unheard(heard, limit))
+    }
+
+    /// A new session: what was being asked is asked at once, and a server that did not grant the lease is asked for it
+    /// afresh.
+    pub(super) fn reconnected(&mut self, now: Mono, mark: ServerMark, entropy: &mut dyn Entropy) {
+        let stranger = self.granted.as_ref().is_some_and(|g| g.by != mark);
+        match &mut self.ask {
+            Some((_, ask)) => ask.restart(now),
+            None if stranger && self.state.is_held() => self.ask_for(Verb::Request, now, entropy),
+            None => {}
+        }
+    }
+
+    pub(super) fn on_grant(
+        &mut self,
+        now: Mono,
+        by: ServerMark,
+        grant: &Grant,
+        pace: Pace,
+        entropy: &mut dyn Entropy,
+    ) -> Outcome {
+        let Some(first) = self.answered(Verb::Request, grant.operation, grant.claim) else { return Outcome::Stale };
+        let granted = Granted {
+            by,
+            lease: grant.lease,
+            ticket: grant.ticket,
+            seats: grant.seats,
+            deadline: first,
+            grace_until: first,
+            grace_ms: grant.grace_ms,
+            renew_at: first,
+            renew_slack_ms: 0,
+            right_ends: grant.right_ends,
+        };
+        self.granted = Some(granted);
+        self.extend(now, first, (grant.ttl_ms, grant.renew_after_ms), pace, entropy)
+    }
+
+    pub(super) fn on_renewed(
+        &mut self,
+        now: Mono,
+        renewed: &Renewed,
+        pace: Pace,
+        entropy: &mut dyn Entropy,
+    ) -> Outcome {
+        let ours = self.granted.as_ref().is_some_and(|g| g.lease == renewed.lease);
+        match self.answered(Verb::Renew, renewed.operation, self.claim) {
+            Some(first) if ours => self.extend(now, first, (renewed.ttl_ms, renewed.renew_after_ms), pace, entropy),
+            _ => Outcome::Stale,
+        }
+    }
+
+    /// A deadline counts from when the question was first sent: the server's own counts from later.
+    fn extend(
+        &mut self,
+        now: Mono,
+        first: Mono,
+        (ttl_ms, renew_after_ms): (u32, u32),
+        pace: Pace,
+        entropy: &mut dyn Entropy,
+    ) -> Outcome {
+        let Some(granted) = &mut self.granted else { return Outcome::Stale };
+        let ttl_ms = u64::from(ttl_ms);
+        let asked_ms = pace.renew_every_ms.unwrap_or(u64::from(renew_after_ms));
+        let every_ms = if (1..ttl_ms).contains(&asked_ms) { asked_ms } else { ttl_ms / 3 };
+        granted.deadline = first.plus_ms(ttl_ms);
+        granted.grace_until = granted.deadline.plus_ms(u64::from(granted.grace_ms));
+        granted.renew_at = first.plus_ms(jittered(every_ms, 10, entropy));
+        granted.renew_slack_ms = every_ms / 10;
+        if granted.deadline <= now {
+            // It came so late that it is over already. Ask again, but not in a circle at the network's speed.
+            self.ask_for(Verb::Request, now.plus_ms(USELESS_MS), entropy);
+            return Outcome::AskedAnew;
+        }
+        self.ask = None;
+        self.patient_until = None;
+        self.state = LeaseState::Healthy;
+        Outcome::Lives { took_ms: now.ms_since(first) }
+    }
+
+    pub(super) fn on_deny(&mut self, now: Mono, deny: &Deny, entropy: &mut dyn Entropy) -> Outcome {
+        let verb = match self.ask {
+            Some((verb @ (Verb::Request | Verb::Renew), ref ask))
+                if ask.id == deny.operation && deny.claim == self.claim && ask.first_sent().is_some() =>
+            {
+                verb
+            }
+            _ => return Outcome::Stale,
+        };
+        if self.state == LeaseState::Asking {
+            return self.refused(now, deny, entropy);
+        }
+        if verb == Verb::Renew && deny.code == Denial::NO_SUCH_LEASE {
+            self.ask_for(Verb::Request, now, entropy);
+            return Outcome::AskedAnew;
+        }
+        if is_passing(deny.code) {
+            self.ask_for(Verb::Request, now.plus_ms(self.hint_ms(now, deny)), entropy);
+            if self.state == LeaseState::Healthy {
+                self.state = LeaseState::Retrying { since: now };
+            }
+            return Outcome::AskedAnew;
+        }
+        self.state = LeaseState::Lost { at: now, why: LossCause::Denied(deny.code) };
+        self.ask = None;
+        if deny.code.may_clear() && deny.retry_after_ms.is_some() {
+            self.ask_for(Verb::Request, now.plus_ms(self.hint_ms(now, deny).max(1_000)), entropy);
+        }
+        Outcome::Ended
+    }
+
+    /// "No" to a checkout: the end, unless it is patient and waiting can help.
+    fn refused(&mut self, now: Mono, deny: &Deny, entropy: &mut dyn Entropy) -> Outcome {
+        let Some(until) = self.patient_until.filter(|until| *until > now && deny.retry_after_ms.is_some()) else {
+            return Outcome::NeverWas;
+        };
+        // The last asking of all is at the very end of the patience.
+        let again_at = now.plus_ms(self.hint_ms(now, deny)).min(until);
+        self.ask_for(Verb::Request, again_at, entropy);
+        Outcome::Waits { again_at }
+    }
+
+    fn hint_ms(&self, now: Mono, deny: &Deny) -> u64 {
+        let hint = deny.retry_after_ms.map_or(HINT_DEFAULT_MS, u64::from);
+        let left = match (&self.state, &self.granted) {
+            (LeaseState::Healthy | LeaseState::Retrying { .. }, Some(g)) => g.deadline.ms_since(now) / 4,
+            _ => u64::MAX,
+        };
+        hint.min(left).max(HINT_MIN_MS)
+    }
+
+    /// Begins its release. Returns whether there is anything to tell a server.
+    pub(super) fn release(&mut self, now: Mono, entropy: &mut dyn Entropy) -> bool {
+        if self.state == LeaseState::Released {
+            return true;
+        }
+        self.release_until = match &self.granted {
+            Some(g) => g.deadline.max(now.plus_ms(LATE_RELEASE_MS)),
+            None => now.plus_ms(UNKNOWN_TTL_MS),
+        };
+        self.state = LeaseState::Released;
+        self.ask_for(Verb::Release, now, entropy);
+        self.told
+    }
+
+    /// Whether a RELEASED with `operation` answers its release.
+    pub(super) fn is_released_by(&self, operation: OperationId) -> bool {
+        self.answered(Verb::Release, operation, self.claim).is_some()
+    }
+
+    /// Whether its release has gone unanswered for as long as the lease could have lived.
+    pub(super) fn is_forgotten(&self, now: Mono) -> bool {
+        self.state == LeaseState::Released && now >= self.release_until
+    }
+
+    fn ask_for(&mut self, verb: Verb, at: Mono, entropy: &mut dyn Entropy) {
+        self.ask = Some((verb, Ask::at(at, entropy)));
+    }
+
+    /// When the question of `verb` that `operation` names was first sent, if that is what is being asked.
+    fn answered(&self, verb: Verb, operation: OperationId, claim: ClaimKey) -> Option<Mono> {
+        let (asking, ask) = self.ask.as_ref()?;
+        (*asking == verb && ask.id == operation && claim == self.claim).then(|| ask.first_sent())?
+    }
+}
+
+/// Denials that say something of the server's moment and nothing of the lease.
+const fn is_passing(code: Denial) -> bool {
+    matches!(code, Denial::RESTARTING | Denial::SHUTTING_DOWN | Denial::NOT_LEADER)
+}
