@@ -1,0 +1,334 @@
+//! A licence server in a simulated world: the core's `Engine` unchanged, one per worker, and what we saw it do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use leasehold_core::{Engine, Event, Path, RealmConfig, ServerConfig, Shared};
+use leasehold_protocol::{
+    Entropy,
+    crypto::{Fingerprint, Keypair, PublicKey, ticket::TicketKey},
+    licence::SignedCertificate,
+    vocab::{ClaimKey, Denial, FeatureName, LeaseId, RealmId},
+};
+
+use crate::{
+    accounts::Accounts,
+    clock::{Clock, Instant},
+    lan::EXPIRY_SLACK_MS,
+    model::{Checked, Model, Violation, ensure},
+    net::Flight,
+    plan::{Plan, label},
+    rng::Rng,
+};
+
+/// What a server said it did, in the twin's words.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// Seats went out, until that instant by the server's word.
+    Granted { claim: ClaimKey, lease: LeaseId, pool: usize, seats: u64, until: Instant },
+    /// A lease goes on, until that instant by the server's word.
+    Renewed { claim: ClaimKey, pool: usize, until: Instant },
+    /// Seats came back by their holder's wish.
+    Released { claim: ClaimKey },
+    /// Seats came back because nobody renewed.
+    Expired { claim: ClaimKey },
+    /// No. A renewal's denial names no feature.
+    Denied { claim: ClaimKey, pool: Option<usize>, seats: u64, code: Denial },
+    /// Something the twin has no opinion about.
+    Other,
+}
+
+/// One server.
+pub struct Server {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Its machine's clocks.
+    pub clock: Clock,
+    /// Which life it is in, counted from 1.
+    pub life: u32,
+    /// Bytes in and out in this life.
+    pub accounts: Accounts,
+    /// The largest ratio of bytes sent to bytes received with an unproved address, over all lives.
+    pub worst_ratio: f64,
+    number: usize,
+    keys: Keypair,
+    ticket_key: TicketKey,
+    licence: Vec<SignedCertificate>,
+    pools: BTreeMap<FeatureName, usize>,
+    rng: Rng,
+    running: Option<Running>,
+}
+
+struct Running {
+    shared: Arc<Shared>,
+    engines: Vec<Engine>,
+    armed: Vec<Instant>,
+    leases: BTreeMap<LeaseId, (ClaimKey, usize)>,
+    data: BTreeSet<u64>,
+}
+
+impl Server {
+    /// Server `number` of `plan`, not started.
+    #[must_use]
+    pub fn new(plan: &Plan, number: usize) -> Self {
+        let mut rng = Rng::new(plan.seed).fork(0x5e12_0000 + number as u64);
+        let octet = u8::try_from(number + 1).unwrap_or(u8::MAX);
+        let keys = Keypair::generate(&mut rng);
+        let mut secret = [0; 32];
+        rng.fill(&mut secret);
+        let drift = i64::try_from(rng.within(&(0..=2 * plan.drift_ppm))).unwrap_or(0);
+        let drift_ppm = drift - i64::try_from(plan.drift_ppm).unwrap_or(0);
+        Self {
+            address: ([10, 0, 0, octet], leasehold_protocol::DEFAULT_PORT).into(),
+            clock: Clock { boot_ms: rng.within(&(1_000..=1_000_000_000)), drift_ppm, wall_ahead_ms: 0 },
+            life: 0,
+            accounts: Accounts::of_life(0),
+            worst_ratio: 0.0,
+            number,
+            keys,
+            ticket_key: TicketKey { id: 1, secret },
+            licence: Vec::new(),
+            pools: BTreeMap::new(),
+            rng,
+            running: None,
+        }
+    }
+
+    /// Puts a licence where the server finds it when it starts.
+    pub fn install(&mut self, licence: Vec<SignedCertificate>) {
+        self.pools = licence.iter().enumerate().map(|(i, c)| (c.certificate.feature.clone(), i)).collect();
+        self.licence = licence;
+    }
+
+    /// Starts it.
+    pub fn boot(&mut self, plan: &Plan, at: Instant, blind_for: Option<Duration>) {
+        let now = self.clock.now(at);
+        let number = self.number as u64 + 1;
+        let config = ServerConfig {
+            server_id: number,
+            cluster_id: number,
+            boot_id: self.rng.draw(),
+            handshakes_per_second: 10_000,
+            handshakes_per_prefix: 10_000,
+            blind_until: blind_for.map(|wait| now.mono.plus(wait)),
+            ..ServerConfig::default()
+        };
+        let realm = RealmConfig {
+            publisher: label(crate::plan::PUBLISHER),
+            keys: self.keys.clone(),
+            site: plan.site.clone(),
+            ticket_keys: vec![self.ticket_key.clone()],
+        };
+        let shared = Shared::new(config, vec![realm], &mut self.rng);
+        let _report = shared.load(self.realm(), self.licence.clone(), now);
+        let draws: Vec<u64> = (0..plan.workers).map(|_| self.rng.draw()).collect();
+        let engine = |seed: u64| Engine::new(Arc::clone(&shared), Box::new(Rng::new(seed)));
+        let engines = draws.into_iter().map(engine).collect();
+        self.life += 1;
+        self.accounts = Accounts::of_life(self.life);
+        let armed = vec![Instant::MAX; plan.workers];
+        self.running = Some(Running { shared, engines, armed, leases: BTreeMap::new(), data: BTreeSet::new() });
+    }
+
+    /// Its process dies.
+    pub fn crash(&mut self) {
+        self.running = None;
+    }
+
+    /// Whether its process runs.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// What its workers share, if it runs.
+    #[must_use]
+    pub fn shared(&self) -> Option<&Arc<Shared>> {
+        self.running.as_ref().map(|r| &r.shared)
+    }
+
+    /// Its public key.
+    #[must_use]
+    pub const fn public_key(&self) -> PublicKey {
+        self.keys.public()
+    }
+
+    /// What people compare.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.keys.public().fingerprint()
+    }
+
+    /// The realm it serves.
+    #[must_use]
+    pub fn realm(&self) -> RealmId {
+        RealmId::of(&label(crate::plan::PUBLISHER))
+    }
+
+    /// The true instant at which seats granted at `at` are free if nobody renews: TTL later by this server's clock.
+    #[must_use]
+    pub fn free_at(&self, at: Instant, ttl_ms: u64) -> Instant {
+        self.clock.when(self.clock.now(at).mono.plus_ms(ttl_ms))
+    }
+
+    /// Hands it a datagram; says which worker got it.
+    ///
+    /// # Errors
+    /// If it took a datagram for new that it had taken before.
+    pub fn receive(&mut self, at: Instant, mut flight: Flight) -> Result<usize, Violation> {
+        self.accounts.received(&flight);
+        let now = self.clock.now(at);
+        let Some(running) = &mut self.running else { return Ok(0) };
+        let worker = if flight.broadcast { 0 } else { worker_of(flight.from, running.engines.len()) };
+        let is_data = flight.bytes.get(1).is_some_and(|b| b & 15 == 6);
+        let again = is_data && !running.data.insert(flight.id);
+        let path = Path { broadcast: flight.broadcast, ..Path::unicast(flight.from) };
+        running.engines[worker].handle_datagram(now, path, &mut flight.bytes);
+        if again {
+            running.check_replays(at)?;
+        }
+        Ok(worker)
+    }
+
+    /// Runs a worker's timers, if `at` is when it wanted to be woken.
+    pub fn timeout(&mut self, at: Instant, worker: usize) -> bool {
+        let now = self.clock.now(at);
+        let Some(running) = self.running.as_mut().filter(|r| r.armed[worker] == at) else { return false };
+        running.armed[worker] = Instant::MAX;
+        running.engines[worker].handle_timeout(now);
+        true
+    }
+
+    /// The instant to wake a worker at, if it is a new one.
+    pub fn rearm(&mut self, at: Instant, worker: usize) -> Option<Instant> {
+        let running = self.running.as_mut()?;
+        let wanted = running.engines[worker].poll_timeout().map(|mono| self.clock.when(mono).max(at));
+        let was = std::mem::replace(&mut running.armed[worker], wanted.unwrap_or(Instant::MAX));
+        wanted.filter(|wanted| *wanted != was)
+    }
+
+    /// The next datagram a worker sends.
+    pub fn poll_transmit(&mut self, worker: usize, out: &mut Vec<u8>) -> Option<SocketAddr> {
+        self.worst_ratio = self.worst_ratio.max(self.accounts.worst_ratio());
+        self.running.as_mut()?.engines[worker].poll_transmit(out).map(|transmit| transmit.to)
+    }
+
+    /// The next thing a worker says it did.
+    pub fn poll_event(&mut self, worker: usize) -> Option<Told> {
+        let event = self.running.as_mut()?.engines[worker].poll_event()?;
+        Some(self.told(event))
+    }
+
+    fn told(&mut self, event: Event) -> Told {
+        let (clock, pools) = (self.clock, &self.pools);
+        let Some(Running { leases, .. }) = &mut self.running else { return Told::Other };
+        match event {
+            Event::Granted(g) => {
+                let Some(&pool) = pools.get(&g.feature) else { return Told::Other };
+                leases.insert(g.lease, (g.claim, pool));
+                let (seats, until) = (u64::from(g.seats.get()), clock.when(g.deadline));
+                Told::Granted { claim: g.claim, lease: g.lease, pool, seats, until }
+            }
+            Event::Renewed { lease, deadline, .. } => leases
+                .get(&lease)
+                .map_or(Told::Other, |&(claim, pool)| Told::Renewed { claim, pool, until: clock.when(deadline) }),
+            Event::Released(ended) => Told::Released { claim: ended.claim },
+            Event::Expired(ended) => Told::Expired { claim: ended.claim },
+            Event::Denied(d) => {
+                let pool = d.feature.as_ref().and_then(|name| pools.get(name)).copied();
+                let seats = d.seats.map_or(0, |s| u64::from(s.get()));
+                Told::Denied { claim: d.claim, pool, seats, code: d.code }
+            }
+            _ => Told::Other,
+        }
+    }
+
+    /// Plants a fault, for its present life.
+    #[cfg(feature = "planted-faults")]
+    pub fn plant(&self, fault: leasehold_core::Fault) {
+        if let Some(running) = &self.running {
+            running.shared.plant(fault);
+        }
+    }
+
+    /// Asks it to end.
+    pub fn begin_drain(&mut self, at: Instant) {
+        let now = self.clock.now(at);
+        let Some(running) = &mut self.running else { return };
+        running.shared.begin_drain();
+        running.engines.iter_mut().for_each(|engine| engine.begin_goodbye(now));
+    }
+
+    /// Seats of `feature` it says are out.
+    #[must_use]
+    pub fn seats_out(&self, at: Instant, feature: &str) -> u64 {
+        let Some(running) = &self.running else { return 0 };
+        let features = running.shared.features(self.clock.now(at));
+        features.iter().filter(|f| f.name.as_str() == feature).map(|f| u64::from(f.used)).sum()
+    }
+
+    /// One of its counters; 0 if it does not run.
+    ///
+    /// # Panics
+    /// If there is no such counter: the test is wrong.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        self.running.as_ref().map_or(0, |running| running.counter(name))
+    }
+
+    /// Every check that concerns this server.
+    ///
+    /// # Errors
+    /// If a rule is broken.
+    pub fn check(&self, at: Instant, model: &Model) -> Checked {
+        let Some(running) = &self.running else { return Ok(()) };
+        let server = self.number;
+        running.shared.check_ledger().map_err(|e| Violation { at, what: format!("server {server}: {e}") })?;
+        running.check_replays(at)?;
+        let overdue = model.overdue(at, server, EXPIRY_SLACK_MS);
+        ensure(at, overdue == 0, || format!("server {server} has not noticed {overdue} ends in {EXPIRY_SLACK_MS} ms"))?;
+        self.check_seats(at, running, model)
+    }
+
+    /// What it says is out lies between what stands by the rules and what it has not said came back.
+    fn check_seats(&self, at: Instant, running: &Running, model: &Model) -> Checked {
+        for feature in running.shared.features(self.clock.now(at)) {
+            let Some(&pool) = self.pools.get(&feature.name) else { continue };
+            let least = model.seats_out(at, self.number, pool);
+            let most = model.seats_recorded(self.number, pool);
+            let said = u64::from(feature.used);
+            ensure(at, (least..=most).contains(&said), || {
+                format!("server {} says {said} {} are out, by the rules {least}", self.number, feature.name)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Running {
+    fn counter(&self, name: &str) -> u64 {
+        let counters = self.shared.counters();
+        let found = counters.iter().find(|(known, _)| *known == name);
+        found.unwrap_or_else(|| panic!("the core has no counter {name:?}")).1
+    }
+
+    /// Promise S3: no datagram counts twice.
+    fn check_replays(&self, at: Instant) -> Checked {
+        let (accepted, distinct) = (self.counter("data_accepted"), self.data.len() as u64);
+        ensure(at, accepted <= distinct, || format!("{accepted} DATA accepted of {distinct} different ones: a replay"))
+    }
+}
+
+/// Which of `workers` gets what comes from `from`: the kernel's `SO_REUSEPORT` choice, in spirit.
+fn worker_of(from: SocketAddr, workers: usize) -> usize {
+    let ip = match from.ip() {
+        std::net::IpAddr::V4(ip) => u64::from(ip.to_bits()),
+        std::net::IpAddr::V6(_) => 0,
+    };
+    let hash = Rng::new(ip << 16 | u64::from(from.port())).draw();
+    usize::try_from(hash % workers.max(1) as u64).unwrap_or(0)
+}
