@@ -175,6 +175,9 @@ fn prologue(realm: RealmId) -> [u8; 16] {
 }
 
 #[cfg(test)]
+mod known_answers;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
