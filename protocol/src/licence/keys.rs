@@ -1,6 +1,8 @@
 //! Publishers' keys and the files they live in (SPEC 7.6).
 
 mod file;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

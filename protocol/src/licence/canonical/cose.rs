@@ -49,7 +49,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Parts<'_>, LicenceError> {
     Ok(Parts { protected, payload, signature, key_id })
 }
 
-fn fields(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8]), CborError> {
+/// Protected header, payload, signature.
+type Fields<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+fn fields(bytes: &[u8]) -> Result<Fields<'_>, CborError> {
     let mut d = Decoder::new(bytes);
     let sign1 = d.tag()? == Tag::new(TAG_SIGN1) && d.array()? == Some(4);
     let protected = d.bytes()?;

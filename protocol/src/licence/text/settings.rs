@@ -157,7 +157,7 @@ impl Setting<'_, '_> {
             "lease-ttl" => terms.lease_ttl_s = Some(self.seconds()?),
             "grace" => terms.grace_s = Some(self.seconds()?),
             "server-keys" => {
-                terms.server_keys = self.list("fingerprints of 32 hexadecimal digits, separated by commas")?
+                terms.server_keys = self.list("fingerprints of 32 hexadecimal digits, separated by commas")?;
             }
             "vendor-string" => terms.vendor_string = Some(self.text()?),
             "serial" => terms.serial = Some(self.text()?),
