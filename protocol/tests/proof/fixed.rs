@@ -32,6 +32,9 @@ pub const TICKET_KEY_ID: u16 = 3;
 /// The first of the 24 counting bytes of the ticket's nonce.
 pub const TICKET_NONCE: u8 = 0x10;
 
+/// The publisher's secret key.
+pub const PUBLISHER_SECRET: u8 = 0x90;
+
 /// The client's session id.
 pub const CLIENT_SID: u32 = 0x0102_0304;
 /// The server's session id.

@@ -54,12 +54,20 @@ fn every_vector_is_what_its_file_holds_and_its_page_explains() {
 }
 
 #[test]
+fn every_text_is_what_its_file_holds() {
+    for (file, text) in vectors::licence_texts() {
+        agrees(file, text.as_bytes());
+    }
+}
+
+#[test]
 fn testdata_holds_the_vectors_and_nothing_else() {
     agrees("README.md", readme().as_bytes());
     let mut wanted = vec!["README.md".to_owned()];
     for page in vectors::all() {
         wanted.extend([format!("{}-v1.bin", page.name), format!("{}-v1.md", page.name)]);
     }
+    wanted.extend(vectors::licence_texts().into_iter().map(|(file, _)| file.to_owned()));
     let held = fs::read_dir(testdata("")).expect("testdata is there");
     let mut held: Vec<String> =
         held.map(|entry| entry.expect("an entry").file_name().into_string().expect("a plain name")).collect();
@@ -70,8 +78,9 @@ fn testdata_holds_the_vectors_and_nothing_else() {
 
 fn readme() -> String {
     let mut out = String::from(
-        "# Golden vectors\n\nOne `.bin` and one `.md` that explains it for every packet, frame and ticket of protocol version 1. \
-         `SPEC.md` 10\nlists them. All are made from the values below; a test compares file, page, clauses and code.\n\n\
+        "# Golden vectors\n\nOne `.bin` and one `.md` that explains it for every packet, frame, ticket and signed certificate of \
+         protocol version 1;\n`licence-v1.lic` holds the certificates as text, `licence-v1.pub` and `licence-v1.key` the keys that \
+         signed them. `SPEC.md` 10\nlists the vectors. All are made from the values below; a test compares file, page, clauses and code.\n\n\
          \"counts from xx\" means that many bytes, each one more than the one before.\n\n| what | value |\n|---|---|\n",
     );
     let mut row = |what: &str, value: String| writeln!(out, "| {what} | {value} |").expect("a string takes it");
@@ -93,6 +102,8 @@ fn readme() -> String {
     row("key of DATA to the server", hex(&vectors::handshake().to_server));
     row("key of DATA to the client", hex(&vectors::handshake().to_client));
     row("ticket key", format!("id {}, secret {}", fixed::TICKET_KEY_ID, counting(fixed::TICKET)));
+    row("publisher secret key", format!("{}, of publisher `{}`", counting(fixed::PUBLISHER_SECRET), fixed::PUBLISHER));
+    row("publisher key id", vectors::publisher_secret().public().key_id().to_string());
     row("ticket nonce", format!("24 bytes, counts from {:02x}", fixed::TICKET_NONCE));
     out
 }

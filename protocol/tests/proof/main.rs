@@ -4,6 +4,7 @@
 //! | module | proves |
 //! |---|---|
 //! | [`golden`] | every packet, frame and ticket is, byte for byte, what `testdata/` holds and explains |
+//! | [`licences`] | the signed certificates of `testdata/` are what the crate signs, reads and writes as text |
 //! | [`refusals`] | prefixes, trailing bytes, reserved bits, the wrong side, out of range: all refused |
 //! | [`oracle`] | wincode writes and reads every bincode body alike |
 //! | [`properties`] | what is written is read back; random bytes never panic |
@@ -14,6 +15,7 @@ mod by_hand;
 mod fixed;
 mod framed;
 mod golden;
+mod licences;
 mod mirror;
 mod oracle;
 mod page;

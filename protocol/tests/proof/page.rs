@@ -97,11 +97,16 @@ impl Page {
     /// The header of a frame and then its body, which is all of `body`.
     pub fn frame(self, kind: u8, body: Self) -> Self {
         let len = u16::try_from(body.bytes.len()).expect("a body fits a datagram");
-        let mut page = self.u8("type", kind, body.title).u8("flags", 0, "always 0").u16("length", len, "bytes of body");
-        let start = page.bytes.len();
-        page.bytes.extend_from_slice(&body.bytes);
-        page.rows.extend(body.rows.into_iter().map(|row| Row { offset: row.offset + start, ..row }));
-        page
+        let page = self.u8("type", kind, body.title).u8("flags", 0, "always 0").u16("length", len, "bytes of body");
+        page.then(body)
+    }
+
+    /// The bytes and rows of `other`, behind these.
+    pub fn then(mut self, other: Self) -> Self {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.rows.extend(other.rows.into_iter().map(|row| Row { offset: row.offset + start, ..row }));
+        self
     }
 
     /// What is sealed inside, shown below the table.

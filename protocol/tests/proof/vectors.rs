@@ -1,6 +1,7 @@
 //! Every golden vector, laid down field by field from the clauses of SPEC.
 
 mod answers;
+mod licence;
 mod packets;
 mod requests;
 mod ticket;
@@ -15,6 +16,7 @@ pub struct FrameVector<F> {
     pub frame: F,
 }
 
+pub use licence::{secret as publisher_secret, texts as licence_texts, whole as licences};
 pub use packets::{
     data_to_client, data_to_server, discover, handshake, hello1, hello1_with_cookie, hello2, offer, retry,
 };
@@ -51,5 +53,6 @@ pub fn all() -> Vec<Page> {
     pages.extend(client_frames().into_iter().map(|vector| vector.page));
     pages.extend(server_frames().into_iter().map(|vector| vector.page));
     pages.extend([ticket::page(), ticket::sealed_page()]);
+    pages.extend(licence::whole().into_iter().map(|vector| vector.page));
     pages
 }
