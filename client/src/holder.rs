@@ -29,7 +29,7 @@ use std::{
     time::Duration,
 };
 
-pub use event::{HolderEvent, LeaseState, LossCause, RejectReason};
+pub use event::{HolderEvent, LeaseState, LossCause, Misbehaved, RejectReason};
 pub use lease::LeaseInfo;
 pub use probe::{OfferHint, Probe};
 pub use setup::{CheckoutSpec, Destination, HolderConfig, Identity, LeaseHandle, Target};

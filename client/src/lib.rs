@@ -1,5 +1,57 @@
 //! The leasehold SDK: check out a seat, hold it, give it back.
+//!
+//! ```no_run
+//! # async fn run_app() {}
+//! # fn save_and_warn(_: leasehold::LeaseLost) {}
+//! # macro_rules! select { ($($t:tt)*) => {} }
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = leasehold::Client::discover().await?; // broadcast, LEASEHOLD_SERVER, the server used last
+//! let lease = client.checkout("VR_MODE").version("4.8").await?; // the builder is the future
+//! select! { _ = run_app() => {}, why = lease.lost() => save_and_warn(why) }
+//! lease.checkin().await?; // or just drop it
+//! # Ok(()) }
+//! ```
+//!
+//! # What it promises the program
+//! * It never ends, blocks or panics it. Heartbeats run on a thread of their own, under any executor or none.
+//! * A lost lease is news, not an end: [`Lease::lost`] waits for it, [`Lease::states`] tells every change, and the
+//!   program decides. The lease comes back by itself when a server does.
+//! * A denial is its own thing, [`Denied`]: a stable code, a sentence, who is due back, when to ask again.
+//! * A dropped guard gives its seats back; a checkout whose future is dropped is withdrawn.
+//! * Sleep, changed addresses and restarted servers are normal events. After a fork the child is told to open a client
+//!   of its own.
+//!
+//! # Two halves
+//! [`holder`] decides everything and touches nothing: it is driven by whoever has datagrams and a clock, the simulated
+//! network of our tests as well as the driver. The driver, behind the default feature `tokio`, owns sockets, clocks and
+//! the state folder, and is what [`Client`] uses. [`blocking`] is the same for programs without an executor.
+#![warn(missing_docs)]
+#![cfg_attr(not(feature = "tokio"), allow(rustdoc::broken_intra_doc_links))]
 
+mod address;
+#[cfg(feature = "tokio")]
+pub mod blocking;
+#[cfg(feature = "tokio")]
+mod checkout;
+#[cfg(feature = "tokio")]
+mod client;
+#[cfg(feature = "tokio")]
+mod discover;
+#[cfg(feature = "tokio")]
+mod driver;
+mod error;
 pub mod holder;
 
+pub use address::{AddressError, ServerAddress};
+#[cfg(feature = "tokio")]
+pub use checkout::{Checkout, Lease, LeaseEvent, LeaseEvents, LeaseLost};
+#[cfg(feature = "tokio")]
+pub use client::{Client, ClientBuilder, ServerInfo};
+#[cfg(feature = "tokio")]
+pub use discover::{DiscoverOptions, FoundServer, discover};
+#[cfg(feature = "tokio")]
+pub use driver::{Found, this_process};
+pub use error::{CheckoutError, ConnectError, Denied, Misuse};
+pub use holder::{LeaseState, LossCause, Misbehaved, RejectReason};
+/// The words of the protocol: features, versions, keys, messages.
 pub use leasehold_protocol as protocol;

@@ -7,7 +7,7 @@ use leasehold_protocol::{
     licence::LicenceError,
     message::{Deny, FeatureLine, Grant, ReleaseOutcome},
     time::{Mono, UnixMillis},
-    vocab::{Denial, OperationId, RealmId},
+    vocab::{Denial, OperationId, RealmId, SeatCount},
 };
 
 use super::LeaseHandle;
@@ -88,6 +88,13 @@ pub enum HolderEvent {
         /// The lease stands above what the licence now allows (L-10).
         overage: bool,
     },
+    /// A server that proved itself gave an answer outside the protocol. What it granted is being given back.
+    Misbehaved {
+        /// Whose.
+        lease: LeaseHandle,
+        /// What it did.
+        what: Misbehaved,
+    },
     /// A lease is in another state than before.
     StateChanged {
         /// Whose.
@@ -164,6 +171,32 @@ pub enum LossCause {
     Unreachable,
     /// A server refused to let it go on. It comes back only if the denial may clear.
     Denied(Denial),
+    /// The program closed the client the lease was held through.
+    ClientClosed,
+}
+
+/// An answer outside the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misbehaved {
+    /// Another number of seats than asked for.
+    SeatCount {
+        /// Asked for.
+        asked: SeatCount,
+        /// Granted.
+        granted: SeatCount,
+    },
+    /// A lease that lives no time at all.
+    NoLifetime,
+}
+
+impl fmt::Display for Misbehaved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SeatCount { asked, granted } => write!(f, "asked for {asked} seats, granted {granted}"),
+            Self::NoLifetime => f.write_str("a lease that lives no time"),
+        }
+    }
 }
 
 impl fmt::Display for LossCause {
@@ -171,6 +204,7 @@ impl fmt::Display for LossCause {
         match self {
             Self::Unreachable => f.write_str("no server answered before the lease's deadline"),
             Self::Denied(code) => write!(f, "the server ended the lease: {code}"),
+            Self::ClientClosed => f.write_str("the program closed its licence client"),
         }
     }
 }
@@ -209,6 +243,14 @@ pub enum RejectReason {
     },
     /// It answered and then fell silent before it had proved itself.
     NoAnswer,
+}
+
+impl RejectReason {
+    /// Whether trying again cannot help while nobody changes the server or what is expected of it.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::NoAnswer)
+    }
 }
 
 impl fmt::Display for RejectReason {

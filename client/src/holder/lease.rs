@@ -9,7 +9,7 @@ use leasehold_protocol::{
 };
 
 use super::{
-    CheckoutSpec, LeaseState, LossCause,
+    CheckoutSpec, LeaseState, LossCause, Misbehaved,
     pace::{Ask, jittered},
     session::ServerMark,
 };
@@ -75,6 +75,8 @@ enum Verb {
 pub(super) enum Outcome {
     /// It is not an answer to what is being asked: late, doubled, or not ours.
     Stale,
+    /// An answer outside the protocol.
+    Nonsense(Misbehaved),
     /// The lease lives on; `took_ms` since the question was first sent.
     Lives { took_ms: u64 },
     /// The checkout is patient and asks again.
@@ -270,6 +272,12 @@ impl Lease {
         entropy: &mut dyn Entropy,
     ) -> Outcome {
         let Some(first) = self.answered(Verb::Request, grant.operation, grant.claim) else { return Outcome::Stale };
+        if grant.seats != self.spec.seats {
+            return Outcome::Nonsense(Misbehaved::SeatCount { asked: self.spec.seats, granted: grant.seats });
+        }
+        if grant.ttl_ms == 0 {
+            return Outcome::Nonsense(Misbehaved::NoLifetime);
+        }
         let granted = Granted {
             by,
             lease: grant.lease,

@@ -69,13 +69,25 @@ impl Holder {
     fn on_grant(&mut self, now: Mono, grant: Box<Grant>) {
         let Some(by) = self.session.as_ref().map(|s| s.mark) else { return };
         let pace = self.pace;
+        let mut nonsense = None;
         for (handle, lease) in &mut self.leases {
             let before = lease.state();
-            if let Outcome::Lives { took_ms } = lease.on_grant(now, by, &grant, pace, &mut *self.entropy) {
-                self.events.push_back(HolderEvent::Granted { lease: *handle, grant, took_ms });
-                tell_change(&mut self.events, *handle, before, lease);
-                return;
+            match lease.on_grant(now, by, &grant, pace, &mut *self.entropy) {
+                Outcome::Lives { took_ms } => {
+                    self.events.push_back(HolderEvent::Granted { lease: *handle, grant, took_ms });
+                    tell_change(&mut self.events, *handle, before, lease);
+                    return;
+                }
+                Outcome::Nonsense(what) => {
+                    nonsense = Some(*handle);
+                    self.events.push_back(HolderEvent::Misbehaved { lease: *handle, what });
+                    break;
+                }
+                _ => {}
             }
+        }
+        if let Some(handle) = nonsense {
+            self.begin_release(now, handle);
         }
     }
 
@@ -105,7 +117,7 @@ impl Holder {
                     self.events.push_back(HolderEvent::Denied { lease: *handle, deny });
                 }
                 Outcome::Ended => self.events.push_back(HolderEvent::Denied { lease: *handle, deny }),
-                Outcome::AskedAnew | Outcome::Lives { .. } => {}
+                Outcome::AskedAnew | Outcome::Lives { .. } | Outcome::Nonsense(_) => {}
             }
             tell_change(&mut self.events, *handle, before, lease);
             break;

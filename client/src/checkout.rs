@@ -1,0 +1,248 @@
+//! Checking out: the question, the guard that holds the answer, and what becomes of it.
+
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use leasehold_protocol::{
+    message::{Activity, LotUse},
+    time::UnixMillis,
+    vocab::{FeatureName, LeaseId, SeatCount, Version},
+};
+use tokio::sync::{broadcast, watch};
+
+use crate::{
+    client::Client,
+    driver::{Handle, Held, View},
+    error::{CheckoutError, Misuse},
+    holder::{CheckoutSpec, LeaseHandle, LeaseState, LossCause},
+};
+
+pub use crate::driver::LeaseEvent;
+
+/// A checkout being put together. Await it.
+#[derive(Clone, Debug)]
+#[must_use = "a checkout asks nothing until it is awaited"]
+pub struct Checkout<'c> {
+    client: &'c Client,
+    feature: String,
+    version: Option<String>,
+    seats: u32,
+    patience: Duration,
+    limit: Duration,
+}
+
+/// Seats this program holds. Renewed in the background; given back by [`Lease::checkin`] or by dropping it.
+#[derive(Debug)]
+pub struct Lease {
+    held: Held,
+    guard: Guard,
+    feature: FeatureName,
+}
+
+/// A reader of one lease's changes.
+#[derive(Debug)]
+pub struct LeaseEvents {
+    events: broadcast::Receiver<LeaseEvent>,
+}
+
+/// A lease that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeaseLost {
+    /// Why.
+    pub why: LossCause,
+    /// Since when.
+    pub at: SystemTime,
+}
+
+/// Gives the lease back when it goes.
+#[derive(Debug)]
+struct Guard {
+    handle: Arc<Handle>,
+    lease: LeaseHandle,
+}
+
+/// How long [`Lease::checkin`] waits for the server's word.
+const CHECKIN_LIMIT: Duration = Duration::from_secs(5);
+
+impl<'c> Checkout<'c> {
+    pub(crate) fn new(client: &'c Client, feature: &str) -> Self {
+        let (version, patience, limit) = (None, Duration::ZERO, client.limit);
+        Self { client, feature: feature.to_owned(), version, seats: 1, patience, limit }
+    }
+
+    /// The lowest version that will do, `major.minor` or `major.minor.patch`. Default: any.
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = Some(version.to_owned());
+        self
+    }
+
+    /// How many seats, all or none. Default 1.
+    pub fn seats(mut self, seats: u32) -> Self {
+        self.seats = seats;
+        self
+    }
+
+    /// Where a denial may clear, asks again when the server says so, for as long as this. Default: the first answer
+    /// counts.
+    pub fn retry_for(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// How long to wait for an answer of any kind. Default: the client's
+    /// ([`ClientBuilder::answer_within`](crate::ClientBuilder::answer_within)).
+    pub fn answer_within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Asks. The future may be dropped at any time: what was asked is then withdrawn.
+    ///
+    /// # Errors
+    /// [`CheckoutError`] says whose fault it is.
+    pub async fn send(self) -> Result<Lease, CheckoutError> {
+        let (spec, handle) = (self.spec()?, Arc::clone(&self.client.handle));
+        let feature = spec.feature.clone();
+        let (lease, answer) = handle.with(|desk| desk.checkout(spec, self.patience, self.limit))?;
+        // From here on, whatever ends this future gives the seats back.
+        let guard = Guard { handle, lease };
+        let held = answer.await.unwrap_or(Err(CheckoutError::ApiMisuse(Misuse::Closed)))?;
+        Ok(Lease { held, guard, feature })
+    }
+
+    fn spec(&self) -> Result<CheckoutSpec, Misuse> {
+        let feature = FeatureName::new(&self.feature).map_err(Misuse::Feature)?;
+        let version = self.version.as_deref().map_or(Ok(Version::ANY), str::parse).map_err(Misuse::Number)?;
+        let seats = SeatCount::new(self.seats).map_err(Misuse::Number)?;
+        Ok(CheckoutSpec { feature, version, seats, claim: None })
+    }
+}
+
+impl<'c> IntoFuture for Checkout<'c> {
+    type Output = Result<Lease, CheckoutError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}
+
+impl Lease {
+    /// What it is for.
+    #[must_use]
+    pub fn feature(&self) -> &FeatureName {
+        &self.feature
+    }
+
+    /// Its id on the server, as `leasehold status` shows it. Changes when the lease is regained after a loss.
+    #[must_use]
+    pub fn id(&self) -> LeaseId {
+        self.held.view.borrow().id
+    }
+
+    /// How many seats.
+    #[must_use]
+    pub fn seats(&self) -> SeatCount {
+        self.held.grant.seats
+    }
+
+    /// Which certificates the seats came from.
+    #[must_use]
+    pub fn lots(&self) -> &[LotUse] {
+        &self.held.grant.lots
+    }
+
+    /// When the right itself ends, if it does.
+    #[must_use]
+    pub fn right_ends(&self) -> Option<UnixMillis> {
+        self.held.grant.right_ends
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn state(&self) -> LeaseState {
+        self.held.view.borrow().event.state
+    }
+
+    /// How it stands, with times.
+    #[must_use]
+    pub fn now(&self) -> LeaseEvent {
+        self.held.view.borrow().event
+    }
+
+    /// Every change from here on, in order. A reader that falls 64 changes behind misses the oldest.
+    #[must_use]
+    pub fn states(&self) -> LeaseEvents {
+        LeaseEvents { events: self.held.events.resubscribe() }
+    }
+
+    /// Waits until the lease is lost; for ever if it never is. A lost lease may come back: [`Lease::states`] tells.
+    pub async fn lost(&self) -> LeaseLost {
+        lost(self.held.view.clone()).await
+    }
+
+    /// Tells the server, with the next renewal, what this program is doing.
+    pub fn set_activity(&self, activity: Activity) {
+        let lease = self.guard.lease;
+        let _ = self.guard.handle.with(|desk| desk.set_activity(lease, activity));
+    }
+
+    /// Gives the seats back and waits for the server's word.
+    ///
+    /// # Errors
+    /// [`CheckoutError::Unreachable`] if none came within 5 s. The release goes on being sent all the same, for as long
+    /// as the client lives and the lease could.
+    pub async fn checkin(self) -> Result<(), CheckoutError> {
+        let lease = self.guard.lease;
+        let answer = self.guard.handle.with(|desk| desk.release(lease, Some(CHECKIN_LIMIT)))?;
+        match answer {
+            Some(answer) => answer.await.unwrap_or(Err(CheckoutError::ApiMisuse(Misuse::Closed))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl LeaseEvents {
+    /// The next change; `None` once the lease is given back or the client ended.
+    pub async fn next(&mut self) -> Option<LeaseEvent> {
+        loop {
+            match self.events.recv().await {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Best effort and no waiting: one datagram leaves now, and the thread repeats it.
+        let lease = self.lease;
+        let _ = self.handle.with(|desk| desk.release(lease, None));
+    }
+}
+
+impl fmt::Display for LeaseLost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+async fn lost(mut view: watch::Receiver<View>) -> LeaseLost {
+    loop {
+        let event = view.borrow_and_update().event;
+        if let LeaseState::Lost { why, .. } = event.state {
+            return LeaseLost { why, at: event.at };
+        }
+        if view.changed().await.is_err() {
+            return LeaseLost { why: LossCause::ClientClosed, at: event.at };
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! A client: found by one line, built by a few more.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use leasehold_protocol::{
+    DEFAULT_PORT, Entropy,
+    crypto::SiteKey,
+    licence::PublisherKey,
+    message::{self, FeatureLine},
+    vocab::{FeatureName, Label, RealmId},
+};
+
+use crate::{
+    address::ServerAddress,
+    checkout::Checkout,
+    driver::{Desk, Handle, entropy::OsEntropy, identity, net::Net, plan::Plan, state::State},
+    error::{CheckoutError, ConnectError, Misuse},
+    holder::{Holder, HolderConfig, Identity},
+};
+
+pub use crate::driver::ServerInfo;
+
+/// A program's connection to its licence server. Cheap to clone; the last clone and the last [`Lease`](crate::Lease)
+/// dropped end it.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = leasehold::Client::discover().await?;
+/// let lease = client.checkout("VR_MODE").version("4.8").await?;
+/// // ... the program runs ...
+/// lease.checkin().await?; // or just drop it
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) handle: Arc<Handle>,
+    pub(crate) limit: Duration,
+}
+
+/// What a client may be told before it looks for a server. Every setting has a default.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is opened"]
+pub struct ClientBuilder {
+    servers: Vec<String>,
+    publisher_keys: Vec<PublisherKey>,
+    realm: RealmId,
+    site: SiteKey,
+    port: u16,
+    who: Option<message::Holder>,
+    project: Option<String>,
+    environment: bool,
+    broadcast: bool,
+    state: StateFolder,
+    open_limit: Duration,
+    answer_limit: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum StateFolder {
+    Default,
+    At(PathBuf),
+    Memory,
+}
+
+/// How long the first server may take to be found: a local network answers in milliseconds, and names that hang are given up
+/// in about this time.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// How long a server may take to answer: long enough for a restart and the four tries that notice it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// How long closing waits for answers to releases.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+
+impl Client {
+    /// Finds a server by every means at once: `LEASEHOLD_SERVER`, the server used last, this machine, broadcast and
+    /// multicast. The first that proves itself wins; a named one has a head start of 40 ms.
+    ///
+    /// # Errors
+    /// If none is found within 5 s, or none is one to trust.
+    pub async fn discover() -> Result<Self, ConnectError> {
+        Self::builder().open().await
+    }
+
+    /// Connects to the one server named: `host`, `host:port`, `port@host` or `[v6]:port`, with `#fingerprint` if its key
+    /// is known.
+    ///
+    /// # Errors
+    /// If the text is no address, the server does not answer within 5 s, or it is not one to trust.
+    pub async fn connect(server: &str) -> Result<Self, ConnectError> {
+        Self::builder().server(server).environment(false).broadcast(false).open().await
+    }
+
+    /// A client with settings of its own.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder {
+            servers: Vec::new(),
+            publisher_keys: Vec::new(),
+            realm: RealmId::ANY,
+            site: SiteKey::OPEN,
+            port: DEFAULT_PORT,
+            who: None,
+            project: None,
+            environment: true,
+            broadcast: true,
+            state: StateFolder::Default,
+            open_limit: OPEN_LIMIT,
+            answer_limit: ANSWER_LIMIT,
+        }
+    }
+
+    /// Asks for one seat of `feature`, any version. The builder it returns changes that and is awaited.
+    pub fn checkout(&self, feature: &str) -> Checkout<'_> {
+        Checkout::new(self, feature)
+    }
+
+    /// What features the server has, in order of name.
+    ///
+    /// # Errors
+    /// If no server answers in time.
+    pub async fn features(&self) -> Result<Vec<FeatureLine>, CheckoutError> {
+        self.query(None).await
+    }
+
+    /// What the server has of one feature; `None` if it does not know it.
+    ///
+    /// # Errors
+    /// If the name is no feature's, or no server answers in time.
+    pub async fn feature(&self, name: &str) -> Result<Option<FeatureLine>, CheckoutError> {
+        let name = FeatureName::new(name).map_err(|e| CheckoutError::ApiMisuse(Misuse::Feature(e)))?;
+        Ok(self.query(Some(name)).await?.pop())
+    }
+
+    /// The server in use, or the last one if it is out of reach. `None` in a forked child and after the end.
+    #[must_use]
+    pub fn server(&self) -> Option<ServerInfo> {
+        self.handle.with(|desk| desk.server()).ok().flatten()
+    }
+
+    /// Releases every lease of this client and ends it. Waits for the server's answers, at most 3 s. Closing twice is
+    /// closing once.
+    pub async fn close(self) {
+        let (done, closed) = tokio::sync::oneshot::channel();
+        if self.handle.with(|desk| desk.close(CLOSE_LIMIT, Some(done))).is_ok() {
+            let _ = closed.await;
+        }
+    }
+
+    async fn query(&self, only: Option<FeatureName>) -> Result<Vec<FeatureLine>, CheckoutError> {
+        let answer = self.handle.with(|desk| desk.features(only, self.limit))?;
+        answer.await.unwrap_or(Err(CheckoutError::ApiMisuse(Misuse::Closed)))
+    }
+}
+
+impl ClientBuilder {
+    /// Adds a server to ask: an address as [`Client::connect`] takes it, or several with commas between them. Those of
+    /// the program come before those of `LEASEHOLD_SERVER`.
+    pub fn server(mut self, address: &str) -> Self {
+        self.servers.push(address.to_owned());
+        self
+    }
+
+    /// Adds a publisher's key: only a server that shows a certificate signed with one of them, and naming the server's own
+    /// key, is used. Without any, a server is trusted by its pinned fingerprint, or by the key it had when first seen.
+    pub fn publisher_key(mut self, key: PublisherKey) -> Self {
+        self.publisher_keys.push(key);
+        self
+    }
+
+    /// Only servers of this publisher, by name. Not needed beside [`ClientBuilder::publisher_key`].
+    pub fn publisher(mut self, name: &Label) -> Self {
+        self.realm = RealmId::of(name);
+        self
+    }
+
+    /// The key of a closed site. Default: an open site.
+    pub fn site_key(mut self, key: SiteKey) -> Self {
+        self.site = key;
+        self
+    }
+
+    /// The UDP port servers are looked for by broadcast. Default 5097.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Who holds the seats. Default: what the operating system says ([`this_process`](crate::this_process)).
+    pub fn identity(mut self, who: message::Holder) -> Self {
+        self.who = Some(who);
+        self
+    }
+
+    /// The project the seats are used for, for reports. Default: `LEASEHOLD_PROJECT`, if set.
+    pub fn project(mut self, name: &str) -> Self {
+        self.project = Some(name.to_owned());
+        self
+    }
+
+    /// Whether `LEASEHOLD_SERVER` is read. Default yes.
+    pub fn environment(mut self, read: bool) -> Self {
+        self.environment = read;
+        self
+    }
+
+    /// Whether this machine and the network are asked too. Default yes; a pinned fingerprint without a publisher's key
+    /// switches it off, because a stranger is no substitute for the server somebody pinned.
+    pub fn broadcast(mut self, ask: bool) -> Self {
+        self.broadcast = ask;
+        self
+    }
+
+    /// Where the device's key and known servers are kept. Default `$XDG_STATE_HOME/leasehold-client`, else
+    /// `~/.local/state/leasehold-client`; memory if that cannot be written.
+    pub fn state_folder(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state = StateFolder::At(path.into());
+        self
+    }
+
+    /// Keeps nothing on disk: a device key of its own, and every server is seen for the first time.
+    pub fn in_memory(mut self) -> Self {
+        self.state = StateFolder::Memory;
+        self
+    }
+
+    /// How long [`ClientBuilder::open`] looks for a server. Default 5 s.
+    pub fn open_within(mut self, limit: Duration) -> Self {
+        self.open_limit = limit;
+        self
+    }
+
+    /// How long a checkout or query waits for an answer of any kind. Default 15 s: the restart of a server passes
+    /// unnoticed.
+    pub fn answer_within(mut self, limit: Duration) -> Self {
+        self.answer_limit = limit;
+        self
+    }
+
+    /// Looks for a server and connects to it.
+    ///
+    /// # Errors
+    /// If an address makes no sense, no server is found in time, or none is one to trust.
+    pub async fn open(self) -> Result<Client, ConnectError> {
+        let (open_limit, limit) = (self.open_limit, self.answer_limit);
+        let handle = self.start()?;
+        let refused = || system("to go on", std::io::Error::other("the client's thread ended"));
+        let found = handle.with(|desk| desk.open(open_limit)).map_err(|_| refused())?;
+        found.await.unwrap_or_else(|_| Err(refused()))?;
+        Ok(Client { handle, limit })
+    }
+
+    fn start(self) -> Result<Arc<Handle>, ConnectError> {
+        let servers = self.all_servers()?;
+        let mut entropy = OsEntropy::new().map_err(|e| system("randomness", e))?;
+        let folder = match self.state {
+            StateFolder::Default => State::default_folder(),
+            StateFolder::At(path) => Some(path),
+            StateFolder::Memory => None,
+        };
+        let state = State::open(folder);
+        let mut plan = Plan::new(servers, self.broadcast, self.port, !self.publisher_keys.is_empty());
+        plan.last_good = state.last_server().filter(|_| self.broadcast);
+        let net = Net::open(self.port, plan.last_good).map_err(|e| system("a UDP socket", e))?;
+        let mut who = self.who.unwrap_or_else(identity::this_process);
+        who.device = state.device_id(&mut entropy);
+        who.project = self.project.map(|name| Label::lossy(&name)).or(who.project);
+        let mut instance = [0; 8];
+        entropy.fill(&mut instance);
+        let identity = Identity { keys: state.device_keys(&mut entropy), instance, who };
+        let (realm, publisher_keys, site) = (self.realm, self.publisher_keys, self.site);
+        let config = HolderConfig { realm, publisher_keys, site, sdk_version: SDK_VERSION };
+        let holder = Holder::new(config, identity, Box::new(entropy));
+        Handle::start(Desk::new(holder, net, state, plan)).map_err(|e| system("a thread", e))
+    }
+
+    fn all_servers(&self) -> Result<Vec<ServerAddress>, ConnectError> {
+        let mut servers = Vec::new();
+        for text in &self.servers {
+            servers.extend(read_servers("the program", text)?);
+        }
+        if let Some(text) = identity::variable(SERVER_VARIABLE).filter(|_| self.environment) {
+            servers.extend(read_servers(SERVER_VARIABLE, &text)?);
+        }
+        Ok(servers)
+    }
+}
+
+pub(crate) fn read_servers(from: &'static str, text: &str) -> Result<Vec<ServerAddress>, ConnectError> {
+    ServerAddress::list(text).map_err(|error| ConnectError::Address { from, error })
+}
+
+pub(crate) fn system(what: &'static str, error: std::io::Error) -> ConnectError {
+    ConnectError::System { what, error }
+}
+
+/// Names servers, with commas between them, for every program that lets it.
+pub(crate) const SERVER_VARIABLE: &str = "LEASEHOLD_SERVER";
+
+/// This build's version as HELLO1 carries it.
+const SDK_VERSION: u32 = {
+    const fn number(text: &str) -> u32 {
+        let (digits, mut n, mut i) = (text.as_bytes(), 0, 0);
+        while i < digits.len() {
+            n = n * 10 + (digits[i] - b'0') as u32;
+            i += 1;
+        }
+        n
+    }
+    number(env!("CARGO_PKG_VERSION_MAJOR")) << 24
+        | number(env!("CARGO_PKG_VERSION_MINOR")) << 12
+        | number(env!("CARGO_PKG_VERSION_PATCH"))
+};
