@@ -1,0 +1,26 @@
+//! Licences, from the publisher's side: `keygen`, `issue`, `lint` (L-1 to L-5).
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`keygen`] | a publisher's key pair in two files |
+//! | [`sign`] | `issue`: template to signed licence file |
+//! | [`lint`] | what loading would do, before it is done |
+//! | [`template`] | our own template language, read with every mistake named |
+//! | [`problem`] | a mistake in a text, drawn with its lines |
+//! | [`files`] | reading with a limit, writing whole files or none |
+
+mod files;
+mod keygen;
+mod lint;
+mod problem;
+mod sign;
+mod template;
+#[cfg(test)]
+mod tests;
+
+pub use files::write_whole;
+pub use keygen::{KeygenArgs, keygen};
+pub use lint::{LintArgs, lint};
+pub use problem::{Problem, Problems};
+pub use sign::{IssueArgs, issue};
+pub use template::{EXAMPLE, Template};

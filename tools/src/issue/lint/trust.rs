@@ -1,0 +1,61 @@
+//! Whose signatures count: as the server decides it.
+
+use std::path::{Path, PathBuf};
+
+use leasehold_protocol::licence::PublisherKey;
+
+use crate::{exit::Failure, issue::files, local::LocalArgs};
+
+/// The publishers whose certificates would be loaded.
+#[derive(Clone, Debug, Default)]
+pub(in crate::issue) struct Trusted {
+    pub(in crate::issue) keys: Vec<PublisherKey>,
+    /// Key files of the folder that cannot be used.
+    pub(in crate::issue) warnings: Vec<String>,
+}
+
+/// The keys in `named` and in the folder `publishers/` of `data_dir`. With neither, those of this machine's server.
+pub(in crate::issue) fn gather(named: &[PathBuf], data_dir: Option<&Path>) -> Result<Trusted, Failure> {
+    let mut named = named.to_vec();
+    let mut folder = data_dir.map(Path::to_owned);
+    if named.is_empty() && folder.is_none() {
+        let settings = LocalArgs::default().settings()?;
+        named = settings.publisher_keys;
+        folder = Some(settings.data_dir);
+    }
+    let mut trusted = Trusted::default();
+    for path in &named {
+        trusted.keys.push(read(path)?);
+    }
+    if let Some(folder) = folder {
+        trusted.add_folder(&folder.join("publishers"), data_dir.is_some())?;
+    }
+    Ok(trusted)
+}
+
+impl Trusted {
+    /// Adds every `.pub` file of `folder`, which must be there if somebody asked for it by name.
+    fn add_folder(&mut self, folder: &Path, asked_for: bool) -> Result<(), Failure> {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(_) if !asked_for => return Ok(()),
+            Err(e) => return Err(Failure::new(format!("cannot read the folder {}", folder.display())).because_of(&e)),
+        };
+        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.retain(|path| path.extension().is_some_and(|ending| ending == "pub"));
+        paths.sort();
+        for path in paths {
+            match read(&path) {
+                Ok(key) => self.keys.push(key),
+                Err(e) => self.warnings.push(format!("{}: {}", e.what(), e.why().join("; "))),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<PublisherKey, Failure> {
+    let text = zeroize::Zeroizing::new(files::read_text(path)?);
+    PublisherKey::parse(&text)
+        .map_err(|e| Failure::new(format!("{} is not a publisher's key", path.display())).because(e))
+}
