@@ -1,52 +1,156 @@
-//! One worker's share of the server's mind.
+//! One worker's share of the server's mind. One file per verb.
+//!
+//! | module | answers |
+//! |---|---|
+//! | [`hello`] | HELLO1: with RETRY, with HELLO2, or not at all |
+//! | [`discover`] | DISCOVER |
+//! | [`data`] | DATA: opens it and hands its frames on |
+//! | [`request`] [`renew`] [`release`] [`query`] [`proof`] | one frame each |
+//! | [`answers`] | what is said back, and how much of it may be |
+//! | [`refusal`] | every "no", in words |
+//! | [`outbox`] | datagrams that wait to be taken |
 
-use std::sync::Arc;
+mod answers;
+mod data;
+mod discover;
+mod hello;
+mod outbox;
+mod proof;
+mod query;
+mod refusal;
+mod release;
+mod renew;
+mod request;
+
+use std::{collections::VecDeque, sync::Arc};
 
 use leasehold_protocol::{
     Entropy,
+    error::DecodeErrorKind,
+    message::ServerFrame,
+    packet::{self, Packet},
     time::{Mono, Now},
 };
 
-use crate::{Event, Path, Shared, Transmit};
+use self::outbox::Outbox;
+use crate::{
+    Ended, Event, Path, Shared, Transmit,
+    counters::{Block, Counter},
+};
 
-/// One worker's share of the server's mind.
+/// One worker's share of the server's mind: it owns what it is about to say, and shares leases, sessions and seats with
+/// the engines of the other workers.
+///
+/// # Contract
+/// After any `handle_*` or [`Engine::begin_goodbye`], drain [`Engine::poll_transmit`] and [`Engine::poll_event`] to
+/// `None`, then sleep until a datagram comes or [`Engine::poll_timeout`] says so. Ask `poll_timeout` again after every
+/// step, of any engine: a lease granted by one may be expired by another. `now.mono` never goes backwards on one engine;
+/// the clocks of two engines may be read a little apart.
+///
+/// The same inputs with the same entropy give the same outputs.
 pub struct Engine {
-    #[allow(dead_code)]
     shared: Arc<Shared>,
-    #[allow(dead_code)]
     entropy: Box<dyn Entropy>,
+    counters: Arc<Block>,
+    outbox: Outbox,
+    events: VecDeque<Event>,
+    /// Leases ended in this step, whose claim keys are still to be forgotten.
+    ended: Vec<Ended>,
+    /// What is said back to the datagram at hand.
+    answers: Vec<ServerFrame>,
+    /// Room for one plaintext.
+    plaintext: Vec<u8>,
 }
 
+/// How many leases one [`Engine::handle_timeout`] looks at.
+const EXPIRY_BUDGET: usize = 512;
+
 impl Engine {
-    /// An engine over `shared`.
+    /// An engine over `shared`. `entropy` must be unpredictable, and different for every engine, in anything but a test.
     #[must_use]
     pub fn new(shared: Arc<Shared>, entropy: Box<dyn Entropy>) -> Self {
-        Self { shared, entropy }
+        Self {
+            counters: shared.counters.block(),
+            shared,
+            entropy,
+            outbox: Outbox::default(),
+            events: VecDeque::new(),
+            ended: Vec::new(),
+            answers: Vec::new(),
+            plaintext: Vec::new(),
+        }
     }
 
-    /// Feeds one datagram.
-    pub fn handle_datagram(&mut self, _now: Now, _path: Path, _bytes: &mut [u8]) {}
+    /// Feeds one datagram, which is opened in place. Bad bytes are counted and dropped: a stranger's noise is not our
+    /// error.
+    pub fn handle_datagram(&mut self, now: Now, path: Path, bytes: &mut [u8]) {
+        self.counters.count(Counter::DatagramsReceived);
+        self.counters.add(Counter::BytesReceived, bytes.len());
+        self.keep_plans_current(now);
+        match packet::read_to_server(bytes) {
+            Ok(Packet::Data(header)) => {
+                let (sid, counter) = (header.receiver_sid.get(), header.counter.get());
+                self.on_data(now, path, (sid, counter), bytes);
+            }
+            Ok(Packet::Hello1(hello)) => self.on_hello(now, path, hello),
+            Ok(Packet::Discover(discover)) => self.on_discover(now, path, discover),
+            // A server's own types never get past the reader.
+            Ok(Packet::Retry(_) | Packet::Hello2(_) | Packet::Offer(_)) => self.counters.count(Counter::DropMalformed),
+            Err(e) if e.field == "datagram" && e.kind != DecodeErrorKind::Trailing => {
+                self.counters.count(Counter::DropBadSize);
+            }
+            Err(_) => self.counters.count(Counter::DropMalformed),
+        }
+    }
 
-    /// Runs what is due at `now`.
-    pub fn handle_timeout(&mut self, _now: Now) {}
+    /// Runs what is due at `now`: plans, leases, answers that waited. Calling early, late or twice is harmless; work is
+    /// bounded, and what is left over is due again at once.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.keep_plans_current(now);
+        if self.shared.next_change().is_some_and(|at| at <= now.mono) {
+            // The wall clock was set back since: look again when it gets there.
+            self.shared.note_changes(now);
+        }
+        self.outbox.release(now.mono);
+        let shared = self.shared.clone();
+        shared.leases.expire_due(now.mono, EXPIRY_BUDGET, &mut self.ended);
+        self.settle();
+    }
 
-    /// Writes the next datagram into `out` and says where it goes.
+    /// Writes the next datagram into `out`, which is cleared first, and says where it goes.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
-        out.clear();
-        None
+        let transmit = self.outbox.take(out)?;
+        self.counters.count(Counter::DatagramsSent);
+        self.counters.add(Counter::BytesSent, out.len());
+        Some(transmit)
     }
 
-    /// What happened.
+    /// What happened, in order: for the log, the journal and whoever counts.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
 
-    /// When `handle_timeout` is next wanted.
+    /// When [`Engine::handle_timeout`] is next wanted. `None`: nothing is pending. The instant may be early, when the lease
+    /// it was about was renewed since.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
-        None
+        [self.shared.leases.wakeups.next(), self.shared.next_change(), self.outbox.next()].into_iter().flatten().min()
     }
 
-    /// Tells every proved path that this server is going away.
-    pub fn begin_goodbye(&mut self, _now: Now) {}
+    fn keep_plans_current(&mut self, now: Now) {
+        let Self { shared, events, counters, .. } = self;
+        shared.keep_plans_current(now, |realm| {
+            counters.count(Counter::PlanChanges);
+            events.push_back(Event::PlanChanged { realm, at: now.wall });
+        });
+    }
+
+    /// Tells about the leases that ended in this step and forgets their claim keys. Holds no lock but theirs.
+    fn settle(&mut self) {
+        for ended in self.ended.drain(..) {
+            self.shared.leases.claims.forget(ended.realm, ended.claim, ended.lease);
+            self.counters.count(Counter::Expiries);
+            self.events.push_back(Event::Expired(Box::new(ended)));
+        }
+    }
 }

@@ -1,87 +1,248 @@
-//! Everything workers share.
+//! Everything workers share: leases, sessions, certificates and limits. An administrator reads it from any thread.
 
 use std::sync::Arc;
 
-use leasehold_protocol::{Entropy, licence::SignedCertificate, time::Now, vocab::RealmId};
-
-use crate::{
-    FeatureStatus, LeaseStatus, LedgerError, PlanReport, RealmConfig, RealmStatus, ServerConfig, planted::Planted,
+use leasehold_protocol::{
+    Entropy,
+    licence::SignedCertificate,
+    time::{Mono, Now, UnixMillis},
+    vocab::RealmId,
 };
 
-/// Everything workers share.
+use crate::{
+    FeatureStatus, LeaseStatus, LedgerError, LotStatus, PlanReport, RealmConfig, RealmStatus, ServerConfig,
+    counters::Counters,
+    lease::Leases,
+    ledger, lock,
+    plan::{FeaturePlan, Stock},
+    planted::Planted,
+    pool::Tally,
+    realm::Realm,
+    session::{CookieJar, PrefixSketch, RateBucket, SessionTable},
+};
+
+/// Everything workers share. One per server; every [`Engine`](crate::Engine) holds it, and so may the administration.
 pub struct Shared {
-    #[allow(dead_code)]
-    config: ServerConfig,
-    #[allow(dead_code)]
-    realms: Vec<RealmConfig>,
-    #[allow(dead_code)]
-    planted: Planted,
+    pub(crate) config: ServerConfig,
+    pub(crate) realms: Vec<Arc<Realm>>,
+    pub(crate) leases: Leases,
+    pub(crate) sessions: SessionTable,
+    pub(crate) cookies: CookieJar,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Counters,
+    pub(crate) planted: Planted,
+    draining: Tally,
+    /// The next instant at which a certificate begins or ends, on the wall and as far as can be told on the lease clock.
+    change_wall: Tally,
+    change_mono: Tally,
 }
 
+/// How much may be asked by those who have not proved who they are.
+pub(crate) struct Limits {
+    pub(crate) handshakes: RateBucket,
+    pub(crate) handshakes_by_prefix: PrefixSketch,
+    pub(crate) discovers: RateBucket,
+    pub(crate) discovers_by_prefix: PrefixSketch,
+}
+
+const NEVER: u64 = u64::MAX;
+
 impl Shared {
-    /// A server with these realms and no licences yet.
+    /// A server with these realms and no licences yet. Two realms of one publisher are one: the first stays.
     #[must_use]
     pub fn new(config: ServerConfig, realms: Vec<RealmConfig>, entropy: &mut dyn Entropy) -> Arc<Self> {
-        let _ = entropy.next_u64();
-        Arc::new(Self { config, realms, planted: Planted::default() })
+        let mut kept: Vec<Arc<Realm>> = Vec::new();
+        for realm in realms {
+            if kept.iter().all(|other| other.identity.id != realm.id()) {
+                kept.push(Realm::new(realm, entropy));
+            }
+        }
+        Arc::new(Self {
+            leases: Leases::new(config.leases_max),
+            sessions: SessionTable::new(&config),
+            cookies: CookieJar::new(entropy),
+            limits: Limits::new(&config, entropy),
+            realms: kept,
+            config,
+            counters: Counters::default(),
+            planted: Planted::default(),
+            draining: Tally::default(),
+            change_wall: Tally::new(NEVER),
+            change_mono: Tally::new(NEVER),
+        })
     }
 
-    /// Puts `certificates` in place of everything loaded into `realm` before.
+    /// Puts `certificates` in place of everything loaded into `realm` before, in that order (L-4), and says what became
+    /// of each. Holders keep what they hold: what nothing in force covers any more is overage (L-10).
+    ///
+    /// For a realm that is not here, every certificate is reported as another realm's.
     pub fn load(&self, realm: RealmId, certificates: Vec<SignedCertificate>, now: Now) -> PlanReport {
-        drop(certificates);
-        PlanReport { realm, at: now.wall, lines: Vec::new(), next_change: None, overage: 0 }
+        let Some(realm) = self.realm(realm) else { return PlanReport::of_no_realm(realm, certificates, now.wall) };
+        let report = realm.planner.load(certificates, now, &realm.identity, self.stock(realm));
+        self.note_changes(now);
+        report
     }
 
     /// The realms, in the order they were configured.
     #[must_use]
     pub fn realms(&self) -> Vec<RealmStatus> {
-        Vec::new()
+        let status = |realm: &Arc<Realm>| {
+            let (identity, plan) = (&realm.identity, realm.planner.plan());
+            RealmStatus {
+                id: identity.id,
+                publisher: identity.publisher.clone(),
+                key: identity.key,
+                fingerprint: identity.fingerprint,
+                open: realm.site.is_open(),
+                certificates: plan.applied,
+                next_change: plan.next_change,
+            }
+        };
+        self.realms.iter().map(status).collect()
     }
 
-    /// Every feature, by realm and name.
+    /// Every feature that a certificate names, by realm and name, each at one moment in which no checkout of it was half
+    /// done.
     #[must_use]
-    pub fn features(&self, _now: Now) -> Vec<FeatureStatus> {
-        Vec::new()
+    pub fn features(&self, now: Now) -> Vec<FeatureStatus> {
+        let mut all = Vec::new();
+        for realm in &self.realms {
+            self.keep_current(realm, now);
+            let plan = realm.planner.plan();
+            all.extend(plan.features.values().map(|feature| feature_status(realm.identity.id, feature)));
+        }
+        all
     }
 
-    /// Every lease, in order of its slot.
+    /// Every lease that has not reached its deadline, in order of its slot, each as it was at one moment.
     #[must_use]
-    pub fn leases(&self, _now: Now) -> Vec<LeaseStatus> {
-        Vec::new()
+    pub fn leases(&self, now: Now) -> Vec<LeaseStatus> {
+        self.leases.statuses(now, |sid| self.sessions.address(sid))
     }
 
-    /// Checks the seat equation for every bucket, and the leases against it.
+    /// Checks the seat equation, `free + leased == capacity`, for every bucket, and the leases against it one by one.
+    /// Exact at any time: checkouts of one feature at a time wait for it, renewals never.
     ///
     /// # Errors
     /// The first sum that does not come out.
     pub fn check_ledger(&self) -> Result<(), LedgerError> {
-        Ok(())
+        let mut pools = self.realms.iter().flat_map(|realm| realm.pools.all());
+        pools.try_for_each(|pool| ledger::check_pool(&pool, &self.leases))
     }
 
-    /// Every counter, by name.
+    /// Every counter since the start, by name, over all engines.
     #[must_use]
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
-        Vec::new()
+        self.counters.totals()
     }
 
-    /// From now on new requests are denied; renewals and releases go on.
-    pub fn begin_drain(&self) {}
+    /// From now on new requests are denied with "shutting down" and DISCOVERs are not answered; renewals and releases go
+    /// on, and so do requests for a lease that is alive.
+    pub fn begin_drain(&self) {
+        self.draining.set(1);
+    }
 
-    /// Leases that are out.
+    /// Whether [`Shared::begin_drain`] was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.get() != 0
+    }
+
+    /// Leases that are out, with those that are past their deadline and not yet swept.
     #[must_use]
     pub fn live_leases(&self) -> u64 {
-        0
+        self.leases.slab.live()
     }
 
-    /// Sessions whose clients proved themselves.
+    /// Sessions whose clients proved themselves and that have not ended.
     #[must_use]
     pub fn live_sessions(&self) -> u64 {
-        0
+        self.sessions.live()
     }
 
     /// Plants a fault, for a simulator that must notice it.
     #[cfg(feature = "planted-faults")]
     pub fn plant(&self, fault: crate::Fault) {
         self.planted.set(fault);
+    }
+
+    pub(crate) fn realm(&self, id: RealmId) -> Option<&Arc<Realm>> {
+        self.realms.iter().find(|realm| realm.identity.id == id)
+    }
+
+    /// Brings every realm's plan up to `now` if some certificate begins or ends by it (L-9); runs `each` for those that
+    /// changed.
+    pub(crate) fn keep_plans_current(&self, now: Now, mut each: impl FnMut(RealmId)) {
+        if now.wall.0 < self.change_wall.get() {
+            return;
+        }
+        for realm in &self.realms {
+            if self.keep_current(realm, now) {
+                each(realm.identity.id);
+            }
+        }
+        self.note_changes(now);
+    }
+
+    /// Brings the plan of `realm` up to `now`; whether it changed.
+    pub(crate) fn keep_current(&self, realm: &Realm, now: Now) -> bool {
+        realm.planner.keep_current(now, &realm.identity, self.stock(realm))
+    }
+
+    /// Notes when the next plan changes by itself, as seen from `now`.
+    pub(crate) fn note_changes(&self, now: Now) {
+        let next = self.realms.iter().filter_map(|realm| realm.planner.plan().next_change).min();
+        let wall = next.map_or(NEVER, |UnixMillis(at)| at);
+        let mono = if wall == NEVER { NEVER } else { now.mono.0.saturating_add(wall.saturating_sub(now.wall.0)) };
+        self.change_wall.set(wall);
+        self.change_mono.set(mono);
+    }
+
+    /// When the next plan changes by itself, as far as could be told when it was last looked at.
+    pub(crate) fn next_change(&self) -> Option<Mono> {
+        Some(self.change_mono.get()).filter(|at| *at != NEVER).map(Mono)
+    }
+
+    fn stock<'a>(&'a self, realm: &'a Realm) -> Stock<'a> {
+        Stock { pools: &realm.pools, leases: &self.leases, ttl_default_ms: self.config.lease_ttl_default_ms }
+    }
+}
+
+impl Limits {
+    fn new(config: &ServerConfig, entropy: &mut dyn Entropy) -> Self {
+        Self {
+            handshakes: RateBucket::new(config.handshakes_per_second),
+            handshakes_by_prefix: PrefixSketch::new(config.handshakes_per_prefix, entropy),
+            discovers: RateBucket::new(config.discovers_per_second),
+            discovers_by_prefix: PrefixSketch::new(config.discovers_per_prefix, entropy),
+        }
+    }
+}
+
+fn feature_status(realm: RealmId, feature: &FeaturePlan) -> FeatureStatus {
+    let book = lock(&feature.pool.book);
+    let (out, count) = (book.out(), book.capacity());
+    let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    let lot_status = |lot: &crate::plan::Lot| LotStatus {
+        certificate: lot.certificate,
+        version: lot.version,
+        count: lot.count(),
+        used: narrow(book.out_of(lot.certificate)),
+        ends: lot.ends,
+    };
+    let first_later = feature.later.first();
+    let rights = || feature.lots.iter().map(|lot| lot.version);
+    FeatureStatus {
+        realm,
+        name: feature.pool.name.clone(),
+        version: rights().max().or(first_later.map(|(version, _)| *version)).unwrap_or_default(),
+        count: count.map(narrow),
+        used: narrow(out),
+        free: count.map_or(i64::MAX, |count| count.cast_signed() - out.cast_signed()),
+        overage: narrow(book.overage()),
+        leases: narrow(book.due.len() as u64),
+        next_end: feature.lots.iter().filter_map(|lot| lot.ends).min(),
+        not_started: first_later.filter(|_| feature.lots.is_empty()).map(|(_, starts)| *starts),
+        lots: feature.lots.iter().map(lot_status).collect(),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use leasehold_protocol::{
-    licence::text::Place,
+    licence::{SignedCertificate, text::Place},
     time::UnixMillis,
     vocab::{CertificateId, FeatureName, RealmId, Version},
 };
@@ -72,6 +72,19 @@ pub enum Outcome {
 }
 
 impl PlanReport {
+    /// The report of loading into a realm that is not here.
+    pub(crate) fn of_no_realm(realm: RealmId, certificates: Vec<SignedCertificate>, at: UnixMillis) -> Self {
+        let line = |signed: SignedCertificate| CertificateReport {
+            id: signed.id,
+            version: signed.certificate.version,
+            place: signed.place,
+            outcome: Outcome::OtherRealm,
+            sentence: format!("not in force: this server has no realm for publisher {}", signed.certificate.publisher),
+            feature: signed.certificate.feature,
+        };
+        Self { realm, at, lines: certificates.into_iter().map(line).collect(), next_change: None, overage: 0 }
+    }
+
     /// The lines whose certificates are in force.
     pub fn applied(&self) -> impl Iterator<Item = &CertificateReport> {
         self.lines.iter().filter(|line| line.outcome == Outcome::Applied)

@@ -1,0 +1,130 @@
+//! HELLO1: in order of cost, the mac, the cookie, the rate, and only then Noise (SPEC 3.3 to 3.6).
+
+use leasehold_protocol::{
+    crypto::noise::{Responder, ServerInfo},
+    packet::{Hello1, Hello2, PacketType, Prefix, Retry},
+    time::Now,
+    vocab::RealmId,
+};
+use zerocopy::IntoBytes;
+
+use super::Engine;
+use crate::{
+    Event, Path, SessionEnd,
+    counters::Counter,
+    lease::owner_of,
+    session::{Client, Session},
+    ticket::short_id,
+};
+
+/// Bytes of HELLO1 that its mac covers: all before it.
+const MAC1_OFFSET: usize = 136;
+
+impl Engine {
+    pub(super) fn on_hello(&mut self, now: Now, path: Path, hello: &Hello1) {
+        match self.answer_hello(now, path, hello) {
+            Ok(counter) | Err(counter) => self.counters.count(counter),
+        }
+    }
+
+    fn answer_hello(&mut self, now: Now, path: Path, hello: &Hello1) -> Result<Counter, Counter> {
+        let shared = self.shared.clone();
+        let id = RealmId(hello.realm.get());
+        let index = shared.realms.iter().position(|realm| realm.identity.id == id).ok_or(Counter::DropUnknownRealm)?;
+        let realm = &shared.realms[index];
+        if !realm.hello_mac.verify(&hello.as_bytes()[..MAC1_OFFSET], &hello.mac1) {
+            return Err(Counter::DropBadMac);
+        }
+        // Always, not only under load: one path, always tested, and it proves the address.
+        let who = (path.from, hello.client_sid.get(), id);
+        if let Err(cookie) = shared.cookies.check(now.mono, &mut *self.entropy, who, &hello.cookie) {
+            self.send_retry(path, index, hello, cookie);
+            return Ok(Counter::Retries);
+        }
+        let limits = &shared.limits;
+        if !limits.handshakes_by_prefix.take(now.mono, path.from) || !limits.handshakes.take(now.mono) {
+            return Err(Counter::DropRateLimited);
+        }
+        self.send_hello2(now, path, index, hello)
+    }
+
+    fn send_retry(&mut self, path: Path, realm: usize, hello: &Hello1, cookie: [u8; 16]) {
+        let mut retry = Retry {
+            prefix: Prefix::of(PacketType::Retry),
+            client_sid: hello.client_sid,
+            mac1_echo: hello.mac1,
+            cookie,
+            tag: [0; 16],
+        };
+        let covered = size_of::<Retry>() - 16;
+        retry.tag = self.shared.realms[realm].hello_mac.of(&retry.as_bytes()[..covered]);
+        self.send(path, retry.as_bytes());
+    }
+
+    fn send_hello2(&mut self, now: Now, path: Path, index: usize, hello: &Hello1) -> Result<Counter, Counter> {
+        let shared = self.shared.clone();
+        let (realm, config) = (&shared.realms[index], &shared.config);
+        let id = realm.identity.id;
+        let responder = Responder::accept(&realm.keys, &realm.site, id, &hello.noise, &mut *self.entropy)
+            .map_err(|_| Counter::DropBadHandshake)?;
+        let fingerprint = responder.client.fingerprint();
+        let client = Client {
+            realm: index,
+            key: responder.client,
+            fingerprint,
+            owner: owner_of(fingerprint, id),
+            instance: responder.info.instance,
+            client_sid: hello.client_sid.get(),
+        };
+        let info = ServerInfo {
+            cluster_id: config.cluster_id.into(),
+            boot_id: config.boot_id.into(),
+            server_id: short_id(config).into(),
+            limits: 0.into(),
+            log_number: 0.into(),
+        };
+        let (noise, keys) = responder.reply(&info).map_err(|_| Counter::DropBadHandshake)?;
+        self.drop_too_old(now);
+        let session = Session::new(client, keys, path, now.mono);
+        let sid = shared.sessions.insert(session).ok_or(Counter::DropSessionsFull)?;
+        let mut hello2 = Hello2 {
+            prefix: Prefix::of(PacketType::Hello2),
+            server_sid: sid.into(),
+            client_sid: hello.client_sid,
+            zero: 0.into(),
+            noise,
+            mac1: [0; 16],
+        };
+        let covered = size_of::<Hello2>() - 16;
+        hello2.mac1 = realm.hello_mac.of(&hello2.as_bytes()[..covered]);
+        self.send(path, hello2.as_bytes());
+        Ok(Counter::Handshakes)
+    }
+
+    /// Queues a datagram of its own.
+    pub(super) fn send(&mut self, path: Path, datagram: &[u8]) {
+        let mut buffer = self.outbox.buffer();
+        buffer.clear();
+        buffer.extend_from_slice(datagram);
+        self.outbox.push(path.back(), buffer);
+    }
+
+    fn drop_too_old(&mut self, now: Now) {
+        let Self { shared, events, counters, .. } = self;
+        shared.sessions.drop_too_old(now.mono, |client| {
+            counters.count(Counter::SessionsClosed);
+            events.push_back(closed(&shared.realms[client.realm].identity.id, &client, SessionEnd::TooOld));
+        });
+    }
+
+    pub(super) fn note_closed(&mut self, client: &Client, why: SessionEnd) {
+        self.counters.count(Counter::SessionsClosed);
+        self.events.push_back(closed(&self.shared.realms[client.realm].identity.id, client, why));
+    }
+}
+
+fn closed(realm: &RealmId, client: &Client, why: SessionEnd) -> Event {
+    Event::SessionClosed { realm: *realm, client: client.fingerprint, why }
+}
+
+const _: () = assert!(MAC1_OFFSET + 32 == size_of::<Hello1>());

@@ -1,0 +1,216 @@
+//! Every "no", in words (R-11): what was asked, what there is, and what to do.
+
+use leasehold_protocol::{
+    message::{Deny, NextDue, ServerFrame},
+    time::{Now, UnixMillis},
+    vocab::{ClaimKey, Denial, FeatureName, LeaseId, OperationId, SeatCount, Version},
+};
+
+use super::{Engine, data::Sender};
+use crate::{
+    Denied, Event,
+    counters::Counter,
+    wording::{clip, instant, seats, seats_are, span},
+};
+
+/// An asking as far as a denial repeats it.
+pub(super) struct Asked {
+    pub(super) operation: OperationId,
+    pub(super) claim: ClaimKey,
+    pub(super) feature: Option<FeatureName>,
+    pub(super) seats: Option<SeatCount>,
+}
+
+/// A "no" before it is put on the wire.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) code: Denial,
+    sentence: String,
+    rule: String,
+    out: u32,
+    total: u32,
+    next_due: Option<NextDue>,
+    retry_after_ms: Option<u32>,
+}
+
+/// What there is of a feature in the moment of a denial.
+#[derive(Debug)]
+pub(super) struct Stand {
+    /// Seats out.
+    pub(super) out: u32,
+    /// Seats there are.
+    pub(super) total: u32,
+    /// Seats of lots that answer the version asked for.
+    pub(super) fitting: u32,
+    /// Seats out that nothing in force covers.
+    pub(super) overage: u32,
+    /// Who is due back next.
+    pub(super) next_due: Option<NextDue>,
+    /// The certificates that decided.
+    pub(super) rule: String,
+}
+
+/// The longest sentence and the longest rule, in bytes (SPEC 5.6).
+const SENTENCE_MAX: usize = 200;
+const RULE_MAX: usize = 100;
+/// The longest wait that is suggested where a seat may come back at any time, in milliseconds.
+const RETRY_MAX_MS: u32 = 1000;
+/// When to ask again a server that goes away, in milliseconds: its successor needs a moment to start.
+const RETRY_DRAINING_MS: u32 = 5000;
+
+impl Refusal {
+    fn new(code: Denial, sentence: String, rule: impl Into<String>, retry_after_ms: Option<u32>) -> Self {
+        let (sentence, rule) = (clip(sentence, SENTENCE_MAX), clip(rule.into(), RULE_MAX));
+        Self { code, sentence, rule, out: 0, total: 0, next_due: None, retry_after_ms }
+    }
+
+    fn with(self, stand: Stand) -> Self {
+        Self { out: stand.out, total: stand.total, next_due: stand.next_due, ..self }
+    }
+
+    pub(super) fn no_such_feature(feature: &FeatureName, near: Option<&str>) -> Self {
+        let sentence = match near {
+            Some(near) => format!("no certificate on this server names feature {feature}; did you mean {near}?"),
+            None => format!(
+                "no certificate on this server names feature {feature}: check the name, or have its licence loaded"
+            ),
+        };
+        Self::new(Denial::NO_SUCH_FEATURE, sentence, "the certificates that are loaded", None)
+    }
+
+    pub(super) fn version_too_high(feature: &FeatureName, wanted: Version, best: Version, rule: String) -> Self {
+        let sentence = format!(
+            "{feature} {wanted} was asked for and there are rights up to {best}: ask for {best} or lower, or have a \
+             newer licence loaded"
+        );
+        Self::new(Denial::VERSION_TOO_HIGH, sentence, rule, None)
+    }
+
+    pub(super) fn not_started(feature: &FeatureName, version: Version, starts: UnixMillis, now: Now) -> Self {
+        let wait_ms = starts.0.saturating_sub(now.wall.0);
+        let sentence =
+            format!("{feature} {version} begins at {}, in {}: ask again then", instant(starts), span(wait_ms));
+        Self::new(Denial::NOT_STARTED, sentence, "the start of its certificate", Some(narrow(wait_ms)))
+    }
+
+    pub(super) fn expired(feature: &FeatureName, version: Version, ended: UnixMillis) -> Self {
+        let sentence = format!("{feature} {version} ended at {}: have a newer licence loaded", instant(ended));
+        Self::new(Denial::EXPIRED, sentence, "the end of its certificate", None)
+    }
+
+    pub(super) fn too_many_seats(feature: &FeatureName, wanted: SeatCount, mut stand: Stand) -> Self {
+        let sentence = format!(
+            "{} of {feature} asked for and there are {} in all that would do: ask for fewer",
+            seats(wanted.get()),
+            stand.fitting
+        );
+        let rule = std::mem::take(&mut stand.rule);
+        Self::new(Denial::TOO_MANY_SEATS, sentence, rule, None).with(stand)
+    }
+
+    pub(super) fn no_seat(feature: &FeatureName, wanted: SeatCount, mut stand: Stand) -> Self {
+        let due = stand.next_due.as_ref().map(|due| due.in_ms);
+        let next = due.map_or(String::new(), |ms| format!("; the next is due back in {}", span(u64::from(ms))));
+        let (out, total) = (stand.out, stand.total);
+        let what = match total.checked_sub(out) {
+            _ if stand.overage > 0 => format!(
+                "{} out of {feature} and the licences in force allow {total}: none is granted until those above it are \
+                 back",
+                seats_are(out)
+            ),
+            Some(0) if total == 1 => format!("the only seat of {feature} is out"),
+            Some(0) => format!("all {total} seats of {feature} are out"),
+            Some(free) => {
+                format!("{} of {feature} asked for, and of {total} only {free} may be free", seats(wanted.get()))
+            }
+            None => format!("{} out of {feature}", seats_are(out)),
+        };
+        let sentence = format!("{what}{next}: ask again, or have a seat given back");
+        let retry_ms = due.map_or(RETRY_MAX_MS, |ms| ms.saturating_add(1).min(RETRY_MAX_MS));
+        let rule = std::mem::take(&mut stand.rule);
+        Self::new(Denial::NO_SEAT, sentence, rule, Some(retry_ms)).with(stand)
+    }
+
+    pub(super) fn too_many_leases(max: u32) -> Self {
+        let sentence = format!(
+            "this server holds {max} leases, as many as it was given room for: ask again, or have its limit raised"
+        );
+        Self::new(Denial::TOO_MANY_LEASES, sentence, "the server's limit on leases", Some(RETRY_MAX_MS))
+    }
+
+    pub(super) fn shutting_down() -> Self {
+        let sentence = "this server is going away: ask another one, or ask again in a few seconds".to_owned();
+        Self::new(Denial::SHUTTING_DOWN, sentence, "the administrator stopped this server", Some(RETRY_DRAINING_MS))
+    }
+
+    pub(super) fn restarting(wait_ms: u64) -> Self {
+        let sentence = format!(
+            "this server restarted and gives the leases it granted before {} to come back: ask again then",
+            span(wait_ms)
+        );
+        let retry_ms = narrow(wait_ms.saturating_add(1));
+        Self::new(Denial::RESTARTING, sentence, "no seat may be granted twice", Some(retry_ms))
+    }
+
+    pub(super) fn released() -> Self {
+        let sentence =
+            "this claim key was released, and a claim key is never used twice: ask with a new one".to_owned();
+        Self::new(Denial::RELEASED, sentence, "the release of this claim", None)
+    }
+
+    pub(super) fn not_yours() -> Self {
+        let sentence = "this claim key belongs to another client: ask with a new one".to_owned();
+        Self::new(Denial::NOT_YOURS, sentence, "a claim belongs to the key that made it", None)
+    }
+
+    pub(super) fn claim_in_use(feature: &FeatureName, version: Version, held: SeatCount) -> Self {
+        let sentence = format!(
+            "this claim key stands for {} of {feature} {version}, and something else was asked for: release it first, or \
+             ask with a new key",
+            seats(held.get())
+        );
+        Self::new(Denial::BAD_REQUEST, sentence, "a claim key is one lease", None)
+    }
+
+    pub(super) fn no_such_lease(lease: LeaseId) -> Self {
+        let sentence = format!("lease {lease} is not held here any more: ask afresh with the same claim key");
+        Self::new(Denial::NO_SUCH_LEASE, sentence, "the lease's deadline", Some(0))
+    }
+}
+
+impl Engine {
+    /// Answers `asked` with "no".
+    pub(super) fn deny(&mut self, sender: &Sender, asked: &Asked, refusal: Refusal) {
+        self.counters.count(Counter::Denials);
+        if refusal.code == Denial::NO_SEAT {
+            self.counters.count(Counter::DenialsNoSeat);
+        }
+        self.events.push_back(Event::Denied(Box::new(Denied {
+            realm: self.shared.realms[sender.client.realm].identity.id,
+            claim: asked.claim,
+            client: sender.client.fingerprint,
+            operation: asked.operation,
+            feature: asked.feature.clone(),
+            seats: asked.seats,
+            code: refusal.code,
+            sentence: refusal.sentence.clone(),
+            rule: refusal.rule.clone(),
+        })));
+        self.answers.push(ServerFrame::Deny(Box::new(Deny {
+            operation: asked.operation,
+            claim: asked.claim,
+            code: refusal.code,
+            sentence: refusal.sentence,
+            rule: refusal.rule,
+            seats_out: refusal.out,
+            seats_total: refusal.total,
+            next_due: refusal.next_due,
+            retry_after_ms: refusal.retry_after_ms,
+        })));
+    }
+}
+
+/// `ms` as the wire carries it: 49 days at most.
+pub(super) fn narrow(ms: u64) -> u32 {
+    u32::try_from(ms).unwrap_or(u32::MAX)
+}
