@@ -44,10 +44,13 @@ pub const TABLE: &[(&str, &str)] = &[
     ("0", "all went as asked; also when the reader of our output went away"),
     ("1", "it failed: the message says what, why and what to do (`doctor`: warnings only)"),
     ("2", "the command line or a setting is wrong (`doctor`: something is broken)"),
+    ("3", "`serve`: the port or the state folder is another program's"),
+    ("4", "`serve`: the port needs a privilege"),
     ("69", "no server answered, or its REST is not reachable"),
     ("75", "denied, and waiting may help: no seat free, limit reached, server restarting"),
     ("76", "the server is not the one it should be: changed key, failed proof, broken protocol"),
     ("77", "denied, and waiting cannot help: no such feature, expired, excluded"),
+    ("70", "`serve`: a fault of its own: a defect, please report it"),
     ("126", "`checkout`: the command was found and cannot be run"),
     ("127", "`checkout`: the command was not found"),
     ("128+n", "`checkout`: the command was ended by signal n"),
@@ -154,7 +157,7 @@ impl Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         let failure = Self::new(error.to_string());
-        error.chain().skip(1).fold(failure, |failure, cause| failure.because(cause))
+        error.chain().skip(1).fold(failure, Failure::because)
     }
 }
 

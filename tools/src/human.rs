@@ -132,6 +132,6 @@ mod tests {
     #[test]
     fn dates_are_days_in_utc() {
         assert_eq!(day(UnixMillis(1_797_940_800_000)), "2026-12-22");
-        assert_eq!(instant(UnixMillis(1_797_940_800_999)), "2026-12-22T12:00:00Z".replace("12:00", "12:00"));
+        assert_eq!(instant(UnixMillis(1_797_940_800_999)), "2026-12-22T12:00:00Z");
     }
 }

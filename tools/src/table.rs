@@ -48,9 +48,9 @@ impl Rows {
     fn render_for(&self, people: bool) -> String {
         let mut table = Table::new();
         if people {
-            table.set_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+            table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
         } else {
-            table.set_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+            table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         }
         let strong = |name: &&str| Cell::new(name).add_attribute(Attribute::Bold);
         table.set_header(self.heading.iter().map(strong).enumerate().map(|(i, cell)| self.aligned(i, cell)));

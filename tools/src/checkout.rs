@@ -1,0 +1,192 @@
+//! `leasehold checkout`: holds a seat while a program runs.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `child` | the program: started, sent our signals, waited for |
+//! | `denial` | a "no", with what to do about it |
+//! | `watch` | what becomes of the lease meanwhile |
+
+mod child;
+mod denial;
+mod watch;
+
+use std::{ffi::OsString, path::Path, time::Duration};
+
+use clap::ValueEnum;
+use leasehold::{CheckoutError, Client, Lease};
+use leasehold_protocol::vocab::{Label, Version};
+
+use crate::{
+    block_on,
+    connect::{self, ConnectArgs},
+    exit::{Exit, Failure},
+    human,
+    output::{FAINT, paint},
+    say,
+};
+use child::{Program, Signals};
+use watch::Watch;
+
+/// What for, and which program.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Runs COMMAND while the seat is held and gives it back when COMMAND ends; without COMMAND holds it until Ctrl-C. Signals
+go on to COMMAND. Ends with COMMAND's own status, or 128+n if signal n ended it; 69: no server; 75: denied, waiting may
+help; 76: server not trusted; 77: denied; 126, 127: COMMAND cannot be run, was not found.
+
+Examples:
+  leasehold checkout VR_MODE -- my-app --full-screen
+  leasehold checkout CAD_PRO -v 2026.1 -n 2 --retry-for 10m -- cad model.step
+  leasehold checkout SOLVER --server 5097@licences --publisher-key acme.pub -- solve
+  leasehold checkout VR_MODE                     hold a seat until Ctrl-C")]
+pub struct Args {
+    /// The feature, as `leasehold status` or the licence spells it
+    #[arg(value_name = "FEATURE")]
+    feature: String,
+
+    /// The program to run, with its arguments [default: none, hold the seat until Ctrl-C]
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+
+    /// Lowest version that will do, major.minor or major.minor.patch [default: any]
+    #[arg(long = "version", short = 'v', value_name = "VERSION", help_heading = "What")]
+    version: Option<Version>,
+
+    /// How many seats, all or none
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1, help_heading = "What")]
+    seats: u32,
+
+    /// If denied and waiting may help, ask again for this long
+    #[arg(long, value_name = "TIME", value_parser = human::span, help_heading = "What")]
+    retry_for: Option<Duration>,
+
+    /// Project the seat is used for, for reports
+    #[arg(long, env = "LEASEHOLD_PROJECT", value_name = "NAME", help_heading = "What")]
+    project: Option<String>,
+
+    /// When the lease is lost: go on, or stop COMMAND with SIGTERM
+    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnLoss::Keep, help_heading = "When the server is gone")]
+    on_loss: OnLoss,
+
+    /// When the lease has ended and the licence grants grace: use it, or take its beginning for the loss
+    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnLoss::Keep, help_heading = "When the server is gone")]
+    grace_action: OnLoss,
+
+    #[command(flatten)]
+    connect: ConnectArgs,
+}
+
+/// What to do when the seat is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnLoss {
+    /// Let the program go on
+    Keep,
+    /// Ask it to end
+    Stop,
+}
+
+/// Checks out, runs, gives back.
+///
+/// # Errors
+/// If there is no server, no seat, or no program to run.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    block_on(async {
+        let mut signals = Signals::listen()?;
+        let held = tokio::select! {
+            held = acquire(args) => held,
+            signal = signals.next() => {
+                say!("leasehold: given up");
+                return Ok(Exit::of_signal(signal.as_raw()));
+            }
+        };
+        let (client, lease) = held?;
+        let outcome = hold(args, &lease, signals).await;
+        give_back(lease).await;
+        client.close().await;
+        outcome
+    })
+}
+
+async fn acquire(args: &Args) -> Result<(Client, Lease), Failure> {
+    let client = open(args).await?;
+    if let Some(server) = client.server() {
+        let how = connect::how_found(&server.found);
+        let told = format!("leasehold: server {} ({how}), key {}", server.address, server.fingerprint);
+        say!("{}", paint(FAINT, told));
+    }
+    match checkout(args, &client).await {
+        Ok(lease) => {
+            say!(
+                "leasehold: {} of {} held (lease {})",
+                human::count(lease.seats().get(), "seat"),
+                lease.feature(),
+                lease.id()
+            );
+            Ok((client, lease))
+        }
+        Err(e) => Err(denial::failure(args, &client, e).await),
+    }
+}
+
+async fn open(args: &Args) -> Result<Client, Failure> {
+    let mut builder = connect::builder(&args.connect)?;
+    let mut who = leasehold::this_process();
+    if let Some(name) = args.command.first().and_then(|command| Path::new(command).file_name()) {
+        who.process = Label::lossy(&name.to_string_lossy());
+    }
+    builder = builder.identity(who);
+    if let Some(project) = &args.project {
+        builder = builder.project(project);
+    }
+    builder.open().await.map_err(|e| connect::failure(&format!("cannot check {} out", args.feature), &e))
+}
+
+async fn checkout(args: &Args, client: &Client) -> Result<Lease, CheckoutError> {
+    let mut checkout = client.checkout(&args.feature).seats(args.seats);
+    if let Some(version) = args.version {
+        checkout = checkout.version(&version.to_string());
+    }
+    if let Some(patience) = args.retry_for {
+        // The answer to the last asking may take its time, too.
+        checkout = checkout.retry_for(patience).answer_within(patience + Duration::from_secs(15));
+        say!("{}", paint(FAINT, format_args!("leasehold: waiting for a seat up to {}", human::show(patience))));
+    }
+    checkout.await
+}
+
+/// Runs the program, or waits for a signal, and tells what becomes of the lease.
+async fn hold(args: &Args, lease: &Lease, signals: Signals) -> Result<Exit, Failure> {
+    let mut watch = Watch::new(args, lease);
+    if args.command.is_empty() {
+        return hold_alone(&mut watch, signals).await;
+    }
+    let mut program = Program::start(&args.command, signals)?;
+    loop {
+        tokio::select! {
+            exit = program.ended() => return exit,
+            () = watch.seat_is_gone() => {
+                say!("leasehold: asking {} to end (SIGTERM)", program.name());
+                program.ask_to_end();
+            }
+        }
+    }
+}
+
+async fn hold_alone(watch: &mut Watch, mut signals: Signals) -> Result<Exit, Failure> {
+    say!("{}", paint(FAINT, "leasehold: Ctrl-C gives it back"));
+    tokio::select! {
+        _ = signals.next() => Ok(Exit::OK),
+        () = watch.seat_is_gone() => Ok(Exit::UNREACHABLE),
+    }
+}
+
+async fn give_back(lease: Lease) {
+    let feature = lease.feature().clone();
+    let seats = human::count(lease.seats().get(), "seat");
+    match lease.checkin().await {
+        Ok(()) => say!("leasehold: {seats} of {feature} given back"),
+        Err(e) => {
+            say!("leasehold: the server did not confirm that {seats} of {feature} is back ({e}); it ends by itself")
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The command tree, and which code runs which command.
+
+use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
+
+use crate::{
+    checkout, completions, config, demo, discover, doctor,
+    exit::{Exit, Failure},
+    help, init, issue, load, man, serve, status,
+};
+
+/// Network floating licences: server, licence tools and client in one command
+#[derive(Parser, Debug)]
+#[command(
+    name = "leasehold",
+    version,
+    styles = help::STYLES,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 110,
+    after_help = "\
+Start here:
+  leasehold demo                    the whole way of one seat, on this machine alone
+  leasehold init --demo             keys, a signed 30-day licence and a commented configuration in this folder
+  leasehold serve                   … and serve it
+  leasehold checkout VR_MODE -- my-app
+
+More: leasehold help exit-codes | environment | addresses | COMMAND"
+)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Show the whole way of one seat on this machine, then go on serving
+    Demo(demo::Args),
+    /// Make a folder that is ready to serve: keys, licence, configuration
+    Init(init::Args),
+    /// Make a publisher's keys
+    Keygen(issue::KeygenArgs),
+    /// Sign licences from a template
+    Issue(issue::IssueArgs),
+    /// Check licence files and templates, and say what is wrong where
+    Lint(issue::LintArgs),
+    /// Run the licence server in the foreground
+    Serve(Box<serve::Args>),
+    /// Show which features and seats are out, and who has them
+    Status(status::Args),
+    /// Look at the server's configuration
+    Config(config::Args),
+    /// Find out what is wrong with this machine, its network or its server
+    Doctor(doctor::Args),
+    /// List the servers in reach
+    Discover(discover::Args),
+    /// Hold a seat while a program runs
+    Checkout(checkout::Args),
+    /// Put a server under load and measure it
+    Load(load::Args),
+    /// Write completions for a shell
+    Completions(completions::Args),
+    /// Write the manual pages
+    Man(man::Args),
+    /// Help with a command or a topic
+    Help(help::Args),
+}
+
+/// Reads the command line and runs what it says.
+///
+/// # Errors
+/// What the command says.
+pub fn run(line: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Exit, Failure> {
+    let matches = match help::command().try_get_matches_from(line) {
+        Ok(matches) => matches,
+        Err(e) => return Ok(explained(&e)),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(e) => return Ok(explained(&e)),
+    };
+    let own = matches.subcommand().map_or(&matches, |(_, own)| own);
+    dispatch(&cli.command, own)
+}
+
+fn dispatch(command: &Command, matches: &ArgMatches) -> Result<Exit, Failure> {
+    match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Init(args) => init::run(args),
+        Command::Keygen(args) => issue::keygen(args),
+        Command::Issue(args) => issue::issue(args),
+        Command::Lint(args) => issue::lint(args),
+        Command::Serve(args) => serve::run(args, matches),
+        Command::Status(args) => status::run(args),
+        Command::Config(args) => config::run(args, matches),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Discover(args) => discover::run(args),
+        Command::Checkout(args) => checkout::run(args),
+        Command::Load(args) => load::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
+        Command::Help(args) => help::run(args),
+    }
+}
+
+/// Help and version go to stdout with status 0, a wrong command line to stderr with status 2; that nobody reads them is
+/// no failure.
+fn explained(error: &clap::Error) -> Exit {
+    let _ = error.print();
+    Exit(u8::try_from(error.exit_code()).unwrap_or(Exit::USAGE.0))
+}

@@ -1,0 +1,54 @@
+//! Whether the time is believable: licences have dates, and leases a clock of their own.
+
+use leasehold_protocol::time::UnixMillis;
+use leasehold_server::clock_now;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::Finding;
+use crate::human;
+
+/// No machine runs this program before it was written: 2026-01-01.
+const EARLIEST: UnixMillis = UnixMillis(1_767_225_600_000);
+/// The last year a licence can name.
+const LATEST: UnixMillis = UnixMillis(253_402_300_800_000);
+
+pub(super) fn look() -> Vec<Finding> {
+    vec![wall(clock_now().wall), suspended()]
+}
+
+fn wall(now: UnixMillis) -> Finding {
+    let told = human::instant(now);
+    if (EARLIEST..LATEST).contains(&now) {
+        Finding::ok("clock", format!("the wall clock says {told}"))
+    } else {
+        let text = format!("the wall clock says {told}: no licence is in force then");
+        Finding::fail("clock", text, "set the clock: timedatectl set-ntp true")
+    }
+}
+
+/// Leases run on a clock that counts suspend; how far it is from the one that does not tells how long the machine slept.
+fn suspended() -> Finding {
+    let read = |clock| {
+        let time = clock_gettime(clock);
+        std::time::Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    };
+    let (awake, boot) = (read(ClockId::Monotonic), read(ClockId::Boottime));
+    let slept = boot.saturating_sub(awake);
+    if slept.as_secs() < 1 {
+        return Finding::ok("lease-clock", format!("up for {}, never suspended", human::show(boot)));
+    }
+    let text = format!("up for {}, of which suspended for {}", human::show(boot), human::show(slept));
+    Finding::ok("lease-clock", format!("{text}; leases count both"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Level;
+
+    #[test]
+    fn a_machine_that_thinks_it_is_1970_is_told_so() {
+        assert_eq!(wall(UnixMillis(0)).level, Level::Fail);
+        assert_eq!(wall(EARLIEST).level, Level::Ok);
+    }
+}

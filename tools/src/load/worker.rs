@@ -1,0 +1,394 @@
+//! One thread of the load test: its clients, their sockets, one event loop.
+//!
+//! A client is the SDK's own sans-IO half. Every holder is called at the very millisecond it asked for, even when this
+//! thread comes late, so that its pace never drifts; what is measured counts from that millisecond. A stall, whoever's
+//! it is, is seen in full.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    io::{self, ErrorKind},
+    net::{SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use leasehold::holder::{CheckoutSpec, Destination, HolderConfig, HolderEvent, LeaseState, Target};
+use leasehold_protocol::{
+    packet::{self, DATAGRAM_MAX, Packet, PacketType},
+    time::{Mono, Now, UnixMillis},
+    vocab::{SeatCount, Version},
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{
+    client::{Client, Phase},
+    plan::Part,
+    tally::Tally,
+};
+use crate::exit::Failure;
+
+/// What all threads share: the figures that are watched while they change.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Clients that hold a seat now.
+    pub holding: AtomicI64,
+    /// The most seats held at one moment.
+    pub holding_max: AtomicI64,
+    /// Renewals answered so far.
+    pub renewals: AtomicU64,
+    /// Clients that have their first answer, yes or no.
+    pub settled: AtomicU64,
+    /// Clients that have released, or never held.
+    pub finished: AtomicU64,
+    /// Set: release everything and end.
+    pub end: AtomicBool,
+}
+
+/// What a thread is told.
+#[derive(Clone)]
+pub struct Task {
+    /// The zero of the test's clock.
+    pub epoch: Instant,
+    /// The wall clock at that zero.
+    pub wall: UnixMillis,
+    /// The server.
+    pub target: Target,
+    /// As every client has it.
+    pub config: HolderConfig,
+    /// This thread's clients.
+    pub parts: Vec<Part>,
+    /// How often each renews; `None` is the server's pace.
+    pub every: Option<Duration>,
+    /// How many sockets they share.
+    pub sockets: usize,
+    /// Figures to keep up to date.
+    pub watch: Arc<Watch>,
+}
+
+/// How long releases may go unanswered at the end.
+const RELEASE_PATIENCE_MS: u64 = 5_000;
+/// How long the thread sleeps at most: the end is noticed that soon.
+const SLEEP_MAX_MS: u64 = 20;
+/// Datagrams taken from one socket before the timers have their turn.
+const BATCH: usize = 64;
+/// A burst of answers waits here rather than being lost to ourselves.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
+/// Runs a thread's clients from their start to the end of their release.
+///
+/// # Errors
+/// If there are no sockets for it, or one of them fails.
+pub fn run(task: Task) -> Result<Tally, Failure> {
+    let mut worker = Worker::new(task)?;
+    while !worker.is_done() {
+        worker.turn()?;
+    }
+    worker.finish()
+}
+
+struct Worker {
+    task: Task,
+    sockets: Vec<UdpSocket>,
+    clients: Vec<Client>,
+    /// Which client a session id of ours belongs to, per socket.
+    routes: Vec<HashMap<u32, usize>>,
+    /// Deadlines; a client's latest entry counts, older ones are skipped.
+    timers: BinaryHeap<Reverse<(u64, usize)>>,
+    tally: Tally,
+    ending_since: Option<u64>,
+    buffer: Vec<u8>,
+}
+
+impl Worker {
+    fn new(task: Task) -> Result<Self, Failure> {
+        let SocketTo(server) = SocketTo::of(&task.target);
+        let sockets = (0..task.sockets.max(1)).map(|_| open(server)).collect::<io::Result<Vec<_>>>();
+        let sockets = sockets.map_err(|e| {
+            Failure::new("cannot open the sockets of the load test")
+                .because_of(&e)
+                .remedy("allow more files: ulimit -n 4096")
+        })?;
+        let clients: Vec<Client> = task.parts.iter().map(|part| Client::new(&task.config, part, task.every)).collect();
+        let timers = clients.iter().enumerate().map(|(i, client)| Reverse((client.start_ms(), i))).collect();
+        let routes = vec![HashMap::new(); sockets.len()];
+        let buffer = Vec::with_capacity(DATAGRAM_MAX);
+        Ok(Self { task, sockets, clients, routes, timers, tally: Tally::new()?, ending_since: None, buffer })
+    }
+
+    fn is_done(&self) -> bool {
+        let all = || self.clients.iter().all(|client| client.phase == Phase::Over);
+        let late = |since| self.now_ms() >= since + RELEASE_PATIENCE_MS;
+        self.ending_since.is_some_and(|since| late(since) || all())
+    }
+
+    fn finish(mut self) -> Result<Tally, Failure> {
+        for client in &self.clients {
+            self.tally.counts.retries += client.retries;
+            self.tally.counts.never_held += u64::from(client.held_since.is_none() && !client.has_held);
+            self.tally.counts.not_released += u64::from(client.has_held && client.phase != Phase::Over);
+        }
+        Ok(self.tally)
+    }
+
+    fn turn(&mut self) -> Result<(), Failure> {
+        if self.ending_since.is_none() && self.task.watch.end.load(Ordering::Relaxed) {
+            self.end();
+        }
+        self.run_timers();
+        if self.receive_all()? == 0 {
+            self.sleep()?;
+        }
+        Ok(())
+    }
+
+    /// Everything that is due, each client at the millisecond it asked for.
+    fn run_timers(&mut self) {
+        let now_ms = self.now_ms();
+        while let Some(&Reverse((due, client))) = self.timers.peek() {
+            if due > now_ms {
+                break;
+            }
+            self.timers.pop();
+            match self.clients[client].phase {
+                Phase::Waiting => self.start(client, due),
+                _ if self.clients[client].armed == Some(due) => {
+                    self.clients[client].armed = None;
+                    let now = self.at(client, due);
+                    self.clients[client].holder.handle_timeout(now);
+                    self.drain(client, Some(due));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn start(&mut self, client: usize, due: u64) {
+        let now = self.at(client, due);
+        let (target, start) = (self.task.target.clone(), &mut self.clients[client]);
+        start.phase = Phase::Asking;
+        start.asked_at = due;
+        start.holder.connect(now, target);
+        let feature = start.feature.clone();
+        let spec = CheckoutSpec { feature, version: Version::ANY, seats: SeatCount::ONE, claim: None };
+        start.lease = Some(start.holder.checkout(now, spec));
+        self.drain(client, None);
+    }
+
+    fn end(&mut self) {
+        let now_ms = self.now_ms();
+        self.ending_since = Some(now_ms);
+        for i in 0..self.clients.len() {
+            let now = self.at(i, now_ms);
+            let client = &mut self.clients[i];
+            match client.phase {
+                Phase::Waiting | Phase::Over => client.phase = Phase::Over,
+                Phase::Asking | Phase::Holding => {
+                    client.phase = Phase::Leaving;
+                    client.asked_at = now_ms;
+                    client.holder.close(now);
+                    self.drain(i, None);
+                }
+                Phase::Leaving => {}
+            }
+        }
+    }
+
+    fn receive_all(&mut self) -> Result<usize, Failure> {
+        let mut received = 0;
+        let mut datagram = [0; DATAGRAM_MAX + 1];
+        for socket in 0..self.sockets.len() {
+            for _ in 0..BATCH {
+                match self.sockets[socket].recv_from(&mut datagram) {
+                    Ok((len, from)) => {
+                        received += 1;
+                        self.receive(socket, from, &mut datagram[..len]);
+                    }
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                    // An ICMP answer to something we sent: the server is not there at this moment.
+                    Err(e) if e.kind() == ErrorKind::ConnectionRefused => {}
+                    Err(e) => return Err(Failure::new("a socket of the load test failed").because_of(&e)),
+                }
+            }
+        }
+        Ok(received)
+    }
+
+    fn receive(&mut self, socket: usize, from: SocketAddr, datagram: &mut [u8]) {
+        self.tally.counts.datagrams_received += 1;
+        let client = sid_of_answer(datagram).and_then(|sid| self.routes[socket].get(&sid).copied());
+        let Some(client) = client else {
+            self.tally.counts.datagrams_strange += 1;
+            return;
+        };
+        let now = self.at(client, self.now_ms());
+        self.clients[client].holder.handle_datagram(now, from, datagram);
+        self.drain(client, None);
+    }
+
+    /// Sends what a client has to send, takes its events, and notes its next deadline. `due`: the deadline it was called
+    /// for, which is what a renewal it sends counts from.
+    fn drain(&mut self, client: usize, due: Option<u64>) {
+        self.send(client, due);
+        while let Some(event) = self.clients[client].holder.poll_event() {
+            self.on_event(client, event);
+        }
+        let next = self.clients[client].holder.poll_timeout().map(|at| at.0);
+        if next != self.clients[client].armed {
+            self.clients[client].armed = next;
+            self.timers.extend(next.map(|at| Reverse((at, client))));
+        }
+    }
+
+    fn send(&mut self, client: usize, due: Option<u64>) {
+        let socket = client % self.sockets.len();
+        let mut datagram = std::mem::take(&mut self.buffer);
+        while let Some(to) = self.clients[client].holder.poll_transmit(&mut datagram) {
+            let Destination::To(address) = to else { continue };
+            match packet::classify(&datagram) {
+                Ok(PacketType::Hello1) => {
+                    self.routes[socket].extend(sid_of_hello(&datagram).map(|sid| (sid, client)));
+                }
+                Ok(PacketType::DataToServer) => {
+                    let sent = self.now();
+                    self.clients[client].sent_data(due, sent);
+                }
+                _ => {}
+            }
+            self.tally.counts.datagrams_sent += 1;
+            if self.sockets[socket].send_to(&datagram, address).is_err() {
+                self.tally.counts.send_failures += 1;
+            }
+        }
+        self.buffer = datagram;
+    }
+
+    fn on_event(&mut self, index: usize, event: HolderEvent) {
+        let now = self.now();
+        let (client, tally, watch) = (&mut self.clients[index], &mut self.tally, &self.task.watch);
+        match event {
+            HolderEvent::Connected { .. } => tally.counts.connects += 1,
+            HolderEvent::Granted { grant, .. } => {
+                if !client.has_held {
+                    tally.checkouts.record(now.saturating_sub(Duration::from_millis(client.asked_at)));
+                    watch.settled.fetch_add(1, Ordering::Relaxed);
+                } else if client.held_since.is_none() {
+                    tally.counts.regained += 1;
+                }
+                hold(watch, client.granted(grant.lease));
+            }
+            HolderEvent::Denied { deny, .. } => {
+                *tally.denials.entry(deny.code).or_default() += 1;
+                if !client.has_held {
+                    client.phase = Phase::Over;
+                    watch.settled.fetch_add(1, Ordering::Relaxed);
+                    watch.finished.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            HolderEvent::Renewed { .. } => {
+                watch.renewals.fetch_add(1, Ordering::Relaxed);
+                if let Some((due, sent)) = client.answered() {
+                    tally.answers.record(now.saturating_sub(sent));
+                    let took = now.saturating_sub(due);
+                    match self.task.every {
+                        Some(every) => tally.renewals.record_paced(took, every),
+                        None => tally.renewals.record(took),
+                    }
+                }
+            }
+            HolderEvent::StateChanged { state, .. } => match state {
+                LeaseState::Retrying { .. } => tally.counts.danger += 1,
+                LeaseState::Lost { .. } => {
+                    tally.counts.lost += 1;
+                    hold(watch, client.lost());
+                }
+                _ => {}
+            },
+            HolderEvent::Released { .. } => {
+                tally.releases.record(now.saturating_sub(Duration::from_millis(client.asked_at)));
+                hold(watch, client.lost());
+            }
+            HolderEvent::Closed if client.phase == Phase::Leaving => {
+                client.phase = Phase::Over;
+                watch.finished.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+
+    /// Sleeps until the next deadline or datagram, to the microsecond.
+    fn sleep(&self) -> Result<(), Failure> {
+        let next = self.timers.peek().map_or(u64::MAX, |Reverse((due, _))| *due);
+        let limit = self.now() + Duration::from_millis(SLEEP_MAX_MS);
+        let wait = Duration::from_millis(next).min(limit).saturating_sub(self.now());
+        let mut fds: Vec<PollFd<'_>> = self.sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+        let timeout = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(e) => Err(Failure::new("cannot wait for the sockets of the load test").because(e)),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.task.epoch.elapsed()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Both clocks at `ms` of the test's, but never before what the client has already been told.
+    fn at(&mut self, client: usize, ms: u64) -> Now {
+        let client = &mut self.clients[client];
+        client.told_ms = client.told_ms.max(ms);
+        Now { mono: Mono(client.told_ms), wall: UnixMillis(self.task.wall.0 + client.told_ms) }
+    }
+}
+
+fn hold(watch: &Watch, change: i64) {
+    let now = watch.holding.fetch_add(change, Ordering::Relaxed) + change;
+    watch.holding_max.fetch_max(now, Ordering::Relaxed);
+}
+
+/// The address whose family the sockets must have.
+struct SocketTo(SocketAddr);
+
+impl SocketTo {
+    fn of(target: &Target) -> Self {
+        match target {
+            Target::Known { address, .. } => Self(*address),
+            Target::Discover { to, .. } => {
+                Self(to.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))))
+            }
+        }
+    }
+}
+
+fn open(server: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = if server.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any)?;
+    socket.set_nonblocking(true)?;
+    // The system gives what it allows; too little shows as retries.
+    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+    Ok(socket)
+}
+
+fn sid_of_hello(datagram: &[u8]) -> Option<u32> {
+    match packet::read_to_server(datagram) {
+        Ok(Packet::Hello1(hello)) => Some(hello.client_sid.get()),
+        _ => None,
+    }
+}
+
+/// The session of ours that an answer names in clear.
+fn sid_of_answer(datagram: &[u8]) -> Option<u32> {
+    match packet::read_to_client(datagram) {
+        Ok(Packet::Retry(retry)) => Some(retry.client_sid.get()),
+        Ok(Packet::Hello2(hello)) => Some(hello.client_sid.get()),
+        Ok(Packet::Data(data)) => Some(data.receiver_sid.get()),
+        _ => None,
+    }
+}

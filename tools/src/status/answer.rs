@@ -1,0 +1,82 @@
+//! What the server's REST answers, as far as tables show it. Fields a newer server adds are passed over.
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::exit::Failure;
+
+/// `/api/v1/status`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Server {
+    pub version: String,
+    pub pid: u32,
+    pub uptime_ms: u64,
+    pub udp: Vec<String>,
+    pub realms: Vec<Realm>,
+    pub leases: u64,
+    pub sessions: u64,
+    pub ready: bool,
+    pub draining: bool,
+    pub warnings: Vec<String>,
+}
+
+/// One realm of it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Realm {
+    pub publisher: String,
+    pub fingerprint: String,
+}
+
+/// One of `/api/v1/features`.
+#[derive(Debug, Deserialize)]
+pub(super) struct FeatureLine {
+    pub publisher: String,
+    pub feature: String,
+    pub version: String,
+    pub count: Option<u32>,
+    pub used: u32,
+    pub free: Option<i64>,
+    pub leases: u32,
+    pub next_end_at: Option<String>,
+    pub starts_at: Option<String>,
+}
+
+/// One of `/api/v1/leases`.
+#[derive(Debug, Deserialize)]
+pub(super) struct LeaseLine {
+    pub id: String,
+    pub feature: String,
+    pub seats: u32,
+    pub user: String,
+    pub host: String,
+    pub process: String,
+    pub pid: u32,
+    pub address: Option<String>,
+    pub held_ms: u64,
+    pub remaining_ms: u64,
+}
+
+impl FeatureLine {
+    /// When a right of it ends next, or begins, as a day.
+    pub fn ends(&self) -> String {
+        let day = |instant: &String| instant.split('T').next().unwrap_or_default().to_owned();
+        match (&self.next_end_at, &self.starts_at) {
+            (_, Some(start)) => format!("begins {}", day(start)),
+            (Some(end), None) => day(end),
+            (None, None) => "never".to_owned(),
+        }
+    }
+}
+
+/// Reads one of these.
+///
+/// # Errors
+/// If the server is of another make.
+pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
+    T::deserialize(value).map_err(|e| {
+        Failure::new("the server's answer is not in the form this version knows")
+            .because_of(&e)
+            .remedy("print it as it is: leasehold status --json")
+            .remedy("or use the `leasehold` of the server's own version")
+    })
+}
