@@ -30,4 +30,3 @@ pub use args::ServeArgs;
 pub use layers::{Origin, Resolved, Surroundings, resolve};
 pub use problem::{ConfigError, Problem};
 pub use show::Row;
-pub use values::nearest;

@@ -1,9 +1,54 @@
-//! The shell.
+//! The shell of a leasehold server: sockets, disk, clocks, signals, configuration, REST (DESIGN E-6, E-7, D).
+//!
+//! It decides nothing about seats. [`leasehold_core`] does, and is driven from here: wait for datagrams, feed, drain,
+//! repeat. What this room must never do is touch a lease; what it must always do is go on serving: a socket error is
+//! counted, a missing licence is said, a bad reload changes nothing.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), leasehold_server::StartError> {
+//! use leasehold_server::{Running, Settings};
+//!
+//! let running = Running::start(Settings::default()).await?;
+//! eprint!("{}", running.banner());
+//! running.drain_and_stop(std::time::Duration::from_secs(10)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`config`] | five layers of settings with their origins |
+//! | [`state`] | the data folder: keys, token, markers |
+//! | [`licences`] | licence files and publishers' keys |
+//! | [`net`] | sockets, interfaces, workers |
+//! | [`admin`] | REST on loopback |
+//! | [`process`] | who holds a port |
+//! | [`clock`] | the clocks and the system's randomness |
+//! | [`logs`] | the log |
 
+pub mod admin;
+mod banner;
 pub mod clock;
 pub mod config;
+mod error;
+mod events;
+pub mod instant;
+pub mod licences;
+pub mod logs;
+pub mod net;
 pub mod process;
+mod serve;
 mod settings;
+mod start;
 pub mod state;
+#[cfg(test)]
+mod tests;
+
 pub use clock::clock_now;
-pub use settings::*;
+pub use error::{StartError, exit};
+pub use serve::{Ending, run, run_with};
+pub use settings::{HttpListen, Limits, ListenOn, LogFormat, LogSettings, Settings, WORKERS_MAX};
+pub use start::{ReloadError, Running, StopReport};
+
+/// This server's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

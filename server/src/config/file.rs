@@ -2,6 +2,7 @@
 
 use std::{ops::Range, path::Path};
 
+use leasehold_protocol::licence::nearest::nearest;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -11,7 +12,6 @@ use super::{
     layers::{Given, Origin, Text},
     problem::{Problem, Quote, short},
     table::SETTINGS,
-    values::nearest,
 };
 
 /// Reads the file at `path`. Every setting it gives, in the order of [`SETTINGS`] names, and every mistake.

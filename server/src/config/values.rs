@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use leasehold_protocol::licence::nearest::nearest;
+
 use crate::settings::{HttpListen, ListenOn, LogFormat};
 
 /// Why a text is not a value.
@@ -149,14 +151,6 @@ pub(super) fn http(text: &str) -> Read<HttpListen> {
         );
     }
     Ok(HttpListen::On(ip, port))
-}
-
-/// The word of `words` that `text` was probably meant to be, if one is near enough.
-#[must_use]
-pub fn nearest<'a>(text: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let text = text.to_ascii_lowercase();
-    let scored = words.into_iter().map(|word| (strsim::jaro_winkler(&text, word), word));
-    scored.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.75).map(|(_, word)| word)
 }
 
 #[cfg(test)]

@@ -111,7 +111,6 @@ mod tests {
         let mut first = begin(&mut folder, 2000, 0);
         first.allow(&folder, 9000).unwrap();
         first.allow(&folder, 3000).unwrap();
-        drop(first);
         assert_eq!(begin(&mut folder, 2000, 0).blind_until(), Some(Mono(9000)));
     }
 

@@ -1,0 +1,130 @@
+//! `/metrics`: the core's counters, the sockets' and the features' gauges as OpenMetrics text. Nothing is kept here:
+//! every scrape reads what the hot path counted in plain numbers.
+
+use std::{fmt, sync::Arc};
+
+use leasehold_protocol::time::Now;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+
+use super::AdminState;
+
+/// What a scraper is told the text is.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Counters whose names begin like this are one family, told apart by reason.
+const DROP: &str = "drop_";
+
+pub(super) fn text(state: &Arc<AdminState>, now: Now) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("leasehold");
+    registry.register_collector(Box::new(Scrape { state: state.clone(), now }));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+/// One scrape.
+struct Scrape {
+    state: Arc<AdminState>,
+    now: Now,
+}
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.core(&mut encoder)?;
+        self.sockets(&mut encoder)?;
+        self.server(&mut encoder)?;
+        self.features(&mut encoder)
+    }
+}
+
+impl Scrape {
+    fn core(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let counters = self.state.shared.counters();
+        let (drops, others): (Vec<_>, Vec<_>) = counters.into_iter().partition(|(name, _)| name.starts_with(DROP));
+        for (name, value) in others {
+            counter(encoder, name, &name.replace('_', " "), value)?;
+        }
+        let help = "Datagrams dropped unanswered";
+        let mut family = encoder.encode_descriptor("datagrams_dropped", help, None, MetricType::Counter)?;
+        for (name, value) in drops {
+            let reason = [("reason", name.strip_prefix(DROP).unwrap_or(name))];
+            ConstCounter::new(value).encode(family.encode_family(&reason)?)?;
+        }
+        Ok(())
+    }
+
+    fn sockets(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, value) in self.state.net.snapshot() {
+            counter(encoder, &format!("net_{name}"), help, value)?;
+        }
+        Ok(())
+    }
+
+    fn server(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let state = &self.state;
+        let help = "Version and protocol of this server";
+        let mut info = encoder.encode_descriptor("build", help, None, MetricType::Info)?;
+        let protocol = leasehold_protocol::packet::VERSION.to_string();
+        info.encode_info(&[("version", crate::VERSION), ("protocol", &protocol)])?;
+        gauge(encoder, "leases", "Leases that are out", signed(state.shared.live_leases()))?;
+        gauge(encoder, "sessions", "Sessions of clients that proved themselves", signed(state.shared.live_sessions()))?;
+        let uptime_s = self.now.mono.ms_since(state.started.mono) / 1000;
+        gauge(encoder, "uptime_seconds", "Seconds since the server started", signed(uptime_s))?;
+        let licences = state.licences.load();
+        let faults = i64::try_from(licences.faults()).unwrap_or(i64::MAX);
+        gauge(encoder, "licence_faults", "Licence files and certificates refused at the last reading", faults)?;
+        gauge(encoder, "draining", "Whether the server is on its way out", i64::from(state.is_draining()))
+    }
+
+    fn features(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (realms, features) = (self.state.shared.realms(), self.state.shared.features(self.now));
+        let publisher = |id| realms.iter().find(|r| r.id == id).map_or("", |r| r.publisher.as_str());
+        type Value = fn(&leasehold_core::FeatureStatus) -> Option<i64>;
+        let families: [(&str, &str, Value); 5] = [
+            ("feature_seats", "Seats there are; absent if they are not counted", |f| f.count.map(i64::from)),
+            ("feature_seats_used", "Seats out", |f| Some(i64::from(f.used))),
+            ("feature_seats_free", "Seats left, below zero in overage", |f| f.count.map(|_| f.free)),
+            ("feature_leases", "Leases that hold the seats", |f| Some(i64::from(f.leases))),
+            ("feature_next_end_timestamp_seconds", "When one of its rights ends next", |f| {
+                f.next_end.and_then(|end| i64::try_from(end.0 / 1000).ok())
+            }),
+        ];
+        for (name, help, value) in families {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for feature in &features {
+                let labels = [("publisher", publisher(feature.realm)), ("feature", feature.name.as_str())];
+                if let Some(value) = value(feature) {
+                    ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let metric = ConstCounter::new(value);
+    let place = encoder.encode_descriptor(name, help, None, metric.metric_type())?;
+    metric.encode(place)
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: i64) -> fmt::Result {
+    let metric = ConstGauge::new(value);
+    let place = encoder.encode_descriptor(name, help, None, metric.metric_type())?;
+    metric.encode(place)
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,119 @@
+//! The handlers.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Query, Request, State, rejection::QueryRejection},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use leasehold_protocol::vocab::FeatureName;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{AdminState, auth, metrics, views};
+use crate::clock::clock_now;
+
+/// How long an answer may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// Leases on one page unless asked otherwise, and at most.
+const PAGE: usize = 100;
+const PAGE_MAX: usize = 1000;
+
+/// Every route with its guards. The token is asked for before anything else, even before "no such page".
+pub(super) fn router(state: Arc<AdminState>) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/features", get(features))
+        .route("/api/v1/leases", get(leases))
+        .route("/api/v1/licences", get(licences))
+        .fallback(no_such_page)
+        .method_not_allowed_fallback(only_get)
+        .layer(middleware::from_fn_with_state(state.clone(), auth::check))
+        .layer(middleware::from_fn(in_time))
+        .with_state(state)
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    let answered = tokio::time::timeout(ANSWER_WAIT, next.run(request)).await;
+    let mut response = answered.unwrap_or_else(|_| {
+        auth::error(StatusCode::SERVICE_UNAVAILABLE, "too_slow", "the answer took longer than 10 s")
+    });
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(state): State<Arc<AdminState>>) -> Response {
+    let reasons = views::not_ready(&state, clock_now());
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+}
+
+async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
+    match metrics::text(&state, clock_now()) {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(e) => auth::error(StatusCode::INTERNAL_SERVER_ERROR, "metrics", &format!("cannot be written: {e}")),
+    }
+}
+
+async fn status(State(state): State<Arc<AdminState>>) -> Json<views::StatusView> {
+    Json(views::StatusView::of(&state, clock_now()))
+}
+
+async fn features(State(state): State<Arc<AdminState>>) -> Json<views::FeaturesView> {
+    Json(views::FeaturesView::of(&state.shared, clock_now()))
+}
+
+async fn licences(State(state): State<Arc<AdminState>>) -> Response {
+    Json(&**state.licences.load()).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    feature: Option<String>,
+    limit: Option<usize>,
+    offset: Option<usize>,
+}
+
+async fn leases(State(state): State<Arc<AdminState>>, page: Result<Query<Page>, QueryRejection>) -> Response {
+    let wrong = |message: &str| auth::error(StatusCode::BAD_REQUEST, "bad_query", message);
+    let page = match page {
+        Ok(Query(page)) => page,
+        Err(e) => return wrong(&format!("{}; feature, limit and offset are understood", e.body_text())),
+    };
+    let limit = page.limit.unwrap_or(PAGE);
+    if limit == 0 || limit > PAGE_MAX {
+        return wrong(&format!("limit is 1 to {PAGE_MAX}"));
+    }
+    let feature = page.feature.as_deref().map(FeatureName::new).transpose();
+    match feature {
+        Ok(feature) => {
+            let offset = page.offset.unwrap_or(0);
+            let view = views::LeasesView::of(&state.shared, clock_now(), feature.as_ref(), offset, limit);
+            Json(view).into_response()
+        }
+        Err(e) => wrong(&format!("feature: {e}")),
+    }
+}
+
+async fn no_such_page() -> Response {
+    let message = "no such page; there are /healthz, /readyz, /metrics and /api/v1/{status,features,leases,licences}";
+    auth::error(StatusCode::NOT_FOUND, "not_found", message)
+}
+
+async fn only_get() -> Response {
+    auth::error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this page is only read, by GET")
+}

@@ -1,0 +1,59 @@
+//! What the core did, as lines of log.
+//!
+//! Seats going out and coming back are `info`, refusals are `info` too because somebody will ask why; renewals are
+//! `trace`, sessions `debug`. A datagram that was dropped is a counter and never a line: a stranger must not be able to
+//! fill a disk.
+
+use leasehold_core::{Ended, Event};
+use tracing::{debug, info, trace};
+
+/// Writes the line of `event`.
+pub(crate) fn log(event: &Event) {
+    match event {
+        Event::Granted(granted) => info!(
+            realm = %granted.realm,
+            lease = %granted.lease,
+            feature = %granted.feature,
+            version = %granted.version,
+            seats = granted.seats.get(),
+            user = %granted.holder.user,
+            host = %granted.holder.host,
+            pid = granted.holder.pid,
+            client = %granted.client,
+            by_ticket = granted.by_ticket,
+            "granted"
+        ),
+        Event::Renewed { lease, deadline, .. } => trace!(%lease, deadline_ms = deadline.0, "renewed"),
+        Event::Released(ended) => log_ended(ended, "released"),
+        Event::Expired(ended) => log_ended(ended, "expired"),
+        Event::Denied(denied) => info!(
+            realm = %denied.realm,
+            feature = denied.feature.as_ref().map(tracing::field::display),
+            seats = denied.seats.map(leasehold_protocol::vocab::SeatCount::get),
+            code = %denied.code,
+            rule = denied.rule,
+            client = %denied.client,
+            "denied: {}", denied.sentence
+        ),
+        Event::SessionOpened { realm, client, from, replaced } => {
+            debug!(%realm, %client, %from, replaced, "session opened");
+        }
+        Event::SessionClosed { realm, client, why } => debug!(%realm, %client, ?why, "session closed"),
+        Event::PlanChanged { realm, at } => info!(%realm, at_unix_ms = at.0, "licences began or ended by their dates"),
+        other => debug!(?other, "event"),
+    }
+}
+
+fn log_ended(ended: &Ended, what: &str) {
+    info!(
+        realm = %ended.realm,
+        lease = %ended.lease,
+        feature = %ended.feature,
+        seats = ended.seats.get(),
+        user = %ended.holder.user,
+        host = %ended.holder.host,
+        held_ms = ended.at.ms_since(ended.granted_at),
+        renewals = ended.renewals,
+        "{what}"
+    );
+}

@@ -1,0 +1,140 @@
+//! Licence files and the publishers' keys that check them: read, reported, handed to the core.
+//!
+//! A file that is missing, or no file at all, stops nothing: the server runs, serves what it has and says what it
+//! lacks. At a reload one bad file changes nothing at all, because then there is something that works to be kept.
+
+mod report;
+mod trust;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use leasehold_core::{PlanReport, Shared};
+use leasehold_protocol::{
+    licence::{PublisherKey, SignedCertificate, text},
+    time::Now,
+    vocab::RealmId,
+};
+
+pub use report::{CertificateLine, FileReport, LicenceReport, RefusedLine};
+pub use trust::{Trust, TrustError, read_site_key};
+
+/// Where licences come from, and who is believed.
+#[derive(Clone, Debug)]
+pub struct Licences {
+    /// Files named by a setting.
+    pub named: Vec<PathBuf>,
+    /// The folder whose `*.lic` are read too.
+    pub folder: PathBuf,
+    /// Whose signatures count.
+    pub keys: Vec<PublisherKey>,
+    /// The TTL of leases whose certificate names none.
+    pub default_ttl: Duration,
+}
+
+/// Every licence file as it was found, checked and not yet in force.
+#[derive(Debug, Default)]
+pub struct Found {
+    files: Vec<FoundFile>,
+}
+
+#[derive(Debug)]
+struct FoundFile {
+    path: PathBuf,
+    outcome: Result<text::LoadReport, String>,
+}
+
+impl Licences {
+    /// Reads every file anew and checks every signature.
+    #[must_use]
+    pub fn read(&self) -> Found {
+        let paths = self.paths();
+        Found { files: paths.into_iter().map(|path| FoundFile { outcome: read(&path, &self.keys), path }).collect() }
+    }
+
+    /// The longest TTL that leases under `found` may be granted for.
+    #[must_use]
+    pub fn longest_ttl_ms(&self, found: &Found) -> u64 {
+        let default_ms = u64::try_from(self.default_ttl.as_millis()).unwrap_or(u64::MAX);
+        let own_ms = found.certificates().filter_map(|c| c.certificate.terms.lease_ttl_s).map(|s| u64::from(s) * 1000);
+        own_ms.fold(default_ms, u64::max)
+    }
+
+    /// Puts what was found in place of what is in force, in every realm, and tells what became of each certificate.
+    #[must_use]
+    pub fn apply(&self, found: Found, shared: &Shared, now: Now) -> LicenceReport {
+        let mut by_realm: BTreeMap<u32, Vec<SignedCertificate>> = BTreeMap::new();
+        for realm in shared.realms() {
+            by_realm.insert(realm.id.0, Vec::new());
+        }
+        for certificate in found.certificates() {
+            by_realm.entry(certificate.certificate.realm().0).or_default().push(certificate.clone());
+        }
+        let plans = by_realm.into_iter().map(|(realm, list)| shared.load(RealmId(realm), list, now));
+        let plans: BTreeMap<u32, PlanReport> = plans.map(|plan| (plan.realm.0, plan)).collect();
+        report::of(found, plans, now)
+    }
+
+    /// The files named and those of the folder, each once.
+    fn paths(&self) -> Vec<PathBuf> {
+        let mut in_folder: Vec<PathBuf> = std::fs::read_dir(&self.folder)
+            .map_or_else(|_| Vec::new(), |entries| entries.filter_map(|entry| entry.ok().map(|e| e.path())).collect());
+        in_folder.retain(|path| path.extension().is_some_and(|extension| extension == "lic"));
+        in_folder.sort();
+        let mut seen = Vec::new();
+        let all = self.named.iter().cloned().chain(in_folder);
+        all.filter(|path| {
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            let new = !seen.contains(&real);
+            seen.push(real);
+            new
+        })
+        .collect()
+    }
+}
+
+impl Found {
+    /// Every certificate whose signature holds, in order of files and places.
+    pub fn certificates(&self) -> impl Iterator<Item = &SignedCertificate> {
+        self.files.iter().filter_map(|file| file.outcome.as_ref().ok()).flat_map(|report| &report.applied)
+    }
+
+    /// What keeps a reload from being believed: `file:line:column: why`, one a line. Empty if nothing does.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for file in &self.files {
+            let path = file.path.display();
+            match &file.outcome {
+                Err(why) => faults.push(format!("{path}: {why}")),
+                Ok(report) => faults.extend(
+                    report.refused.iter().map(|r| format!("{path}:{}:{}: {}", r.place.line, r.place.column, r.why)),
+                ),
+            }
+        }
+        faults
+    }
+}
+
+fn read(path: &Path, keys: &[PublisherKey]) -> Result<text::LoadReport, String> {
+    read_text(path, text::FILE_MAX).map(|text| text::read(&text, keys))
+}
+
+/// The text of a regular file of at most `len_max` bytes.
+fn read_text(path: &Path, len_max: usize) -> Result<String, String> {
+    use std::io::Read as _;
+    let file = std::fs::File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
+    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+        return Err("is not a file".into());
+    }
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells "too long" from "just fits".
+    file.take(len_max as u64 + 1).read_to_end(&mut bytes).map_err(|e| format!("cannot be read: {e}"))?;
+    if bytes.len() > len_max {
+        return Err(format!("is longer than {len_max} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|e| format!("is not text: byte {} is no UTF-8", e.utf8_error().valid_up_to()))
+}

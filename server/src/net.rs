@@ -1,0 +1,26 @@
+//! Sockets and the workers that drive an engine each (E-6).
+//!
+//! A worker is a thread with a runtime, a socket per listening address and an [`Engine`](leasehold_core::Engine) of its
+//! own. The sockets of one address share it by `SO_REUSEPORT`: the kernel spreads clients over them by source address.
+//! Every socket gets its own copy of a broadcast, so the first worker alone takes those.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `interfaces` | which networks we are on, which addresses are broadcast |
+//! | `sockets` | binding, and who is in the way when that fails |
+//! | `discovery` | receiving broadcast and multicast |
+//! | `batch` | receive buffers and what came with each datagram |
+//! | `worker` | wait, feed, drain, repeat |
+//! | `counters` | what the sockets did, for `/metrics` |
+
+mod batch;
+mod counters;
+mod discovery;
+mod interfaces;
+mod sockets;
+mod worker;
+
+pub use counters::NetCounters;
+pub use interfaces::{Interface, InterfaceView, Interfaces};
+pub use sockets::{BindError, Listener, bind, resolve_listen};
+pub use worker::{Orders, Wiring, Workers};

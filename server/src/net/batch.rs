@@ -1,0 +1,86 @@
+//! Receive buffers, used again for every batch, and what came with each datagram.
+
+use std::io::{self, IoSliceMut};
+
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use tokio::{io::Interest, net::UdpSocket};
+
+/// The longest thing one buffer can be given: with GRO the kernel joins datagrams of one sender up to the largest IP
+/// packet there is, and what does not fit is cut off. Only the pages that are written to take memory.
+const BUFFER_LEN: usize = 64 * 1024;
+
+/// Buffers for one batch.
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    meta: [RecvMeta; BATCH_SIZE],
+    filled: usize,
+}
+
+impl Batch {
+    pub fn new() -> Self {
+        Self { bytes: vec![0; BATCH_SIZE * BUFFER_LEN], meta: [RecvMeta::default(); BATCH_SIZE], filled: 0 }
+    }
+
+    /// Takes what `socket` has, as far as there are buffers, in one system call.
+    ///
+    /// # Errors
+    /// What the system says; `WouldBlock` if there is nothing.
+    pub fn fill(&mut self, socket: &UdpSocket, state: &UdpSocketState) -> io::Result<()> {
+        self.filled = 0;
+        let mut buffers = self.bytes.chunks_exact_mut(BUFFER_LEN);
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
+        self.filled = socket
+            .try_io(Interest::READABLE, || state.recv(socket.into(), &mut slices, &mut self.meta))?
+            .min(BATCH_SIZE);
+        Ok(())
+    }
+
+    /// How many buffers were filled.
+    pub const fn len(&self) -> usize {
+        self.filled
+    }
+
+    /// What came with buffer `i`, and its datagrams one by one: GRO may have joined several.
+    pub fn datagrams(&mut self, i: usize) -> (RecvMeta, Datagrams<'_>) {
+        let meta = self.meta[i];
+        let start = i * BUFFER_LEN;
+        let len = meta.len.min(BUFFER_LEN);
+        (meta, Datagrams { rest: Some(&mut self.bytes[start..start + len]), stride: meta.stride.max(1) })
+    }
+}
+
+/// The datagrams of one buffer. An empty datagram is one too: it came, and is to be counted.
+pub(super) struct Datagrams<'a> {
+    rest: Option<&'a mut [u8]>,
+    stride: usize,
+}
+
+impl<'a> Iterator for Datagrams<'a> {
+    type Item = &'a mut [u8];
+
+    fn next(&mut self) -> Option<&'a mut [u8]> {
+        let rest = self.rest.take()?;
+        let (first, rest) = rest.split_at_mut(self.stride.min(rest.len()));
+        self.rest = (!rest.is_empty()).then_some(rest);
+        Some(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths(len: usize, stride: usize) -> Vec<usize> {
+        let mut bytes = vec![0; len];
+        Datagrams { rest: Some(&mut bytes), stride }.map(|datagram| datagram.len()).collect()
+    }
+
+    #[test]
+    fn joined_datagrams_come_apart_at_the_stride() {
+        assert_eq!(lengths(300, 120), [120, 120, 60]);
+        assert_eq!(lengths(240, 120), [120, 120]);
+        assert_eq!(lengths(60, 120), [60]);
+        assert_eq!(lengths(0, 1), [0]);
+    }
+}

@@ -1,0 +1,435 @@
+//! A worker: waits for datagrams, feeds its engine, drains it, repeats, with bounded work a turn.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use leasehold_core::{Engine, Event, Path, Shared, Transmit};
+use leasehold_protocol::time::{Mono, Now};
+use quinn_udp::{RecvMeta, UdpSocketState};
+use socket2::SockRef;
+use tokio::{
+    io::Interest,
+    net::UdpSocket,
+    runtime::{self, Runtime},
+    sync::{Notify, mpsc},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    InterfaceView, Interfaces, Listener, NetCounters,
+    batch::Batch,
+    discovery::{Membership, companions},
+    interfaces::Destination,
+};
+use crate::{
+    clock::{SystemEntropy, clock_now, until},
+    events,
+};
+
+/// What workers share and tell.
+#[derive(Clone)]
+pub struct Wiring {
+    /// What the engines share.
+    pub shared: Arc<Shared>,
+    /// Which networks we are on.
+    pub interfaces: Arc<InterfaceView>,
+    /// What the sockets do.
+    pub counters: Arc<NetCounters>,
+    /// Whether broadcast and multicast are heard.
+    pub discovery: bool,
+    /// Told whenever a lease ends: what a shutdown waits for.
+    pub lease_ended: Arc<Notify>,
+    /// Told if a worker ends by a fault of its own.
+    pub worker_failed: Arc<Notify>,
+}
+
+/// The running workers. Dropping them ends them.
+#[derive(Debug)]
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    orders: Orders,
+}
+
+/// What can be asked of the workers.
+#[derive(Clone, Debug)]
+pub struct Orders(Vec<mpsc::UnboundedSender<Order>>);
+
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    Goodbye,
+    Stop,
+}
+
+/// How long a full socket is waited for before the datagram is given up: its client asks again in half a second.
+const SEND_WAIT: Duration = Duration::from_millis(20);
+/// How often a worker looks around although nothing happened: after a suspend its timer is late, because the runtime's
+/// clock stood still and the lease clock did not.
+const LOOK_AROUND_MS: u64 = 1000;
+/// Receive errors in a row after which a worker pauses: an interface that went away must not become a busy loop.
+const ERRORS_IN_A_ROW: u32 = 16;
+
+impl Workers {
+    /// Starts one worker for each socket of the listeners.
+    ///
+    /// # Errors
+    /// If a thread, its runtime or a socket option cannot be had.
+    pub fn start(listeners: Vec<Listener>, wiring: &Wiring) -> io::Result<Self> {
+        let bound: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
+        let count = listeners.iter().map(|listener| listener.sockets.len()).min().unwrap_or(0);
+        let mut sockets: Vec<_> = listeners.into_iter().map(|l| (l.address, l.sockets.into_iter())).collect();
+        let mut workers = Self { threads: Vec::new(), orders: Orders(Vec::new()) };
+        for number in 0..count {
+            let own = sockets.iter_mut().filter_map(|(address, sockets)| Some((*address, sockets.next()?)));
+            let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+            let (order, orders) = mpsc::unbounded_channel();
+            let worker = Worker::new(number, own.collect(), &bound, orders, wiring, &runtime)?;
+            let name = format!("leasehold-{number}");
+            workers.threads.push(std::thread::Builder::new().name(name).spawn(move || run(worker, &runtime))?);
+            workers.orders.0.push(order);
+        }
+        Ok(workers)
+    }
+
+    /// What can be asked of them, by others than their owner.
+    #[must_use]
+    pub fn orders(&self) -> Orders {
+        self.orders.clone()
+    }
+
+    /// Ends them and waits for it.
+    pub async fn stop(self) {
+        self.orders.all(Order::Stop);
+        let joined = tokio::task::spawn_blocking(|| {
+            for thread in self.threads {
+                // A panic was told through `worker_failed` when it happened.
+                let _ = thread.join();
+            }
+        });
+        let _ = joined.await;
+    }
+}
+
+impl Orders {
+    /// Has every worker tell its clients that the server is going away.
+    pub fn goodbye(&self) {
+        self.all(Order::Goodbye);
+    }
+
+    fn all(&self, order: Order) {
+        for worker in &self.0 {
+            // One that has ended needs no order.
+            let _ = worker.send(order);
+        }
+    }
+}
+
+struct Worker {
+    lead: bool,
+    engine: Engine,
+    ports: Vec<Port>,
+    batch: Batch,
+    out: Vec<u8>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    wiring: Wiring,
+    membership: Membership,
+    look_around_at: Mono,
+    errors_in_a_row: u32,
+}
+
+/// One socket.
+struct Port {
+    io: UdpSocket,
+    state: UdpSocketState,
+    bound: SocketAddr,
+    role: Role,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Hears what is sent to its address, and sends.
+    Main,
+    /// Hears broadcasts for a main socket; the address answers leave from, if it is one.
+    Companion(Option<IpAddr>),
+}
+
+impl Port {
+    fn new(socket: std::net::UdpSocket, role: Role) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        let bound = socket.local_addr()?;
+        Ok(Self { io: UdpSocket::from_std(socket)?, state, bound, role })
+    }
+
+    fn is_main(&self) -> bool {
+        self.role == Role::Main
+    }
+
+    fn hears_group(&self) -> bool {
+        self.bound.ip().is_multicast() || (self.bound.is_ipv4() && self.bound.ip().is_unspecified())
+    }
+}
+
+fn run(worker: Worker, runtime: &Runtime) {
+    let notice = FailureNotice(worker.wiring.worker_failed.clone());
+    runtime.block_on(worker.run());
+    drop(notice);
+}
+
+/// Tells of a panic on its way out.
+struct FailureNotice(Arc<Notify>);
+
+impl Drop for FailureNotice {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.notify_one();
+        }
+    }
+}
+
+impl Worker {
+    fn new(
+        number: usize,
+        sockets: Vec<(SocketAddr, std::net::UdpSocket)>,
+        bound: &[SocketAddr],
+        orders: mpsc::UnboundedReceiver<Order>,
+        wiring: &Wiring,
+        runtime: &Runtime,
+    ) -> io::Result<Self> {
+        let _context = runtime.enter();
+        let lead = number == 0;
+        let mut ports = sockets.into_iter().map(|(_, s)| Port::new(s, Role::Main)).collect::<io::Result<Vec<_>>>()?;
+        if lead && wiring.discovery {
+            for companion in companions(bound, &wiring.interfaces.get()) {
+                ports.push(Port::new(companion.socket, Role::Companion(companion.answers_from))?);
+            }
+        }
+        Ok(Self {
+            lead,
+            engine: Engine::new(wiring.shared.clone(), Box::new(SystemEntropy)),
+            ports,
+            batch: Batch::new(),
+            out: Vec::new(),
+            orders,
+            wiring: wiring.clone(),
+            membership: Membership::default(),
+            look_around_at: Mono(0),
+            errors_in_a_row: 0,
+        })
+    }
+
+    async fn run(mut self) {
+        let mut timer = pin!(sleep(Duration::ZERO));
+        let mut armed = None;
+        loop {
+            let due = self.next_due();
+            if armed != Some(due) {
+                timer.as_mut().reset(Instant::now() + until(due));
+                armed = Some(due);
+            }
+            let now = tokio::select! {
+                biased;
+                order = self.orders.recv() => match order {
+                    Some(Order::Goodbye) => self.goodbye(),
+                    Some(Order::Stop) | None => break,
+                },
+                () = readable(&self.ports) => self.receive().await,
+                () = &mut timer => clock_now(),
+            };
+            if timer.is_elapsed() {
+                armed = None;
+            }
+            self.run_due(now).await;
+        }
+    }
+
+    fn next_due(&self) -> Mono {
+        self.engine.poll_timeout().map_or(self.look_around_at, |due| due.min(self.look_around_at))
+    }
+
+    fn goodbye(&mut self) -> Now {
+        let now = clock_now();
+        self.engine.begin_goodbye(now);
+        now
+    }
+
+    /// Takes at most one batch from each socket. One clock reading for all of it.
+    async fn receive(&mut self) -> Now {
+        let now = clock_now();
+        let interfaces = self.wiring.interfaces.get();
+        for index in 0..self.ports.len() {
+            let port = &self.ports[index];
+            match self.batch.fill(&port.io, &port.state) {
+                Ok(()) => {
+                    NetCounters::add(&self.wiring.counters.receive_batches);
+                    self.errors_in_a_row = 0;
+                    self.handle_batch(now, index, &interfaces).await;
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => self.receive_failed(&e).await,
+            }
+        }
+        now
+    }
+
+    async fn handle_batch(&mut self, now: Now, port: usize, interfaces: &Arc<Interfaces>) {
+        for i in 0..self.batch.len() {
+            let (meta, _) = self.batch.datagrams(i);
+            let Some(path) = self.path(now, port, &meta, interfaces) else { continue };
+            let (_, datagrams) = self.batch.datagrams(i);
+            for datagram in datagrams {
+                self.engine.handle_datagram(now, path, datagram);
+                while let Some(transmit) = self.engine.poll_transmit(&mut self.out) {
+                    transmit_on(&self.ports, &transmit, &self.out, interfaces, &self.wiring.counters).await;
+                }
+                drain_events(&mut self.engine, &self.wiring);
+            }
+        }
+    }
+
+    async fn receive_failed(&mut self, e: &io::Error) {
+        NetCounters::add(&self.wiring.counters.receive_errors);
+        tracing::debug!("receiving failed: {e}");
+        self.errors_in_a_row += 1;
+        if self.errors_in_a_row.is_multiple_of(ERRORS_IN_A_ROW) {
+            sleep(SEND_WAIT).await;
+        }
+    }
+
+    /// How a datagram reached us; `None` if it is another worker's copy of a broadcast, or discovery is off.
+    fn path(&self, now: Now, port: usize, meta: &RecvMeta, interfaces: &Arc<Interfaces>) -> Option<Path> {
+        let port = &self.ports[port];
+        let (from, index) = (meta.addr.ip(), meta.interface_index);
+        let destination = meta.dst_ip.map_or(Destination::Ours, |ip| interfaces.destination(ip));
+        let destination = match destination {
+            Destination::Unknown if self.wiring.interfaces.refresh_on_demand(now.mono) => {
+                meta.dst_ip.map_or(Destination::Ours, |ip| self.wiring.interfaces.get().destination(ip))
+            }
+            known => known,
+        };
+        let on_link = interfaces.is_on_link(from, index);
+        if destination != Destination::Everybody && port.is_main() {
+            let local = if port.bound.ip().is_unspecified() { meta.dst_ip } else { Some(port.bound.ip()) };
+            return Some(Path { from: meta.addr, local, on_link, broadcast: false });
+        }
+        if !self.takes_broadcast() {
+            return None;
+        }
+        let on_link = on_link
+            || (self.wiring.interfaces.refresh_on_demand(now.mono) && {
+                self.wiring.interfaces.get().is_on_link(from, index)
+            });
+        let local = match port.role {
+            Role::Companion(Some(address)) => Some(address),
+            _ => interfaces.facing(from, index),
+        };
+        Some(Path { from: meta.addr, local, on_link, broadcast: true })
+    }
+
+    fn takes_broadcast(&self) -> bool {
+        let counters = &self.wiring.counters;
+        match (self.wiring.discovery, self.lead) {
+            (false, _) => NetCounters::add(&counters.broadcast_ignored),
+            (true, false) => NetCounters::add(&counters.broadcast_copies),
+            (true, true) => return true,
+        }
+        false
+    }
+
+    /// Runs what is due, drains, and looks around once a second.
+    async fn run_due(&mut self, now: Now) {
+        if self.engine.poll_timeout().is_some_and(|due| due <= now.mono) {
+            self.engine.handle_timeout(now);
+        }
+        let interfaces = self.wiring.interfaces.get();
+        while let Some(transmit) = self.engine.poll_transmit(&mut self.out) {
+            transmit_on(&self.ports, &transmit, &self.out, &interfaces, &self.wiring.counters).await;
+        }
+        drain_events(&mut self.engine, &self.wiring);
+        if now.mono >= self.look_around_at {
+            self.look_around(now);
+        }
+    }
+
+    fn look_around(&mut self, now: Now) {
+        let first = self.look_around_at == Mono(0);
+        self.look_around_at = now.mono.plus_ms(LOOK_AROUND_MS);
+        if self.lead && (self.wiring.interfaces.refresh_if_old(now.mono) || first) && self.wiring.discovery {
+            self.join_groups();
+        }
+    }
+
+    fn join_groups(&mut self) {
+        let interfaces = self.wiring.interfaces.get();
+        let main: Vec<IpAddr> = self.ports.iter().filter(|port| port.is_main()).map(|port| port.bound.ip()).collect();
+        for port in self.ports.iter().filter(|port| port.hears_group()) {
+            let only = if port.is_main() { None } else { Some(&*main) };
+            self.membership.refresh(SockRef::from(&port.io), &interfaces, only);
+        }
+    }
+}
+
+/// Waits until one of the sockets has something.
+async fn readable(ports: &[Port]) {
+    poll_fn(|context| {
+        let ready = ports.iter().any(|port| port.io.poll_recv_ready(context).is_ready());
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Sends one datagram from the socket that its path names.
+async fn transmit_on(
+    ports: &[Port],
+    transmit: &Transmit,
+    bytes: &[u8],
+    interfaces: &Interfaces,
+    counters: &NetCounters,
+) {
+    let Some((port, src_ip)) = port_for(ports, transmit, interfaces) else {
+        return NetCounters::add(&counters.send_unreachable);
+    };
+    let packet =
+        quinn_udp::Transmit { destination: transmit.to, ecn: None, contents: bytes, segment_size: None, src_ip };
+    loop {
+        match port.io.try_io(Interest::WRITABLE, || port.state.try_send((&port.io).into(), &packet)) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                if timeout(SEND_WAIT, port.io.writable()).await.is_err() {
+                    return NetCounters::add(&counters.send_dropped);
+                }
+            }
+            Err(e) => return counters.send_failed(&e),
+            Ok(()) => return,
+        }
+    }
+}
+
+/// The socket to send from, and the source address to name on it: a socket bound to one address has no choice.
+fn port_for<'a>(ports: &'a [Port], transmit: &Transmit, interfaces: &Interfaces) -> Option<(&'a Port, Option<IpAddr>)> {
+    let fits = |port: &&Port| port.is_main() && port.bound.is_ipv4() == transmit.to.is_ipv4();
+    let find = |test: &dyn Fn(&Port) -> bool| ports.iter().filter(fits).find(|port| test(port));
+    let any = || find(&|port| port.bound.ip().is_unspecified());
+    let facing =
+        || find(&|port| interfaces.of_address(port.bound.ip()).is_some_and(|net| net.contains(transmit.to.ip())));
+    let bound_to = |from: IpAddr| find(&move |port| port.bound.ip() == from);
+    match transmit.from {
+        Some(from) => bound_to(from).map(|port| (port, None)).or_else(|| any().map(|port| (port, Some(from)))),
+        None => any().or_else(facing).map(|port| (port, None)),
+    }
+    .or_else(|| find(&|_| true).map(|port| (port, None)))
+}
+
+fn drain_events(engine: &mut Engine, wiring: &Wiring) {
+    while let Some(event) = engine.poll_event() {
+        events::log(&event);
+        if matches!(event, Event::Released(_) | Event::Expired(_)) {
+            wiring.lease_ended.notify_waiters();
+        }
+    }
+}

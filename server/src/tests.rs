@@ -1,0 +1,8 @@
+//! The shell as a whole, on loopback sockets, with a real engine inside.
+
+mod client;
+mod http;
+mod life;
+mod rest;
+mod seats;
+mod site;
