@@ -45,7 +45,8 @@ pub(super) struct Settled {
 
 const REKEY_MS: u64 = 12 * 3_600_000;
 const DEATH_MS: u64 = 24 * 3_600_000;
-const PACKETS_MAX: u64 = 1 << 32;
+/// Counters from this on are refused by the other side (SPEC 3.7).
+const COUNTER_MAX: u64 = 1 << 32;
 const FORGED_MAX: u32 = 1 << 30;
 
 impl Session {
@@ -71,12 +72,15 @@ impl Session {
     pub(super) fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) {
         let counter = self.next_counter;
         self.next_counter += 1;
+        if self.next_counter == COUNTER_MAX / 2 {
+            self.rekey_at = Mono(0);
+        }
         seal_datagram(&self.keys.send, PacketType::DataToServer, self.server_sid, counter, plaintext, out);
     }
 
     /// Opens a DATA datagram whose header says `counter`. Nothing moves unless it is authentic and new.
     pub(super) fn unseal<'a>(&mut self, now: Mono, counter: u64, datagram: &'a mut [u8]) -> Option<&'a [u8]> {
-        if !self.window.is_new(counter) {
+        if counter >= COUNTER_MAX || !self.window.is_new(counter) {
             return None;
         }
         let Ok(plaintext) = open_datagram(&self.keys.receive, datagram) else {
@@ -95,9 +99,9 @@ impl Session {
         self.heard
     }
 
-    /// When new keys are wanted: after 12 h ± 10 %, or at once after 2^32 datagrams.
+    /// When new keys are wanted: after 12 h ± 10 %, or at once after 2^31 datagrams (SPEC 3.7).
     pub(super) const fn rekey_at(&self) -> Mono {
-        if self.next_counter >= PACKETS_MAX { Mono(0) } else { self.rekey_at }
+        self.rekey_at
     }
 
     /// Puts the next try for new keys off until `at`.
@@ -105,8 +109,8 @@ impl Session {
         self.rekey_at = at;
     }
 
-    /// Whether it must not be used any more: 24 h old, twice its packets, or too many forgeries.
+    /// Whether it must not be used any more: 24 h old, out of counters, or too many forgeries.
     pub(super) const fn is_spent(&self, now: Mono) -> bool {
-        now.0 >= self.dies_at.0 || self.next_counter >= 2 * PACKETS_MAX || self.forged >= FORGED_MAX
+        now.0 >= self.dies_at.0 || self.next_counter >= COUNTER_MAX || self.forged >= FORGED_MAX
     }
 }
