@@ -113,12 +113,14 @@ impl<'t> Reader<'t, '_> {
     fn run(&mut self) {
         let mut before: Option<Token<'t>> = None;
         while let Some(token) = self.lexer.next_outside() {
+            // A file of nothing but braces must not become a report many times its size.
+            let too_many = self.blocks >= CERTIFICATES_MAX && token.kind == Kind::Open;
+            if too_many || self.report.refused.len() >= CERTIFICATES_MAX {
+                return self.report.refuse(token.place, None, TextError::TooManyCertificates.into());
+            }
             match (&token.kind, before.take()) {
                 (Kind::Open, Some(Token { kind: Kind::Word(BLOCK), place })) => {
                     self.blocks += 1;
-                    if self.blocks > CERTIFICATES_MAX {
-                        return self.report.refuse(place, None, TextError::TooManyCertificates.into());
-                    }
                     self.block(place);
                 }
                 (Kind::Open, word) => self.foreign_block(word, token.place),

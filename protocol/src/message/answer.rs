@@ -28,7 +28,7 @@ pub struct Grant {
     pub seats: SeatCount,
     /// Which certificates they came from, in the order of L-11.
     pub lots: Vec<LotUse>,
-    /// When the right itself ends, if it does: no renewal goes past it.
+    /// When the first of the rights used ends, if one does. The lease goes on as overage (L-10, SPEC 5.14.6).
     pub right_ends: Option<UnixMillis>,
     /// The proof of this lease, to be shown after a restart.
     pub ticket: SealedTicket,
