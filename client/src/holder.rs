@@ -21,6 +21,8 @@ mod search;
 mod session;
 mod setup;
 mod talk;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 use std::{

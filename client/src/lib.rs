@@ -25,7 +25,7 @@
 //! [`holder`] decides everything and touches nothing: it is driven by whoever has datagrams and a clock, the simulated
 //! network of our tests as well as the driver. The driver, behind the default feature `tokio`, owns sockets, clocks and
 //! the state folder, and is what [`Client`] uses. [`blocking`] is the same for programs without an executor.
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 #![cfg_attr(not(feature = "tokio"), allow(rustdoc::broken_intra_doc_links))]
 
 mod address;

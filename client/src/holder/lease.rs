@@ -10,7 +10,7 @@ use leasehold_protocol::{
 
 use super::{
     CheckoutSpec, LeaseState, LossCause, Misbehaved,
-    pace::{Ask, jittered},
+    pace::{Ask, jittered_by},
     session::ServerMark,
 };
 
@@ -94,6 +94,8 @@ pub(super) enum Outcome {
 pub(super) struct Pace {
     /// Instead of the server's, for load tests.
     pub(super) renew_every_ms: Option<u64>,
+    /// The jitter of the answers in one datagram: leases renewed together stay together.
+    pub(super) drawn: u64,
 }
 
 /// A release is given up after this long when no grant ever told the lease's TTL: the longest default.
@@ -323,7 +325,7 @@ impl Lease {
         let every_ms = if (1..ttl_ms).contains(&asked_ms) { asked_ms } else { ttl_ms / 3 };
         granted.deadline = first.plus_ms(ttl_ms);
         granted.grace_until = granted.deadline.plus_ms(u64::from(granted.grace_ms));
-        granted.renew_at = first.plus_ms(jittered(every_ms, 10, entropy));
+        granted.renew_at = first.plus_ms(jittered_by(every_ms, 10, pace.drawn));
         granted.renew_slack_ms = every_ms / 10;
         if granted.deadline <= now {
             // It came so late that it is over already. Ask again, but not in a circle at the network's speed.

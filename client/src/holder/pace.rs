@@ -84,9 +84,14 @@ impl Ask {
 
 /// `ms` give or take `percent` of it.
 pub(super) fn jittered(ms: u64, percent: u64, entropy: &mut dyn Entropy) -> u64 {
+    jittered_by(ms, percent, entropy.next_u64())
+}
+
+/// The same, by a number drawn before: things jittered by one draw stay together.
+pub(super) const fn jittered_by(ms: u64, percent: u64, drawn: u64) -> u64 {
     let spread = ms.saturating_mul(percent) / 100;
     let at_most = spread.saturating_mul(2).saturating_add(1);
-    ms.saturating_sub(spread).saturating_add(entropy.next_u64() % at_most)
+    ms.saturating_sub(spread).saturating_add(drawn % at_most)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ const REQUEST_PAD: usize = 512;
 impl Holder {
     /// Opens a DATA datagram and does what its frames say.
     pub(super) fn on_data(&mut self, now: Now, sid: u32, counter: u64, bytes: &mut [u8]) -> Option<()> {
+        self.pace.drawn = self.entropy.next_u64();
         if let Some(session) = self.session.as_mut().filter(|s| s.client_sid == sid) {
             let frames = read_frames(session.unseal(now.mono, counter, bytes)?, &mut self.ignored);
             self.heard_from_server();

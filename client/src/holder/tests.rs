@@ -1,0 +1,9 @@
+//! The holder against a scripted server, in virtual time.
+#![expect(clippy::cast_possible_truncation, reason = "seeds and draws are cut on purpose")]
+
+mod lan;
+mod leases;
+mod server;
+mod sessions;
+mod strangers;
+mod trusting;

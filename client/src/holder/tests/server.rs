@@ -1,0 +1,318 @@
+//! A small server for these tests: the protocol's own responder, a few seats, and a script of faults. It knows nothing of
+//! the real one.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use leasehold_protocol::{
+    Entropy,
+    crypto::{
+        Keypair, PublicKey, ReplayWindow, SessionKeys, SiteKey,
+        mac::{CookieSecret, MacKey},
+        noise::{Responder, ServerInfo},
+        open_datagram, seal_datagram,
+        ticket::SealedTicket,
+    },
+    frame::{self, Frames},
+    message::{
+        ClientFrame, Deny, FeatureInfo, FeatureLine, Grant, Known, Proof, ReleaseOutcome, Released, Renewed, Request,
+        ServerFrame,
+    },
+    packet::{self, Discover, Hello1, Hello2, OfferHead, Packet, PacketType, Prefix, Retry},
+    vocab::{ClaimKey, Denial, LeaseId, RealmId},
+};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// A server with a script.
+pub(super) struct TestServer {
+    pub(super) keys: Keypair,
+    pub(super) site: SiteKey,
+    pub(super) realm: RealmId,
+    pub(super) port: u16,
+    pub(super) boot_id: u64,
+    pub(super) up: bool,
+    /// What PROOF shows.
+    pub(super) proof: Vec<u8>,
+    pub(super) seats: usize,
+    pub(super) ttl_ms: u32,
+    pub(super) renew_after_ms: u32,
+    pub(super) grace_ms: u32,
+    /// Answers every request and renewal instead of the seats.
+    pub(super) deny: Option<(Denial, Option<u32>)>,
+    /// Changes each grant.
+    pub(super) spoil: fn(&mut Grant),
+    pub(super) features: Vec<FeatureLine>,
+    pub(super) features_per_page: usize,
+    /// Put before the next answer.
+    pub(super) also_say: Vec<ServerFrame>,
+    /// Raw frames put before every answer.
+    pub(super) raw_frame: Option<(u8, Vec<u8>)>,
+    /// Every frame that arrived, datagram by datagram.
+    pub(super) heard: Vec<Vec<ClientFrame>>,
+    /// Lengths of plaintexts in and out, datagram by datagram.
+    pub(super) lengths: Vec<(usize, usize)>,
+    pub(super) leases: BTreeMap<ClaimKey, LeaseId>,
+    sessions: Vec<ServerSession>,
+    cookies: CookieSecret,
+    entropy: Box<dyn Entropy>,
+    next_slot: u32,
+}
+
+struct ServerSession {
+    sid: u32,
+    client_sid: u32,
+    client: PublicKey,
+    keys: SessionKeys,
+    window: ReplayWindow,
+    counter: u64,
+    confirmed: bool,
+}
+
+pub(super) fn seeded(seed: u64) -> impl Entropy {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    move |bytes: &mut [u8]| {
+        for byte in bytes {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = (state >> 56) as u8;
+        }
+    }
+}
+
+impl TestServer {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut entropy: Box<dyn Entropy> = Box::new(seeded(seed));
+        Self {
+            keys: Keypair::generate(&mut *entropy),
+            site: SiteKey::OPEN,
+            realm: RealmId(77),
+            port: 5097,
+            boot_id: seed,
+            up: true,
+            proof: Vec::new(),
+            seats: 10,
+            ttl_ms: 297_000,
+            renew_after_ms: 100_000,
+            grace_ms: 0,
+            deny: None,
+            spoil: |_| {},
+            features: Vec::new(),
+            features_per_page: 2,
+            also_say: Vec::new(),
+            raw_frame: None,
+            heard: Vec::new(),
+            lengths: Vec::new(),
+            leases: BTreeMap::new(),
+            sessions: Vec::new(),
+            cookies: CookieSecret([seed as u8; 32]),
+            entropy,
+            next_slot: 0,
+        }
+    }
+
+    /// Forgets everything but its keys and, if `keep`, its leases.
+    pub(super) fn restart(&mut self, keep: bool) {
+        self.sessions.clear();
+        self.boot_id += 1;
+        if !keep {
+            self.leases.clear();
+        }
+    }
+
+    pub(super) fn frames(&self) -> impl Iterator<Item = &ClientFrame> {
+        self.heard.iter().flatten()
+    }
+
+    pub(super) fn requests(&self) -> Vec<&Request> {
+        self.frames().filter_map(|f| if let ClientFrame::Request(r) = f { Some(&**r) } else { None }).collect()
+    }
+
+    /// What it answers to one datagram.
+    pub(super) fn handle(&mut self, from: SocketAddr, bytes: &mut [u8]) -> Vec<Vec<u8>> {
+        if !self.up {
+            return Vec::new();
+        }
+        match packet::read_to_server(bytes) {
+            Ok(Packet::Discover(discover)) => vec![self.offer(discover)],
+            Ok(Packet::Hello1(hello)) => vec![self.hello(from, hello)],
+            Ok(Packet::Data(header)) => {
+                let (sid, counter) = (header.receiver_sid.get(), header.counter.get());
+                self.data(sid, counter, bytes)
+            }
+            other => panic!("a client sent {other:?}"),
+        }
+    }
+
+    pub(super) fn offer(&self, discover: &Discover) -> Vec<u8> {
+        let mut head = OfferHead::new_zeroed();
+        head.prefix = Prefix::of(PacketType::Offer);
+        head.realm = self.realm.0.into();
+        head.nonce_echo = discover.nonce;
+        head.server_id = self.boot_id.into();
+        head.cluster_id = self.boot_id.into();
+        head.server_key = self.keys.public().0;
+        head.port = self.port.into();
+        let mut bytes = head.as_bytes().to_vec();
+        bytes.extend_from_slice(&MacKey::discovery(&self.site).of(&bytes));
+        bytes
+    }
+
+    fn hello(&mut self, from: SocketAddr, hello: &Hello1) -> Vec<u8> {
+        let mac = MacKey::hello(&self.keys.public(), &self.site);
+        assert!(mac.verify(&hello.as_bytes()[..136], &hello.mac1), "a HELLO1 for another server");
+        if !self.cookies.verify(&hello.cookie, from, hello.client_sid.get(), self.realm) {
+            let mut retry = Retry::new_zeroed();
+            retry.prefix = Prefix::of(PacketType::Retry);
+            retry.client_sid = hello.client_sid;
+            retry.mac1_echo = hello.mac1;
+            retry.cookie = self.cookies.cookie(from, hello.client_sid.get(), self.realm);
+            retry.tag = mac.of(&retry.as_bytes()[..40]);
+            return retry.as_bytes().to_vec();
+        }
+        let responder =
+            Responder::accept(&self.keys, &self.site, self.realm, &hello.noise, &mut *self.entropy).unwrap();
+        let client = responder.client;
+        let mut info = ServerInfo::new_zeroed();
+        info.boot_id = self.boot_id.into();
+        let (noise, keys) = responder.reply(&info).unwrap();
+        let (sid, client_sid) = (self.entropy.next_u64() as u32, hello.client_sid.get());
+        let window = ReplayWindow::default();
+        self.sessions.push(ServerSession { sid, client_sid, client, keys, window, counter: 0, confirmed: false });
+        let mut reply = Hello2::new_zeroed();
+        reply.prefix = Prefix::of(PacketType::Hello2);
+        reply.server_sid = sid.into();
+        reply.client_sid = hello.client_sid;
+        reply.noise = noise;
+        reply.mac1 = mac.of(&reply.as_bytes()[..96]);
+        reply.as_bytes().to_vec()
+    }
+
+    fn data(&mut self, sid: u32, counter: u64, bytes: &mut [u8]) -> Vec<Vec<u8>> {
+        let Some(i) = self.sessions.iter().position(|s| s.sid == sid) else { return Vec::new() };
+        let session = &mut self.sessions[i];
+        let plaintext = match open_datagram(&session.keys.receive, bytes) {
+            Ok(plaintext) if session.window.accept(counter) => plaintext.to_vec(),
+            _ => return Vec::new(),
+        };
+        if !std::mem::replace(&mut session.confirmed, true) {
+            // W-3: the session before ends with the first DATA under the new keys.
+            let client = session.client;
+            self.sessions.retain(|s| s.sid == sid || s.client != client || !s.confirmed);
+        }
+        let mut frames = Vec::new();
+        for raw in Frames::new(&plaintext) {
+            match ClientFrame::decode(raw.unwrap()).unwrap() {
+                Known::Frame(frame) => frames.push(frame),
+                Known::Unknown(kind) => panic!("a client sent a frame of type {kind}"),
+            }
+        }
+        let mut answers = std::mem::take(&mut self.also_say);
+        answers.extend(frames.iter().filter_map(|frame| self.answer(frame)));
+        self.heard.push(frames);
+        self.seal(sid, plaintext.len(), &answers)
+    }
+
+    fn seal(&mut self, sid: u32, asked_len: usize, answers: &[ServerFrame]) -> Vec<Vec<u8>> {
+        let mut plaintext = Vec::new();
+        if let Some((kind, body)) = &self.raw_frame {
+            frame::append(&mut plaintext, *kind, |out| {
+                out.extend_from_slice(body);
+                Ok(())
+            })
+            .unwrap();
+        }
+        answers.iter().for_each(|answer| answer.append_to(&mut plaintext).unwrap());
+        if plaintext.is_empty() {
+            return Vec::new();
+        }
+        frame::pad(&mut plaintext, 0);
+        self.lengths.push((asked_len, plaintext.len()));
+        let Some(session) = self.sessions.iter_mut().find(|s| s.sid == sid) else { return Vec::new() };
+        let mut datagram = Vec::new();
+        let kind = PacketType::DataToClient;
+        seal_datagram(&session.keys.send, kind, session.client_sid, session.counter, &plaintext, &mut datagram);
+        session.counter += 1;
+        vec![datagram]
+    }
+
+    /// Something it says to everybody without being asked.
+    pub(super) fn announce(&mut self, say: &ServerFrame) -> Vec<Vec<u8>> {
+        let sids: Vec<_> = self.sessions.iter().filter(|s| s.confirmed).map(|s| s.sid).collect();
+        sids.into_iter().flat_map(|sid| self.seal(sid, 0, std::slice::from_ref(say))).collect()
+    }
+
+    fn answer(&mut self, frame: &ClientFrame) -> Option<ServerFrame> {
+        Some(match frame {
+            ClientFrame::Request(request) => self.request(request),
+            ClientFrame::Renew(renew) if self.deny.is_none() && self.leases.get(&renew.claim) == Some(&renew.lease) => {
+                let (ttl_ms, renew_after_ms) = (self.ttl_ms, self.renew_after_ms);
+                let (lease, operation) = (renew.lease, renew.operation);
+                ServerFrame::Renewed(Renewed { lease, operation, ttl_ms, renew_after_ms, overage: false })
+            }
+            ClientFrame::Renew(renew) => {
+                let (code, hint) = self.deny.unwrap_or((Denial::NO_SUCH_LEASE, None));
+                self.denial(renew.operation, renew.claim, code, hint)
+            }
+            ClientFrame::Release(release) => {
+                let freed = self.leases.remove(&release.claim).is_some();
+                let outcome = if freed { ReleaseOutcome::Freed } else { ReleaseOutcome::NotHeld };
+                ServerFrame::Released(Released { lease: release.lease, operation: release.operation, outcome })
+            }
+            ClientFrame::FeatureQuery(query) => {
+                let after = |f: &&FeatureLine| query.after.as_ref().is_none_or(|after| f.name > *after);
+                let all: Vec<_> = self.features.iter().filter(after).cloned().collect();
+                let more = all.len() > self.features_per_page;
+                let features = all.into_iter().take(self.features_per_page).collect();
+                ServerFrame::FeatureInfo(Box::new(FeatureInfo { operation: query.operation, features, more }))
+            }
+            ClientFrame::ProofQuery(query) => {
+                ServerFrame::Proof(Proof { operation: query.operation, certificate: self.proof.clone() })
+            }
+            ClientFrame::Goodbye(_) | ClientFrame::PathResponse(_) => return None,
+        })
+    }
+
+    fn request(&mut self, request: &Request) -> ServerFrame {
+        if let Some((code, hint)) = self.deny {
+            return self.denial(request.operation, request.claim, code, hint);
+        }
+        if self.leases.len() >= self.seats && !self.leases.contains_key(&request.claim) {
+            return self.denial(request.operation, request.claim, Denial::NO_SEAT, Some(1_000));
+        }
+        self.next_slot += 1;
+        let fresh = LeaseId::new(self.next_slot, 1);
+        let lease = *self.leases.entry(request.claim).or_insert(fresh);
+        let mut grant = Grant {
+            operation: request.operation,
+            claim: request.claim,
+            lease,
+            ttl_ms: self.ttl_ms,
+            renew_after_ms: self.renew_after_ms,
+            grace_ms: self.grace_ms,
+            seats: request.seats,
+            lots: Vec::new(),
+            right_ends: None,
+            ticket: SealedTicket([5; 106]),
+        };
+        (self.spoil)(&mut grant);
+        ServerFrame::Grant(Box::new(grant))
+    }
+
+    fn denial(
+        &self,
+        operation: leasehold_protocol::vocab::OperationId,
+        claim: ClaimKey,
+        code: Denial,
+        retry_after_ms: Option<u32>,
+    ) -> ServerFrame {
+        ServerFrame::Deny(Box::new(Deny {
+            operation,
+            claim,
+            code,
+            sentence: "no".into(),
+            rule: String::new(),
+            seats_out: 1,
+            seats_total: 1,
+            next_due: None,
+            retry_after_ms,
+        }))
+    }
+}
