@@ -19,5 +19,5 @@ mod secrets;
 mod serving;
 
 pub use folder::{Folder, StateError};
-pub use secrets::{REST_TOKEN_FILE, RestToken, Secrets, realm_keys};
+pub use secrets::{REST_TOKEN_FILE, RestToken, Secrets, realm_key_file, realm_keys};
 pub use serving::Serving;

@@ -101,8 +101,7 @@ fn rest_token(folder: &mut Folder, entropy: &mut dyn Entropy) -> Result<Zeroizin
 /// # Errors
 /// If its file cannot be read, written or understood.
 pub fn realm_keys(folder: &mut Folder, publisher: &Label, entropy: &mut dyn Entropy) -> Result<Keypair, StateError> {
-    let realm = format!("realms/{}", file_name(publisher));
-    let file = format!("{realm}/server.key");
+    let file = realm_key_file(publisher);
     if let Some(text) = folder.read(&file)?.map(Zeroizing::new) {
         let keys = hex::decode(text.trim()).map(Keypair::from_private);
         let remedy = "delete it: clients that pinned this server will refuse it, and certificates that name its key \
@@ -110,9 +109,15 @@ pub fn realm_keys(folder: &mut Folder, publisher: &Label, entropy: &mut dyn Entr
         return keys.ok_or_else(|| damaged(folder, &file, "64 hexadecimal digits", remedy));
     }
     let keys = Keypair::generate(entropy);
-    folder.make_folder(&realm)?;
+    folder.make_folder(file.trim_end_matches("/server.key"))?;
     folder.write(&file, &Zeroizing::new(format!("{}\n", &*Zeroizing::new(hex::encode(keys.private())))))?;
     Ok(keys)
+}
+
+/// Where in the data folder our key of `publisher`'s realm lies: 64 hexadecimal digits, its private half.
+#[must_use]
+pub fn realm_key_file(publisher: &Label) -> String {
+    format!("realms/{}/server.key", file_name(publisher))
 }
 
 /// A publisher's name as the name of a folder: letters, digits, `-` and `_` as they are, every other byte as `%XX`, so
