@@ -45,7 +45,8 @@ pub(super) fn make(args: &KeygenArgs) -> Result<String, Failure> {
     let folder = &args.out;
     std::fs::create_dir_all(folder)
         .map_err(|e| Failure::new(format!("cannot make the folder {}", folder.display())).because_of(&e))?;
-    let path = |ending: &str| folder.join(format!("{}.{ending}", args.publisher));
+    let shown = if folder.as_os_str() == "." { Path::new("") } else { folder };
+    let path = |ending: &str| shown.join(format!("{}.{ending}", args.publisher));
     let (secret_path, public_path) = (path("key"), path("pub"));
     if let Some(there) = [&secret_path, &public_path].into_iter().find(|path| !args.force && path.exists()) {
         return Err(files::exists(there));

@@ -82,13 +82,13 @@ pub(super) fn examine(paths: &[PathBuf], trusted: &Trusted, now: UnixMillis) -> 
             Ok(text) => licence(name, &text, &trusted.keys),
         });
     }
-    standing::judge(&mut lint.files, now);
+    standing::judge(&mut lint.files, &trusted.servers, now);
     lint
 }
 
 #[cfg(test)]
 pub(super) fn trust_in(keys: Vec<PublisherKey>) -> Trusted {
-    Trusted { keys, warnings: Vec::new() }
+    Trusted { keys, ..Trusted::default() }
 }
 
 fn is_template(path: &Path) -> bool {

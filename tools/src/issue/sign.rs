@@ -1,7 +1,7 @@
 //! `leasehold issue`: templates to one signed licence file. Written whole, or not at all.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -161,7 +161,7 @@ fn licence_text(signed: &[SignedCertificate], key: &PublisherKey) -> Result<Stri
 /// What was asked for and would have no effect.
 pub(super) fn warnings(signed: &[SignedCertificate], now: UnixMillis) -> Vec<String> {
     let all: Vec<&SignedCertificate> = signed.iter().collect();
-    let told = all.iter().zip(standings(&all, now)).filter_map(|(signed, standing)| {
+    let told = all.iter().zip(standings(&all, &BTreeMap::new(), now)).filter_map(|(signed, standing)| {
         let why = match standing {
             Standing::Expired => "has ended already",
             Standing::Replaced { .. } => {

@@ -101,7 +101,9 @@ impl Reader<'_> {
                 "publisher" => publisher = self.publisher_of(value),
                 name => match SHARED.into_iter().find(|shared| *shared == name) {
                     Some(name) => self.set(&mut shared, name, value),
-                    None => self.unknown(key, &SHARED, &["publisher", "feature"], &OWN),
+                    None => {
+                        self.unknown(key, &SHARED, &["publisher", "feature"], &OWN);
+                    }
                 },
             }
         }
@@ -132,18 +134,19 @@ impl Reader<'_> {
         table: &DeTable<'_>,
     ) -> Option<(Certificate, Range<usize>)> {
         let before = self.problems.len();
-        let mut own = shared.clone();
+        let (mut own, mut meant) = (shared.clone(), Vec::new());
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             match OWN.into_iter().chain(SHARED).find(|known| *known == name) {
                 Some(name) => self.set(&mut own, name, value),
-                None => self.unknown(key, &OWN, &SHARED, &[]),
+                None => meant.extend(self.unknown(key, &OWN, &SHARED, &[])),
             }
         }
         for (name, example) in
             [("name", "name = \"VR_MODE\""), ("version", "version = \"4.8\""), ("count", "count = 10")]
         {
-            if !own.spans.contains_key(name) {
+            // Who wrote `cuont` did not forget the count.
+            if !own.spans.contains_key(name) && !meant.contains(&name) {
                 let problem = self.source.problem(span.clone(), format!("this feature has no {name}"));
                 self.problems.push(problem.expected(format!("a line such as {example}")));
             }
@@ -183,7 +186,14 @@ impl Reader<'_> {
         None
     }
 
-    fn unknown(&mut self, key: &Spanned<impl AsRef<str>>, here: &[&str], also_here: &[&str], elsewhere: &[&str]) {
+    /// Notes that there is no such setting; returns the one that was probably meant.
+    fn unknown(
+        &mut self,
+        key: &Spanned<impl AsRef<str>>,
+        here: &[&'static str],
+        also_here: &[&'static str],
+        elsewhere: &[&str],
+    ) -> Option<&'static str> {
         let name = key.get_ref().as_ref();
         let problem = self.source.problem(key.span(), format!("unknown setting {name:?}"));
         let meant = nearest(name, here.iter().chain(also_here).copied());
@@ -198,6 +208,7 @@ impl Reader<'_> {
                 problem.expected("no such setting").help(Some(format!("there are: {}", words.join(", "))))
             }
         });
+        meant
     }
 }
 

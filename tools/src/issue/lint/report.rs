@@ -124,6 +124,7 @@ impl Lint {
             }
             Standing::Expired => format!("expired, ended {}", self.instant(c.ends_at().unwrap_or_default(), c)),
             Standing::Replaced { by } => format!("replaced by the later exclusive certificate {by}"),
+            Standing::OtherServer => "for other servers: server-keys does not name the key of this one".to_owned(),
             Standing::Again => "the same certificate as one before: counts once".to_owned(),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold_protocol::{
+    crypto::Fingerprint,
     licence::{KeyType, SignedCertificate},
     time::UnixMillis,
     vocab::{CertificateId, FeatureName, RealmId},
@@ -26,6 +27,8 @@ pub(in crate::issue) enum Standing {
     },
     /// The same certificate stands in a file before.
     Again,
+    /// It names the servers that may serve it, and this one is not among them.
+    OtherServer,
 }
 
 impl Standing {
@@ -37,6 +40,7 @@ impl Standing {
             Self::Expired => "expired",
             Self::Replaced { .. } => "replaced",
             Self::Again => "duplicate",
+            Self::OtherServer => "other-server",
         }
     }
 
@@ -46,25 +50,29 @@ impl Standing {
     }
 }
 
+/// The fingerprint of the server in question in each realm; where there is none, server keys are not judged.
+type Servers = BTreeMap<RealmId, Fingerprint>;
+
 /// Fills in the standing of every certificate of `files`, read in this order.
-pub(super) fn judge(files: &mut [FileReport], now: UnixMillis) {
+pub(super) fn judge(files: &mut [FileReport], servers: &Servers, now: UnixMillis) {
     let all: Vec<&SignedCertificate> = files.iter().flat_map(|file| &file.signed).collect();
-    let mut standings = standings(&all, now).into_iter();
+    let mut standings = standings(&all, servers, now).into_iter();
     for file in files {
         file.standings = standings.by_ref().take(file.signed.len()).collect();
     }
 }
 
 /// The standing of each certificate of `all`, read in this order.
-pub(in crate::issue) fn standings(all: &[&SignedCertificate], now: UnixMillis) -> Vec<Standing> {
+pub(in crate::issue) fn standings(all: &[&SignedCertificate], servers: &Servers, now: UnixMillis) -> Vec<Standing> {
     let mut seen = BTreeSet::new();
-    let dated = |signed: &SignedCertificate| match () {
+    let alone = |signed: &SignedCertificate| match () {
+        () if names_others(signed, servers) => Standing::OtherServer,
         () if signed.certificate.ends_at().is_some_and(|end| end < now) => Standing::Expired,
         () if signed.certificate.starts_at().is_some_and(|start| start > now) => Standing::NotStarted,
         () => Standing::InForce,
     };
     let mut standings: Vec<Standing> =
-        all.iter().map(|signed| if seen.insert(signed.id) { dated(signed) } else { Standing::Again }).collect();
+        all.iter().map(|signed| if seen.insert(signed.id) { alone(signed) } else { Standing::Again }).collect();
     let last = last_exclusives(all, &standings);
     for (signed, standing) in all.iter().zip(&mut standings) {
         match last.get(&pool_of(signed)) {
@@ -83,6 +91,11 @@ fn last_exclusives(
     let in_force = all.iter().zip(standings).filter(|(_, standing)| **standing == Standing::InForce);
     let exclusive = in_force.filter(|(signed, _)| signed.certificate.key_type == KeyType::Exclusive);
     exclusive.map(|(signed, _)| (pool_of(signed), signed.id)).collect()
+}
+
+fn names_others(signed: &SignedCertificate, servers: &Servers) -> bool {
+    let named = &signed.certificate.terms.server_keys;
+    !named.is_empty() && servers.get(&signed.realm()).is_some_and(|own| !named.contains(own))
 }
 
 fn pool_of(signed: &SignedCertificate) -> (RealmId, FeatureName) {

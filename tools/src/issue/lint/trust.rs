@@ -1,8 +1,18 @@
-//! Whose signatures count: as the server decides it.
+//! Whose signatures count, and for which server: as the server decides it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use leasehold_protocol::licence::PublisherKey;
+use leasehold_protocol::{
+    crypto::{Fingerprint, Keypair},
+    hex,
+    licence::PublisherKey,
+    vocab::RealmId,
+};
+use leasehold_server::state;
+use zeroize::Zeroizing;
 
 use crate::{exit::Failure, issue::files, local::LocalArgs};
 
@@ -10,6 +20,8 @@ use crate::{exit::Failure, issue::files, local::LocalArgs};
 #[derive(Clone, Debug, Default)]
 pub(in crate::issue) struct Trusted {
     pub(in crate::issue) keys: Vec<PublisherKey>,
+    /// The server's own key in each realm it has served in: what `server-keys` must name.
+    pub(in crate::issue) servers: BTreeMap<RealmId, Fingerprint>,
     /// Key files of the folder that cannot be used.
     pub(in crate::issue) warnings: Vec<String>,
 }
@@ -29,6 +41,7 @@ pub(in crate::issue) fn gather(named: &[PathBuf], data_dir: Option<&Path>) -> Re
     }
     if let Some(folder) = folder {
         trusted.add_folder(&folder.join("publishers"), data_dir.is_some())?;
+        trusted.add_servers(&folder);
     }
     Ok(trusted)
 }
@@ -52,10 +65,22 @@ impl Trusted {
         }
         Ok(())
     }
+
+    /// Notes the server's fingerprints. A realm it has no key in yet will get one, and then nothing names it.
+    fn add_servers(&mut self, data_dir: &Path) {
+        for key in &self.keys {
+            let file = data_dir.join(state::realm_key_file(key.publisher()));
+            let text = files::read_text(&file).ok().map(Zeroizing::new);
+            if let Some(private) = text.and_then(|text| hex::decode(text.trim())) {
+                let fingerprint = Keypair::from_private(private).public().fingerprint();
+                self.servers.insert(key.realm(), fingerprint);
+            }
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<PublisherKey, Failure> {
-    let text = zeroize::Zeroizing::new(files::read_text(path)?);
+    let text = Zeroizing::new(files::read_text(path)?);
     PublisherKey::parse(&text)
         .map_err(|e| Failure::new(format!("{} is not a publisher's key", path.display())).because(e))
 }

@@ -4,6 +4,7 @@ use leasehold_protocol::{
     licence::{Day, PublisherSecret, SignedCertificate, canonical, text},
     time::UnixMillis,
 };
+use leasehold_server::state;
 
 use super::{
     super::lint::{examine, trust_in},
@@ -145,7 +146,7 @@ fn templates_are_judged_too_and_files_that_cannot_be_read_end_with_status_2() {
     let good = look(&[("t.toml", EXAMPLE)]);
     assert_eq!((good.shown.as_str(), good.exit), ("t.toml: a template for 2 certificates, no mistakes\n", Exit::OK));
     let bad = look(&[("t.toml", "[[feature]]\nnaem = \"X\"\n")]);
-    assert!(bad.shown.starts_with("t.toml: a template with 4 mistakes\n"), "{}", bad.shown);
+    assert!(bad.shown.starts_with("t.toml: a template with 3 mistakes\n"), "{}", bad.shown);
     assert!(bad.shown.contains("did you mean \"name\"?"), "{}", bad.shown);
     assert_eq!(bad.exit, Exit::FAILURE);
     let lint = examine(&["/nonexistent/a.lic".into()], &trust_in(vec![secret("acme").public()]), noon());
@@ -171,4 +172,21 @@ fn the_state_folders_publishers_are_trusted_and_a_broken_key_there_is_named() {
         trusted.warnings
     );
     assert!(lint::gather(&[], Some(&folder.path().join("none"))).is_err());
+}
+
+#[test]
+fn a_certificate_for_another_server_is_told_from_one_for_this() {
+    let folder = folder();
+    fs::create_dir_all(folder.path().join("publishers")).unwrap();
+    put(&folder.path().join("publishers"), "acme.pub", &secret("acme").public().to_text());
+    let mut state = state::Folder::open(folder.path()).unwrap();
+    let label = Label::new("acme").unwrap();
+    let own = state::realm_keys(&mut state, &label, &mut |b: &mut [u8]| b.fill(3)).unwrap().public().fingerprint();
+    let for_us = format!("server-keys = [\"{}\", \"{own}\"]", "0".repeat(32));
+    let for_others = format!("server-keys = [\"{}\"]", "0".repeat(32));
+    let path = [put(folder.path(), "a.lic", &licence(&[("CAD", &for_us), ("VR", &for_others), ("X", "")]))];
+    let lint = examine(&path, &lint::gather(&[], Some(folder.path())).unwrap(), noon());
+    let words: Vec<&str> = lint.files[0].standings.iter().map(|standing| standing.word()).collect();
+    assert_eq!(words, ["in-force", "other-server", "in-force"]);
+    assert_eq!(lint.exit(), Exit::FAILURE);
 }
