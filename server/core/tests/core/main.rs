@@ -1,0 +1,15 @@
+//! The engine as its driver sees it: datagrams in, datagrams out, and a clock the test moves.
+
+mod claims;
+mod discovery;
+mod expiry;
+mod paths;
+mod plans;
+#[cfg(feature = "planted-faults")]
+mod planted;
+mod races;
+mod requests;
+mod restart;
+mod rig;
+mod sessions;
+mod strangers;
