@@ -80,6 +80,12 @@ impl Handle {
         done
     }
 
+    /// This handle as a child of a fork would have it.
+    #[cfg(test)]
+    pub(crate) fn as_in_a_child(&self) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::clone(&self.shared), pid: self.pid.wrapping_add(1) })
+    }
+
     fn is_forked(&self) -> bool {
         std::process::id() != self.pid
     }

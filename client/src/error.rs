@@ -81,7 +81,9 @@ pub struct Denied {
 }
 
 impl Denied {
-    pub(crate) fn new(spec: &CheckoutSpec, deny: Deny) -> Self {
+    /// The denial of what `spec` asked for: what a program that drives a [`Holder`](crate::holder::Holder) itself shows.
+    #[must_use]
+    pub fn new(spec: &CheckoutSpec, deny: Deny) -> Self {
         Self {
             feature: spec.feature.clone(),
             version: spec.version,

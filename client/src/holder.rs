@@ -22,7 +22,7 @@ mod session;
 mod setup;
 mod talk;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trust;
 
 use std::{

@@ -41,6 +41,8 @@ mod discover;
 mod driver;
 mod error;
 pub mod holder;
+#[cfg(all(test, feature = "tokio"))]
+mod tests;
 
 pub use address::{AddressError, ServerAddress};
 #[cfg(feature = "tokio")]

@@ -54,7 +54,8 @@ pub enum HolderEvent {
         /// How many servers answered, trusted or not.
         answered: u32,
     },
-    /// A GRANT: the first of a lease, or one that confirms or regains it.
+    /// A GRANT: the first of a lease, or one that confirms or regains it. If it changed the lease's state,
+    /// [`HolderEvent::StateChanged`] came before.
     Granted {
         /// Whose.
         lease: LeaseHandle,

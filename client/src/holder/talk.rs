@@ -75,8 +75,8 @@ impl Holder {
             let before = lease.state();
             match lease.on_grant(now, by, &grant, pace, &mut *self.entropy) {
                 Outcome::Lives { took_ms } => {
-                    self.events.push_back(HolderEvent::Granted { lease: *handle, grant, took_ms });
                     tell_change(&mut self.events, *handle, before, lease);
+                    self.events.push_back(HolderEvent::Granted { lease: *handle, grant, took_ms });
                     return;
                 }
                 Outcome::Nonsense(what) => {

@@ -3,7 +3,7 @@
 
 mod lan;
 mod leases;
-mod server;
+pub(crate) mod server;
 mod sessions;
 mod strangers;
 mod trusting;

@@ -23,34 +23,34 @@ use leasehold_protocol::{
 use zerocopy::{FromZeros, IntoBytes};
 
 /// A server with a script.
-pub(super) struct TestServer {
-    pub(super) keys: Keypair,
-    pub(super) site: SiteKey,
-    pub(super) realm: RealmId,
-    pub(super) port: u16,
-    pub(super) boot_id: u64,
-    pub(super) up: bool,
+pub(crate) struct TestServer {
+    pub(crate) keys: Keypair,
+    pub(crate) site: SiteKey,
+    pub(crate) realm: RealmId,
+    pub(crate) port: u16,
+    pub(crate) boot_id: u64,
+    pub(crate) up: bool,
     /// What PROOF shows.
-    pub(super) proof: Vec<u8>,
-    pub(super) seats: usize,
-    pub(super) ttl_ms: u32,
-    pub(super) renew_after_ms: u32,
-    pub(super) grace_ms: u32,
+    pub(crate) proof: Vec<u8>,
+    pub(crate) seats: usize,
+    pub(crate) ttl_ms: u32,
+    pub(crate) renew_after_ms: u32,
+    pub(crate) grace_ms: u32,
     /// Answers every request and renewal instead of the seats.
-    pub(super) deny: Option<(Denial, Option<u32>)>,
+    pub(crate) deny: Option<(Denial, Option<u32>)>,
     /// Changes each grant.
-    pub(super) spoil: fn(&mut Grant),
-    pub(super) features: Vec<FeatureLine>,
-    pub(super) features_per_page: usize,
+    pub(crate) spoil: fn(&mut Grant),
+    pub(crate) features: Vec<FeatureLine>,
+    pub(crate) features_per_page: usize,
     /// Put before the next answer.
-    pub(super) also_say: Vec<ServerFrame>,
+    pub(crate) also_say: Vec<ServerFrame>,
     /// Raw frames put before every answer.
-    pub(super) raw_frame: Option<(u8, Vec<u8>)>,
+    pub(crate) raw_frame: Option<(u8, Vec<u8>)>,
     /// Every frame that arrived, datagram by datagram.
-    pub(super) heard: Vec<Vec<ClientFrame>>,
+    pub(crate) heard: Vec<Vec<ClientFrame>>,
     /// Lengths of plaintexts in and out, datagram by datagram.
-    pub(super) lengths: Vec<(usize, usize)>,
-    pub(super) leases: BTreeMap<ClaimKey, LeaseId>,
+    pub(crate) lengths: Vec<(usize, usize)>,
+    pub(crate) leases: BTreeMap<ClaimKey, LeaseId>,
     sessions: Vec<ServerSession>,
     cookies: CookieSecret,
     entropy: Box<dyn Entropy>,
@@ -67,7 +67,7 @@ struct ServerSession {
     confirmed: bool,
 }
 
-pub(super) fn seeded(seed: u64) -> impl Entropy {
+pub(crate) fn seeded(seed: u64) -> impl Entropy {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     move |bytes: &mut [u8]| {
         for byte in bytes {
@@ -78,7 +78,7 @@ pub(super) fn seeded(seed: u64) -> impl Entropy {
 }
 
 impl TestServer {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut entropy: Box<dyn Entropy> = Box::new(seeded(seed));
         Self {
             keys: Keypair::generate(&mut *entropy),
@@ -109,7 +109,7 @@ impl TestServer {
     }
 
     /// Forgets everything but its keys and, if `keep`, its leases.
-    pub(super) fn restart(&mut self, keep: bool) {
+    pub(crate) fn restart(&mut self, keep: bool) {
         self.sessions.clear();
         self.boot_id += 1;
         if !keep {
@@ -117,16 +117,16 @@ impl TestServer {
         }
     }
 
-    pub(super) fn frames(&self) -> impl Iterator<Item = &ClientFrame> {
+    pub(crate) fn frames(&self) -> impl Iterator<Item = &ClientFrame> {
         self.heard.iter().flatten()
     }
 
-    pub(super) fn requests(&self) -> Vec<&Request> {
+    pub(crate) fn requests(&self) -> Vec<&Request> {
         self.frames().filter_map(|f| if let ClientFrame::Request(r) = f { Some(&**r) } else { None }).collect()
     }
 
     /// What it answers to one datagram.
-    pub(super) fn handle(&mut self, from: SocketAddr, bytes: &mut [u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn handle(&mut self, from: SocketAddr, bytes: &mut [u8]) -> Vec<Vec<u8>> {
         if !self.up {
             return Vec::new();
         }
@@ -141,7 +141,7 @@ impl TestServer {
         }
     }
 
-    pub(super) fn offer(&self, discover: &Discover) -> Vec<u8> {
+    pub(crate) fn offer(&self, discover: &Discover) -> Vec<u8> {
         let mut head = OfferHead::new_zeroed();
         head.prefix = Prefix::of(PacketType::Offer);
         head.realm = self.realm.0.into();
@@ -234,7 +234,7 @@ impl TestServer {
     }
 
     /// Something it says to everybody without being asked.
-    pub(super) fn announce(&mut self, say: &ServerFrame) -> Vec<Vec<u8>> {
+    pub(crate) fn announce(&mut self, say: &ServerFrame) -> Vec<Vec<u8>> {
         let sids: Vec<_> = self.sessions.iter().filter(|s| s.confirmed).map(|s| s.sid).collect();
         sids.into_iter().flat_map(|sid| self.seal(sid, 0, std::slice::from_ref(say))).collect()
     }
