@@ -37,6 +37,7 @@ pub mod licences;
 pub mod logs;
 pub mod net;
 pub mod process;
+mod running;
 mod serve;
 mod settings;
 mod start;
@@ -46,9 +47,9 @@ mod tests;
 
 pub use clock::clock_now;
 pub use error::{StartError, exit};
+pub use running::{ReloadError, Running, StopReport};
 pub use serve::{Ending, run, run_with};
 pub use settings::{HttpListen, Limits, ListenOn, LogFormat, LogSettings, Settings, WORKERS_MAX};
-pub use start::{ReloadError, Running, StopReport};
 
 /// This server's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -7,7 +7,7 @@ mod report;
 mod trust;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -22,13 +22,13 @@ use leasehold_protocol::{
 pub use report::{CertificateLine, FileReport, LicenceReport, RefusedLine};
 pub use trust::{Trust, TrustError, read_site_key};
 
+use crate::state::{Folder, StateError};
+
 /// Where licences come from, and who is believed.
 #[derive(Clone, Debug)]
 pub struct Licences {
     /// Files named by a setting.
     pub named: Vec<PathBuf>,
-    /// The folder whose `*.lic` are read too.
-    pub folder: PathBuf,
     /// Whose signatures count.
     pub keys: Vec<PublisherKey>,
     /// The TTL of leases whose certificate names none.
@@ -48,11 +48,14 @@ struct FoundFile {
 }
 
 impl Licences {
-    /// Reads every file anew and checks every signature.
-    #[must_use]
-    pub fn read(&self) -> Found {
-        let paths = self.paths();
-        Found { files: paths.into_iter().map(|path| FoundFile { outcome: read(&path, &self.keys), path }).collect() }
+    /// Reads every file anew, those named and `licences/*.lic` of the data folder, and checks every signature.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed. A file that cannot be read is part of what was found.
+    pub fn read(&self, folder: &Folder) -> Result<Found, StateError> {
+        let paths = each_once(self.named.iter().cloned().chain(folder.list("licences", "lic")?));
+        let files = paths.into_iter().map(|path| FoundFile { outcome: read(&path, &self.keys), path });
+        Ok(Found { files: files.collect() })
     }
 
     /// The longest TTL that leases under `found` may be granted for.
@@ -77,23 +80,13 @@ impl Licences {
         let plans: BTreeMap<u32, PlanReport> = plans.map(|plan| (plan.realm.0, plan)).collect();
         report::of(found, plans, now)
     }
+}
 
-    /// The files named and those of the folder, each once.
-    fn paths(&self) -> Vec<PathBuf> {
-        let mut in_folder: Vec<PathBuf> = std::fs::read_dir(&self.folder)
-            .map_or_else(|_| Vec::new(), |entries| entries.filter_map(|entry| entry.ok().map(|e| e.path())).collect());
-        in_folder.retain(|path| path.extension().is_some_and(|extension| extension == "lic"));
-        in_folder.sort();
-        let mut seen = Vec::new();
-        let all = self.named.iter().cloned().chain(in_folder);
-        all.filter(|path| {
-            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-            let new = !seen.contains(&real);
-            seen.push(real);
-            new
-        })
-        .collect()
-    }
+/// Files by their real paths, each once: one that is named may lie in the folder too.
+fn each_once(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut seen = BTreeSet::new();
+    let new = |path: &PathBuf| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone()));
+    paths.filter(new).collect()
 }
 
 impl Found {

@@ -9,6 +9,7 @@
 //! | `interfaces` | which networks we are on, which addresses are broadcast |
 //! | `sockets` | binding, and who is in the way when that fails |
 //! | `discovery` | receiving broadcast and multicast |
+//! | `ports` | a worker's sockets, and which of them an answer leaves from |
 //! | `batch` | receive buffers and what came with each datagram |
 //! | `worker` | wait, feed, drain, repeat |
 //! | `counters` | what the sockets did, for `/metrics` |
@@ -17,6 +18,7 @@ mod batch;
 mod counters;
 mod discovery;
 mod interfaces;
+mod ports;
 mod sockets;
 mod worker;
 

@@ -14,8 +14,8 @@ use crate::{
     error::{StartError, exit},
     instant::{rfc3339, words},
     logs,
+    running::{Running, StopReport},
     settings::Settings,
-    start::{Running, StopReport},
 };
 
 /// How serving ended.

@@ -92,14 +92,22 @@ pub fn resolve_listen(listen: &[ListenOn], interfaces: &Interfaces) -> Result<Ve
             },
         }
     }
-    let mut seen = Vec::new();
-    addresses.retain(|address| {
-        !seen.contains(address) && {
-            seen.push(*address);
-            true
+    Ok(each_once(&addresses))
+}
+
+/// `addresses` without those that came before, and without those that an unspecified one of their family covers: a
+/// second socket there would be in our own way.
+fn each_once(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let covered = |ip: &IpAddr| {
+        !ip.is_unspecified() && addresses.iter().any(|any| any.is_unspecified() && any.is_ipv4() == ip.is_ipv4())
+    };
+    let mut kept: Vec<IpAddr> = Vec::new();
+    for address in addresses {
+        if !covered(address) && !kept.contains(address) {
+            kept.push(*address);
         }
-    });
-    Ok(addresses)
+    }
+    kept
 }
 
 /// Binds `workers` sockets to each of `addresses` at `port`; with port 0, at one free port that all of them have.
@@ -253,5 +261,9 @@ mod tests {
         let listen = [ListenOn::Interface(name), ListenOn::Address(LOOPBACK)];
         let found = resolve_listen(&listen, &interfaces).unwrap();
         assert_eq!(found.iter().filter(|ip| **ip == LOOPBACK).count(), 1);
+        let listen =
+            [listen[1].clone(), ListenOn::Address([0; 4].into()), ListenOn::Address(Ipv6Addr::LOCALHOST.into())];
+        let found = resolve_listen(&listen, &interfaces).unwrap();
+        assert_eq!(found, [IpAddr::from([0; 4]), Ipv6Addr::LOCALHOST.into()], "127.0.0.1 is in 0.0.0.0");
     }
 }

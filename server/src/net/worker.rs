@@ -1,26 +1,22 @@
 //! A worker: waits for datagrams, feeds its engine, drains it, repeats, with bounded work a turn.
 
 use std::{
-    future::poll_fn,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, UdpSocket},
     pin::pin,
     sync::Arc,
-    task::Poll,
     thread::JoinHandle,
     time::Duration,
 };
 
-use leasehold_core::{Engine, Event, Path, Shared, Transmit};
+use leasehold_core::{Engine, Event, Path, Shared};
 use leasehold_protocol::time::{Mono, Now};
-use quinn_udp::{RecvMeta, UdpSocketState};
+use quinn_udp::RecvMeta;
 use socket2::SockRef;
 use tokio::{
-    io::Interest,
-    net::UdpSocket,
     runtime::{self, Runtime},
     sync::{Notify, mpsc},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -28,6 +24,7 @@ use super::{
     batch::Batch,
     discovery::{Membership, companions},
     interfaces::Destination,
+    ports::Ports,
 };
 use crate::{
     clock::{SystemEntropy, clock_now, until},
@@ -68,13 +65,13 @@ enum Order {
     Stop,
 }
 
-/// How long a full socket is waited for before the datagram is given up: its client asks again in half a second.
-const SEND_WAIT: Duration = Duration::from_millis(20);
 /// How often a worker looks around although nothing happened: after a suspend its timer is late, because the runtime's
 /// clock stood still and the lease clock did not.
 const LOOK_AROUND_MS: u64 = 1000;
 /// Receive errors in a row after which a worker pauses: an interface that went away must not become a busy loop.
 const ERRORS_IN_A_ROW: u32 = 16;
+/// That pause.
+const ERROR_REST: Duration = Duration::from_millis(20);
 
 impl Workers {
     /// Starts one worker for each socket of the listeners.
@@ -84,13 +81,13 @@ impl Workers {
     pub fn start(listeners: Vec<Listener>, wiring: &Wiring) -> io::Result<Self> {
         let bound: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
         let count = listeners.iter().map(|listener| listener.sockets.len()).min().unwrap_or(0);
-        let mut sockets: Vec<_> = listeners.into_iter().map(|l| (l.address, l.sockets.into_iter())).collect();
+        let mut sockets: Vec<_> = listeners.into_iter().map(|listener| listener.sockets.into_iter()).collect();
         let mut workers = Self { threads: Vec::new(), orders: Orders(Vec::new()) };
         for number in 0..count {
-            let own = sockets.iter_mut().filter_map(|(address, sockets)| Some((*address, sockets.next()?)));
+            let own = sockets.iter_mut().filter_map(Iterator::next).collect();
             let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
             let (order, orders) = mpsc::unbounded_channel();
-            let worker = Worker::new(number, own.collect(), &bound, orders, wiring, &runtime)?;
+            let worker = Worker::new(number, own, &bound, orders, wiring, &runtime)?;
             let name = format!("leasehold-{number}");
             workers.threads.push(std::thread::Builder::new().name(name).spawn(move || run(worker, &runtime))?);
             workers.orders.0.push(order);
@@ -134,7 +131,7 @@ impl Orders {
 struct Worker {
     lead: bool,
     engine: Engine,
-    ports: Vec<Port>,
+    ports: Ports,
     batch: Batch,
     out: Vec<u8>,
     orders: mpsc::UnboundedReceiver<Order>,
@@ -142,38 +139,6 @@ struct Worker {
     membership: Membership,
     look_around_at: Mono,
     errors_in_a_row: u32,
-}
-
-/// One socket.
-struct Port {
-    io: UdpSocket,
-    state: UdpSocketState,
-    bound: SocketAddr,
-    role: Role,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// Hears what is sent to its address, and sends.
-    Main,
-    /// Hears broadcasts for a main socket; the address answers leave from, if it is one.
-    Companion(Option<IpAddr>),
-}
-
-impl Port {
-    fn new(socket: std::net::UdpSocket, role: Role) -> io::Result<Self> {
-        let state = UdpSocketState::new((&socket).into())?;
-        let bound = socket.local_addr()?;
-        Ok(Self { io: UdpSocket::from_std(socket)?, state, bound, role })
-    }
-
-    fn is_main(&self) -> bool {
-        self.role == Role::Main
-    }
-
-    fn hears_group(&self) -> bool {
-        self.bound.ip().is_multicast() || (self.bound.is_ipv4() && self.bound.ip().is_unspecified())
-    }
 }
 
 fn run(worker: Worker, runtime: &Runtime) {
@@ -196,7 +161,7 @@ impl Drop for FailureNotice {
 impl Worker {
     fn new(
         number: usize,
-        sockets: Vec<(SocketAddr, std::net::UdpSocket)>,
+        sockets: Vec<UdpSocket>,
         bound: &[SocketAddr],
         orders: mpsc::UnboundedReceiver<Order>,
         wiring: &Wiring,
@@ -204,16 +169,12 @@ impl Worker {
     ) -> io::Result<Self> {
         let _context = runtime.enter();
         let lead = number == 0;
-        let mut ports = sockets.into_iter().map(|(_, s)| Port::new(s, Role::Main)).collect::<io::Result<Vec<_>>>()?;
-        if lead && wiring.discovery {
-            for companion in companions(bound, &wiring.interfaces.get()) {
-                ports.push(Port::new(companion.socket, Role::Companion(companion.answers_from))?);
-            }
-        }
+        let hears = lead && wiring.discovery;
+        let companions = if hears { companions(bound, &wiring.interfaces.get()) } else { Vec::new() };
         Ok(Self {
             lead,
             engine: Engine::new(wiring.shared.clone(), Box::new(SystemEntropy)),
-            ports,
+            ports: Ports::new(sockets, companions)?,
             batch: Batch::new(),
             out: Vec::new(),
             orders,
@@ -239,7 +200,7 @@ impl Worker {
                     Some(Order::Goodbye) => self.goodbye(),
                     Some(Order::Stop) | None => break,
                 },
-                () = readable(&self.ports) => self.receive().await,
+                () = self.ports.readable() => self.receive().await,
                 () = &mut timer => clock_now(),
             };
             if timer.is_elapsed() {
@@ -263,7 +224,7 @@ impl Worker {
     async fn receive(&mut self) -> Now {
         let now = clock_now();
         let interfaces = self.wiring.interfaces.get();
-        for index in 0..self.ports.len() {
+        for index in 0..self.ports.iter().len() {
             let port = &self.ports[index];
             match self.batch.fill(&port.io, &port.state) {
                 Ok(()) => {
@@ -286,7 +247,7 @@ impl Worker {
             for datagram in datagrams {
                 self.engine.handle_datagram(now, path, datagram);
                 while let Some(transmit) = self.engine.poll_transmit(&mut self.out) {
-                    transmit_on(&self.ports, &transmit, &self.out, interfaces, &self.wiring.counters).await;
+                    self.ports.send(&transmit, &self.out, interfaces, &self.wiring.counters).await;
                 }
                 drain_events(&mut self.engine, &self.wiring);
             }
@@ -298,7 +259,7 @@ impl Worker {
         tracing::debug!("receiving failed: {e}");
         self.errors_in_a_row += 1;
         if self.errors_in_a_row.is_multiple_of(ERRORS_IN_A_ROW) {
-            sleep(SEND_WAIT).await;
+            sleep(ERROR_REST).await;
         }
     }
 
@@ -325,10 +286,7 @@ impl Worker {
             || (self.wiring.interfaces.refresh_on_demand(now.mono) && {
                 self.wiring.interfaces.get().is_on_link(from, index)
             });
-        let local = match port.role {
-            Role::Companion(Some(address)) => Some(address),
-            _ => interfaces.facing(from, index),
-        };
+        let local = port.answers_from().or_else(|| interfaces.facing(from, index));
         Some(Path { from: meta.addr, local, on_link, broadcast: true })
     }
 
@@ -349,7 +307,7 @@ impl Worker {
         }
         let interfaces = self.wiring.interfaces.get();
         while let Some(transmit) = self.engine.poll_transmit(&mut self.out) {
-            transmit_on(&self.ports, &transmit, &self.out, &interfaces, &self.wiring.counters).await;
+            self.ports.send(&transmit, &self.out, &interfaces, &self.wiring.counters).await;
         }
         drain_events(&mut self.engine, &self.wiring);
         if now.mono >= self.look_around_at {
@@ -373,56 +331,6 @@ impl Worker {
             self.membership.refresh(SockRef::from(&port.io), &interfaces, only);
         }
     }
-}
-
-/// Waits until one of the sockets has something.
-async fn readable(ports: &[Port]) {
-    poll_fn(|context| {
-        let ready = ports.iter().any(|port| port.io.poll_recv_ready(context).is_ready());
-        if ready { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-}
-
-/// Sends one datagram from the socket that its path names.
-async fn transmit_on(
-    ports: &[Port],
-    transmit: &Transmit,
-    bytes: &[u8],
-    interfaces: &Interfaces,
-    counters: &NetCounters,
-) {
-    let Some((port, src_ip)) = port_for(ports, transmit, interfaces) else {
-        return NetCounters::add(&counters.send_unreachable);
-    };
-    let packet =
-        quinn_udp::Transmit { destination: transmit.to, ecn: None, contents: bytes, segment_size: None, src_ip };
-    loop {
-        match port.io.try_io(Interest::WRITABLE, || port.state.try_send((&port.io).into(), &packet)) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                if timeout(SEND_WAIT, port.io.writable()).await.is_err() {
-                    return NetCounters::add(&counters.send_dropped);
-                }
-            }
-            Err(e) => return counters.send_failed(&e),
-            Ok(()) => return,
-        }
-    }
-}
-
-/// The socket to send from, and the source address to name on it: a socket bound to one address has no choice.
-fn port_for<'a>(ports: &'a [Port], transmit: &Transmit, interfaces: &Interfaces) -> Option<(&'a Port, Option<IpAddr>)> {
-    let fits = |port: &&Port| port.is_main() && port.bound.is_ipv4() == transmit.to.is_ipv4();
-    let find = |test: &dyn Fn(&Port) -> bool| ports.iter().filter(fits).find(|port| test(port));
-    let any = || find(&|port| port.bound.ip().is_unspecified());
-    let facing =
-        || find(&|port| interfaces.of_address(port.bound.ip()).is_some_and(|net| net.contains(transmit.to.ip())));
-    let bound_to = |from: IpAddr| find(&move |port| port.bound.ip() == from);
-    match transmit.from {
-        Some(from) => bound_to(from).map(|port| (port, None)).or_else(|| any().map(|port| (port, Some(from)))),
-        None => any().or_else(facing).map(|port| (port, None)),
-    }
-    .or_else(|| find(&|_| true).map(|port| (port, None)))
 }
 
 fn drain_events(engine: &mut Engine, wiring: &Wiring) {

@@ -168,7 +168,8 @@ impl Folder {
         Ok(paths)
     }
 
-    fn check_mode(&mut self, path: &Path, wanted: u32) {
+    /// Warns if `path`, here or elsewhere, lets others in: `wanted` are the bits it may have.
+    pub fn check_mode(&mut self, path: &Path, wanted: u32) {
         let Ok(mode) = fs::metadata(path).map(|meta| meta.permissions().mode() & 0o777) else { return };
         if mode & !wanted != 0 {
             let path = path.display();

@@ -50,12 +50,17 @@ pub async fn discover(socket: &UdpSocket, to: SocketAddr) -> Found {
 }
 
 pub async fn send_discover(socket: &UdpSocket, to: SocketAddr) {
+    socket.send_to(&a_discover(), to).await.unwrap();
+}
+
+/// A DISCOVER for any realm of an open site.
+pub fn a_discover() -> Vec<u8> {
     let mut discover = Discover::new_zeroed();
     discover.prefix = Prefix::of(PacketType::Discover);
     SystemEntropy.fill(&mut discover.nonce);
     discover.versions = 2.into();
     discover.mac = MacKey::discovery(&SiteKey::OPEN).of(&discover.as_bytes()[..24]);
-    socket.send_to(discover.as_bytes(), to).await.unwrap();
+    discover.as_bytes().to_vec()
 }
 
 /// The next datagram, or `None` if none comes in the time an answer never takes.

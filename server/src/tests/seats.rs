@@ -9,9 +9,9 @@ use leasehold_protocol::{
 use tokio::sync::oneshot;
 
 use super::{
-    client::{Client, discover, socket},
+    client::{Client, a_discover, discover, receive, socket},
     http::get,
-    site::{Site, eventually},
+    site::{Site, eventually, publisher},
 };
 use crate::{Ending, ReloadError, Running, clock::SystemEntropy, clock_now, run_with};
 
@@ -108,6 +108,23 @@ async fn answers_leave_from_the_address_that_was_asked() {
     let asked = SocketAddr::new(site.address, running.udp_address().port());
     let mut client = Client::connect(asked).await;
     assert!(client.request("CAD").await.is_ok());
+    running.stop_now().await;
+}
+
+#[tokio::test]
+async fn datagrams_that_the_kernel_joined_are_answered_one_by_one() {
+    let site = Site::new();
+    let running = site.start().await;
+    let socket = socket().await;
+    let state = quinn_udp::UdpSocketState::new((&socket).into()).unwrap();
+    let joined: Vec<u8> = (0..3).flat_map(|_| a_discover()).collect();
+    let segment_size = Some(joined.len() / 3);
+    let destination = running.udp_address();
+    let all = quinn_udp::Transmit { destination, ecn: None, contents: &joined, segment_size, src_ip: None };
+    state.try_send((&socket).into(), &all).unwrap();
+    for _ in 0..3 {
+        assert!(receive(&socket).await.is_some());
+    }
     running.stop_now().await;
 }
 
@@ -222,6 +239,23 @@ async fn a_reload_takes_new_licences_and_a_bad_file_changes_nothing() {
     for part in ["a.lic, b.lic   2 features, 6 seats, permanent", "leasehold checkout CAD --server 127.97."] {
         assert!(banner.contains(part), "{part:?} in\n{banner}");
     }
+    running.stop_now().await;
+}
+
+#[tokio::test]
+async fn a_publishers_next_key_is_taken_at_a_reload_and_a_new_publisher_at_the_next_start() {
+    let mut site = Site::new();
+    let mut running = site.start().await;
+    site.publisher = publisher("acme");
+    site.write("publishers/next.pub", &site.publisher.public().to_text());
+    site.write("publishers/bolt.pub", &publisher("bolt").public().to_text());
+    site.licence("a.lic", "CAD", 1, 300);
+    assert_eq!(running.reload().unwrap().applied(), 1);
+    assert!(running.warnings().iter().any(|w| w.contains("bolt came after the start")), "{:?}", running.warnings());
+    running.stop_now().await;
+    let running = site.start().await;
+    assert_eq!(running.shared().realms().len(), 2);
+    assert!(running.warnings().is_empty(), "{:?}", running.warnings());
     running.stop_now().await;
 }
 

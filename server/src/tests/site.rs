@@ -35,9 +35,8 @@ impl Site {
     pub fn bare() -> Self {
         // Every test's server has an address of its own, so that they do not hear each other's broadcasts as their own.
         static NEXT: AtomicU8 = AtomicU8::new(1);
-        let publisher = PublisherSecret::generate(&Label::new("acme").unwrap(), &mut SystemEntropy);
         let address = Ipv4Addr::new(127, 97, 0, NEXT.fetch_add(1, Relaxed));
-        Self { scratch: tempfile::tempdir().unwrap(), publisher, address: address.into() }
+        Self { scratch: tempfile::tempdir().unwrap(), publisher: publisher("acme"), address: address.into() }
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -82,6 +81,11 @@ impl Site {
     pub async fn start(&self) -> Running {
         Running::start(self.settings()).await.unwrap()
     }
+}
+
+/// A fresh key of the publisher called `name`.
+pub fn publisher(name: &str) -> PublisherSecret {
+    PublisherSecret::generate(&Label::new(name).unwrap(), &mut SystemEntropy)
 }
 
 /// Waits until `condition` holds, for at most ten seconds.

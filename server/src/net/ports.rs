@@ -1,0 +1,132 @@
+//! A worker's sockets: waiting for all of them, and choosing the one an answer leaves from.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket as StdSocket},
+    task::Poll,
+    time::Duration,
+};
+
+use leasehold_core::Transmit;
+use quinn_udp::UdpSocketState;
+use tokio::{io::Interest, net::UdpSocket, time::timeout};
+
+use super::{Interfaces, NetCounters, discovery::Companion};
+
+/// How long a full socket is waited for before the datagram is given up: its client asks again in half a second.
+const SEND_WAIT: Duration = Duration::from_millis(20);
+
+/// One socket.
+pub(super) struct Port {
+    pub io: UdpSocket,
+    pub state: UdpSocketState,
+    pub bound: SocketAddr,
+    role: Role,
+}
+
+#[derive(Clone, Copy)]
+enum Role {
+    /// Hears what is sent to its address, and sends.
+    Main,
+    /// Hears broadcasts for a main socket; the address answers leave from, if it is one.
+    Companion(Option<IpAddr>),
+}
+
+impl Port {
+    fn new(socket: StdSocket, role: Role) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        let bound = socket.local_addr()?;
+        Ok(Self { io: UdpSocket::from_std(socket)?, state, bound, role })
+    }
+
+    /// Whether it is bound to an address of ours, and not to one that is everybody's.
+    pub const fn is_main(&self) -> bool {
+        matches!(self.role, Role::Main)
+    }
+
+    /// The address that answers to what a companion heard leave from, where it is always the same.
+    pub const fn answers_from(&self) -> Option<IpAddr> {
+        match self.role {
+            Role::Main => None,
+            Role::Companion(address) => address,
+        }
+    }
+
+    /// Whether it can hear the discovery group once it has joined.
+    pub const fn hears_group(&self) -> bool {
+        let ip = self.bound.ip();
+        ip.is_multicast() || (ip.is_ipv4() && ip.is_unspecified())
+    }
+}
+
+/// All sockets of a worker.
+pub(super) struct Ports(Vec<Port>);
+
+impl Ports {
+    /// Of these sockets. To be called inside the worker's runtime.
+    ///
+    /// # Errors
+    /// If a socket's options cannot be set.
+    pub fn new(main: Vec<StdSocket>, companions: Vec<Companion>) -> io::Result<Self> {
+        let main = main.into_iter().map(|socket| Port::new(socket, Role::Main));
+        let companions = companions.into_iter().map(|c| Port::new(c.socket, Role::Companion(c.answers_from)));
+        main.chain(companions).collect::<io::Result<_>>().map(Self)
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Port> {
+        self.0.iter()
+    }
+
+    /// Waits until one of them has something.
+    pub async fn readable(&self) {
+        poll_fn(|context| {
+            let ready = self.iter().any(|port| port.io.poll_recv_ready(context).is_ready());
+            if ready { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Sends one datagram from the socket that its path names.
+    pub async fn send(&self, transmit: &Transmit, bytes: &[u8], interfaces: &Interfaces, counters: &NetCounters) {
+        let Some((port, src_ip)) = self.for_path(transmit, interfaces) else {
+            return NetCounters::add(&counters.send_unreachable);
+        };
+        let packet =
+            quinn_udp::Transmit { destination: transmit.to, ecn: None, contents: bytes, segment_size: None, src_ip };
+        loop {
+            match port.io.try_io(Interest::WRITABLE, || port.state.try_send((&port.io).into(), &packet)) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    if timeout(SEND_WAIT, port.io.writable()).await.is_err() {
+                        return NetCounters::add(&counters.send_dropped);
+                    }
+                }
+                Err(e) => return counters.send_failed(&e),
+                Ok(()) => return,
+            }
+        }
+    }
+
+    /// The socket to send from, and the source address to name on it: a socket bound to one address has no choice.
+    fn for_path(&self, transmit: &Transmit, interfaces: &Interfaces) -> Option<(&Port, Option<IpAddr>)> {
+        let fits = |port: &&Port| port.is_main() && port.bound.is_ipv4() == transmit.to.is_ipv4();
+        let find = |test: &dyn Fn(&Port) -> bool| self.iter().filter(fits).find(|port| test(port));
+        let any = || find(&|port| port.bound.ip().is_unspecified());
+        let facing =
+            || find(&|port| interfaces.of_address(port.bound.ip()).is_some_and(|net| net.contains(transmit.to.ip())));
+        let bound_to = |from: IpAddr| find(&move |port| port.bound.ip() == from);
+        match transmit.from {
+            Some(from) => bound_to(from).map(|port| (port, None)).or_else(|| any().map(|port| (port, Some(from)))),
+            None => any().or_else(facing).map(|port| (port, None)),
+        }
+        .or_else(|| find(&|_| true).map(|port| (port, None)))
+    }
+}
+
+impl std::ops::Index<usize> for Ports {
+    type Output = Port;
+
+    fn index(&self, index: usize) -> &Port {
+        &self.0[index]
+    }
+}

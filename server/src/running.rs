@@ -1,0 +1,242 @@
+//! A server that is serving: what can be asked of it, and how it ends.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use leasehold_core::Shared;
+use leasehold_protocol::time::{Mono, Now};
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    admin::{Admin, AdminState},
+    banner,
+    clock::clock_now,
+    error::StartError,
+    licences::{LicenceReport, Licences, Trust, TrustError},
+    net::{InterfaceView, Workers},
+    settings::Settings,
+    start,
+    state::{Folder, Serving, StateError},
+};
+
+/// A server that is serving. Dropping it ends it at once, as a crash would: end it by [`Running::drain_and_stop`].
+pub struct Running {
+    pub(crate) settings: Settings,
+    pub(crate) folder: Folder,
+    pub(crate) serving: Serving,
+    pub(crate) licences: Licences,
+    pub(crate) udp: Vec<SocketAddr>,
+    pub(crate) workers: Workers,
+    pub(crate) admin: Option<Admin>,
+    pub(crate) state: Arc<AdminState>,
+    pub(crate) interfaces: Arc<InterfaceView>,
+    pub(crate) lease_ended: Arc<Notify>,
+    pub(crate) worker_failed: Arc<Notify>,
+    pub(crate) token_path: PathBuf,
+    /// Warnings about files, which stay until the next reading.
+    pub(crate) file_warnings: Vec<String>,
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopReport {
+    /// Leases that were out when it ended. With none, the next start is an ordinary one; with any, it grants to holders
+    /// of tickets alone for one TTL.
+    pub leases_out: u64,
+    /// How long it waited for them.
+    pub waited: Duration,
+}
+
+/// A reload that changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// A licence file is not as it should be: `file:line:column: why`, one a line.
+    #[error("the licences in force are kept, because of:\n{}", .0.join("\n"))]
+    Faults(Vec<String>),
+    /// A publisher's key.
+    #[error("the licences in force are kept: {0}")]
+    Trust(#[from] TrustError),
+    /// The data folder.
+    #[error("the licences in force are kept: {0}")]
+    State(#[from] StateError),
+}
+
+impl Running {
+    /// Starts a server and returns when clients can be served.
+    ///
+    /// # Errors
+    /// Each with its remedy. Nothing is left running.
+    #[expect(clippy::unused_async, reason = "starting will wait for disks; callers should not have to change then")]
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        start::start(settings)
+    }
+
+    /// Where clients are served: the first address listened on, with the port really bound.
+    #[must_use]
+    pub fn udp_address(&self) -> SocketAddr {
+        self.udp[0]
+    }
+
+    /// All addresses listened on.
+    #[must_use]
+    pub fn udp_addresses(&self) -> &[SocketAddr] {
+        &self.udp
+    }
+
+    /// Where REST listens, if it does.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
+    }
+
+    /// What all workers share: snapshots for tests and tools.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.state.shared
+    }
+
+    /// The settings it was started with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What became of the licence files at the last reading.
+    #[must_use]
+    pub fn licence_report(&self) -> Arc<LicenceReport> {
+        self.state.licences.load_full()
+    }
+
+    /// What is not as it should be, each with its remedy.
+    #[must_use]
+    pub fn warnings(&self) -> Arc<Vec<String>> {
+        self.state.warnings.load_full()
+    }
+
+    /// Until when only holders of tickets are granted seats, if the server before this one did not end cleanly.
+    #[must_use]
+    pub const fn blind_until(&self) -> Option<Mono> {
+        self.serving.blind_until()
+    }
+
+    /// What a person who starts the server wants to know, ending with the next command to type.
+    #[must_use]
+    pub fn banner(&self) -> String {
+        banner::text(&banner::Facts {
+            settings: &self.settings,
+            udp: &self.udp,
+            http: self.http_address(),
+            token_path: &self.token_path,
+            shared: self.shared(),
+            licences: &self.licence_report(),
+            interfaces: &self.interfaces.get(),
+            warnings: &self.warnings(),
+            now: clock_now(),
+        })
+    }
+
+    /// The file with REST's token.
+    #[must_use]
+    pub fn rest_token_path(&self) -> &Path {
+        &self.token_path
+    }
+
+    /// Reads the publishers' keys and the licences anew and puts them in force. A publisher that was not known at the
+    /// start has no realm yet: it is a warning to start again.
+    ///
+    /// # Errors
+    /// If one file or certificate is not as it should be: nothing is changed then.
+    pub fn reload(&mut self) -> Result<Arc<LicenceReport>, ReloadError> {
+        let trust = Trust::read(&self.settings.publisher_keys, &self.folder.list("publishers", "pub")?)?;
+        let licences = Licences { keys: trust.keys.clone(), ..self.licences.clone() };
+        let found = licences.read(&self.folder)?;
+        let faults = found.faults();
+        if !faults.is_empty() {
+            return Err(ReloadError::Faults(faults));
+        }
+        self.serving.allow(&self.folder, licences.longest_ttl_ms(&found))?;
+        let now = clock_now();
+        let report = Arc::new(licences.apply(found, self.shared(), now));
+        report.log();
+        self.licences = licences;
+        self.state.licences.store(report.clone());
+        self.file_warnings = self.folder.warnings().iter().chain(&trust.warnings).cloned().collect();
+        self.file_warnings.extend(self.newcomers(&trust));
+        self.refresh_warnings(now);
+        Ok(report)
+    }
+
+    /// From here on new requests are denied; renewals and releases go on, and clients are told.
+    pub fn begin_drain(&self) {
+        self.state.draining.store(true, Relaxed);
+        self.shared().begin_drain();
+        self.workers.orders().goodbye();
+    }
+
+    /// Waits until no lease is out, at most for `wait`.
+    pub async fn drained(&self, wait: Duration) {
+        let deadline = Instant::now() + wait;
+        loop {
+            let ended = self.lease_ended.notified();
+            tokio::pin!(ended);
+            // Listening before looking: a lease that ends in between is not missed.
+            ended.as_mut().enable();
+            if self.shared().live_leases() == 0 || tokio::time::timeout_at(deadline, ended).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Drains for at most `wait`, then ends.
+    pub async fn drain_and_stop(self, wait: Duration) -> StopReport {
+        let began = Instant::now();
+        self.begin_drain();
+        self.drained(wait).await;
+        let waited = began.elapsed();
+        StopReport { leases_out: self.finish().await, waited }
+    }
+
+    /// Ends without waiting for anybody.
+    pub async fn stop_now(self) {
+        self.finish().await;
+    }
+
+    /// Returns when a worker has ended by a fault of its own, which it should never do.
+    pub async fn worker_failed(&self) {
+        self.worker_failed.notified().await;
+    }
+
+    /// Ends the workers and REST, and leaves the marker for the next start. How many leases were out.
+    pub(crate) async fn finish(self) -> u64 {
+        // Nothing may be granted between the count and the end.
+        self.state.shared.begin_drain();
+        self.workers.stop().await;
+        if let Some(admin) = self.admin {
+            admin.stop().await;
+        }
+        let leases_out = self.state.shared.live_leases();
+        if let Err(e) = self.serving.end(&self.folder, leases_out, clock_now()) {
+            tracing::warn!("{e}; the next start will be careful for one TTL");
+        }
+        leases_out
+    }
+
+    pub(crate) fn refresh_warnings(&self, now: Now) {
+        let found = banner::warnings(self.shared(), &self.licence_report(), self.serving.blind_until(), now);
+        let all = self.file_warnings.iter().cloned().chain(found).collect();
+        self.state.warnings.store(Arc::new(all));
+    }
+
+    /// Publishers that are trusted and have no realm, because they came after the start.
+    fn newcomers(&self, trust: &Trust) -> Vec<String> {
+        let realms = self.shared().realms();
+        let new = trust.publishers().into_iter().filter(|name| realms.iter().all(|realm| realm.publisher != *name));
+        new.map(|name| format!("the publisher {name} came after the start: start again to serve its licences"))
+            .collect()
+    }
+}
