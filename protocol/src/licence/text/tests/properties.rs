@@ -90,7 +90,9 @@ proptest! {
 
     #[test]
     fn one_changed_character_never_changes_what_is_granted(certificate in certificate(), at in any::<prop::sample::Index>(), c in any::<char>()) {
-        prop_assume!(check(&certificate).is_ok());
+        if check(&certificate).is_err() {
+            return Ok(());
+        }
         let secret = publisher(certificate.publisher.as_str(), 1);
         let signed = sign(&certificate, &secret);
         let mut chars: Vec<char> = write(std::slice::from_ref(&signed), "").chars().collect();
