@@ -40,18 +40,22 @@ pub(in crate::issue) fn gather(named: &[PathBuf], data_dir: Option<&Path>) -> Re
         trusted.keys.push(read(path)?);
     }
     if let Some(folder) = folder {
-        trusted.add_folder(&folder.join("publishers"), data_dir.is_some())?;
+        if data_dir.is_some() && !folder.is_dir() {
+            return Err(Failure::new(format!("there is no state folder {}", folder.display()))
+                .remedy("name the folder that `leasehold serve` has as --data-dir"));
+        }
+        trusted.add_folder(&folder.join("publishers"))?;
         trusted.add_servers(&folder);
     }
     Ok(trusted)
 }
 
 impl Trusted {
-    /// Adds every `.pub` file of `folder`, which must be there if somebody asked for it by name.
-    fn add_folder(&mut self, folder: &Path, asked_for: bool) -> Result<(), Failure> {
+    /// Adds every `.pub` file of `folder`, if there is that folder.
+    fn add_folder(&mut self, folder: &Path) -> Result<(), Failure> {
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
-            Err(_) if !asked_for => return Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(Failure::new(format!("cannot read the folder {}", folder.display())).because_of(&e)),
         };
         let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
