@@ -166,6 +166,7 @@ const REFRESH_SOONEST_MS: u64 = 1000;
 #[derive(Debug)]
 pub struct InterfaceView {
     current: ArcSwap<Interfaces>,
+    changes: AtomicU64,
     read_at: AtomicU64,
     counters: Arc<NetCounters>,
 }
@@ -174,7 +175,13 @@ impl InterfaceView {
     /// A view that begins with `interfaces`, read at `now`.
     #[must_use]
     pub fn new(interfaces: Interfaces, now: Mono, counters: Arc<NetCounters>) -> Self {
-        Self { current: ArcSwap::from_pointee(interfaces), read_at: AtomicU64::new(now.0), counters }
+        let (changes, read_at) = (AtomicU64::new(0), AtomicU64::new(now.0));
+        Self { current: ArcSwap::from_pointee(interfaces), changes, read_at, counters }
+    }
+
+    /// How often the list was found to be another one: groups must be joined anew when this moves.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Relaxed)
     }
 
     /// The list.
@@ -201,7 +208,11 @@ impl InterfaceView {
         }
         NetCounters::add(&self.counters.interface_refreshes);
         match Interfaces::read() {
-            Ok(interfaces) => self.current.store(Arc::new(interfaces)),
+            Ok(interfaces) if interfaces == **self.current.load() => {}
+            Ok(interfaces) => {
+                self.current.store(Arc::new(interfaces));
+                self.changes.fetch_add(1, Relaxed);
+            }
             Err(e) => tracing::warn!("the list of network interfaces cannot be read: {e}; the old one is kept"),
         }
         true
@@ -293,5 +304,6 @@ mod tests {
         assert!(!view.refresh_if_old(Mono(30_999)));
         assert!(view.refresh_if_old(Mono(31_000)));
         assert!(!view.get().0.is_empty());
+        assert_eq!(view.changes(), 1, "only the first reading found another list");
     }
 }

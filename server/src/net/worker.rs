@@ -137,6 +137,8 @@ struct Worker {
     orders: mpsc::UnboundedReceiver<Order>,
     wiring: Wiring,
     membership: Membership,
+    /// Which list of interfaces the groups were joined for.
+    joined_for: Option<u64>,
     look_around_at: Mono,
     errors_in_a_row: u32,
 }
@@ -180,6 +182,7 @@ impl Worker {
             orders,
             wiring: wiring.clone(),
             membership: Membership::default(),
+            joined_for: None,
             look_around_at: Mono(0),
             errors_in_a_row: 0,
         })
@@ -316,9 +319,15 @@ impl Worker {
     }
 
     fn look_around(&mut self, now: Now) {
-        let first = self.look_around_at == Mono(0);
         self.look_around_at = now.mono.plus_ms(LOOK_AROUND_MS);
-        if self.lead && (self.wiring.interfaces.refresh_if_old(now.mono) || first) && self.wiring.discovery {
+        if !self.lead || !self.wiring.discovery {
+            return;
+        }
+        // Also when nothing changed: a group that could not be joined before may be joinable by then.
+        let read_again = self.wiring.interfaces.refresh_if_old(now.mono);
+        let seen = Some(self.wiring.interfaces.changes());
+        if read_again || self.joined_for != seen {
+            self.joined_for = seen;
             self.join_groups();
         }
     }
