@@ -3,8 +3,9 @@
 use leasehold_protocol::{
     Entropy,
     crypto::{
+        SessionKeys,
         mac::MacKey,
-        noise::{ClientInfo, Initiator},
+        noise::{ClientInfo, Initiator, MESSAGE2_LEN, ServerInfo},
     },
     packet::{Hello1, Hello2, PacketType, Prefix, Retry},
     time::{Mono, Now},
@@ -61,6 +62,9 @@ pub(super) enum Stage {
 /// A HELLO1 on its way.
 pub(super) struct Hello {
     initiator: Initiator,
+    /// Those sent before it, newest first: a busy server answers late, and a late answer is as good. Without them a
+    /// server slower than our patience would shake hands for ever and nobody would get in.
+    earlier: Vec<Initiator>,
     packet: Hello1,
     /// A RETRY was believed for this very message. One is enough: a server that knows only RETRY makes no loop.
     retried: bool,
@@ -83,10 +87,17 @@ pub(super) struct Origin<'a> {
     pub(super) entropy: &'a mut dyn Entropy,
 }
 
-/// Waits after each HELLO1; after the last the server is taken for dead.
+/// Waits after each HELLO1, ± 20 %; after the last the server is taken for dead.
 const GAPS_MS: [u64; 4] = [250, 500, 1_000, 2_000];
-/// The wait after the one HELLO1 of a knock at a server that was silent before, ± 20 %.
+/// The same once a RETRY came: somebody is there, and each further HELLO1 costs it four key agreements.
+const HEARD_GAPS_MS: [u64; 4] = [500, 1_000, 2_000, 4_000];
+/// Earlier HELLO1 whose answer is still read.
+const EARLIER_MAX: usize = 3;
+/// Between two knocks at a server that was silent before, ± 20 %.
 pub(super) const KNOCK_MS: u64 = 3_000;
+/// The wait after the one HELLO1 of a knock, ± 20 %: always over before the next knock, which would find this one still
+/// there and be left out.
+const KNOCK_WAIT_MS: u64 = 1_900;
 const MAC1_AT: usize = 136;
 const RETRY_TAG_AT: usize = 40;
 const HELLO2_MAC1_AT: usize = 96;
@@ -118,22 +129,26 @@ impl Attempt {
         if now.mono < self.next() || matches!(self.stage, Stage::Proving { .. }) {
             return Step::Nothing;
         }
-        let gap = match (&self.stage, GAPS_MS.get(self.tries)) {
+        let gap = match (&self.stage, self.gaps().get(self.tries)) {
             (_, Some(gap)) => *gap,
-            (Stage::Ready, None) => jittered(KNOCK_MS, 20, origin.entropy),
+            (Stage::Ready, None) => KNOCK_WAIT_MS,
             _ => return Step::Over { answered: self.heard },
         };
-        let cookie = match &self.stage {
-            Stage::Hello(hello) => hello.packet.cookie,
-            _ => [0; 16],
+        let (cookie, earlier) = match std::mem::replace(&mut self.stage, Stage::Ready) {
+            Stage::Hello(hello) => (hello.packet.cookie, hello.all()),
+            _ => ([0; 16], Vec::new()),
         };
-        let Some(hello) = self.hello(now, cookie, origin) else { return Step::Over { answered: false } };
+        let Some(hello) = self.hello(now, cookie, earlier, origin) else { return Step::Over { answered: false } };
         let bytes = hello.packet.as_bytes().to_vec();
         self.stage = Stage::Hello(Box::new(hello));
         self.tries += 1;
         self.sent = now.mono;
-        self.next = now.mono.plus_ms(gap);
+        self.next = now.mono.plus_ms(jittered(gap, 20, origin.entropy));
         Step::Send(bytes)
+    }
+
+    const fn gaps(&self) -> &'static [u64; 4] {
+        if self.heard { &HEARD_GAPS_MS } else { &GAPS_MS }
     }
 
     /// Takes a cookie from a RETRY that knows the HELLO1 it answers, and sends that HELLO1 again with it.
@@ -149,7 +164,7 @@ impl Attempt {
         self.heard = true;
         self.tries = 1;
         self.sent = now;
-        self.next = now.plus_ms(GAPS_MS[0]);
+        self.next = now.plus_ms(HEARD_GAPS_MS[0]);
         Some(hello.packet.as_bytes().to_vec())
     }
 
@@ -159,13 +174,13 @@ impl Attempt {
         if !self.mac.verify(&reply.as_bytes()[..HELLO2_MAC1_AT], &reply.mac1) {
             return None;
         }
-        let (info, keys) = hello.initiator.finish(&reply.noise).ok()?;
+        let (info, keys) = hello.finish(&reply.noise)?;
         let settled =
             Settled { client_sid: self.sid, server_sid: reply.server_sid.get(), server: self.server, info, keys };
         Some(Session::open(now, settled, entropy))
     }
 
-    fn hello(&self, now: Now, cookie: [u8; 16], origin: &mut Origin<'_>) -> Option<Hello> {
+    fn hello(&self, now: Now, cookie: [u8; 16], earlier: Vec<Initiator>, origin: &mut Origin<'_>) -> Option<Hello> {
         let Origin { config, identity, entropy } = origin;
         let info = ClientInfo {
             unix_ms: now.wall.0.into(),
@@ -183,7 +198,23 @@ impl Attempt {
         packet.noise = noise;
         packet.mac1 = self.mac.of(&packet.as_bytes()[..MAC1_AT]);
         packet.cookie = cookie;
-        Some(Hello { initiator, packet, retried: false })
+        Some(Hello { initiator, earlier, packet, retried: false })
+    }
+}
+
+impl Hello {
+    /// Reads the Noise part of a HELLO2 that answers this HELLO1 or one before it.
+    fn finish(&mut self, message: &[u8; MESSAGE2_LEN]) -> Option<(ServerInfo, SessionKeys)> {
+        let all = std::iter::once(&mut self.initiator).chain(&mut self.earlier);
+        all.into_iter().find_map(|initiator| initiator.finish(message).ok())
+    }
+
+    /// Its handshakes, newest first, as far back as is worth remembering.
+    fn all(self) -> Vec<Initiator> {
+        let mut all = self.earlier;
+        all.insert(0, self.initiator);
+        all.truncate(EARLIER_MAX);
+        all
     }
 }
 
@@ -192,5 +223,6 @@ fn low_half(n: u64) -> [u8; 4] {
     [b[0], b[1], b[2], b[3]]
 }
 
+const _: () = assert!(KNOCK_WAIT_MS * 12 < KNOCK_MS * 8);
 const _: () = assert!(size_of::<Hello1>() == MAC1_AT + 32 && size_of::<Retry>() == RETRY_TAG_AT + 16);
 const _: () = assert!(size_of::<Hello2>() == HELLO2_MAC1_AT + 16);
