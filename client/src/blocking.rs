@@ -164,6 +164,14 @@ impl Lease {
         LeaseEvents(self.0.states())
     }
 
+    /// As [`crate::Lease::on_change`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn on_change(&self, tell: impl FnMut(LeaseEvent) + Send + 'static) -> std::io::Result<()> {
+        self.0.on_change(tell)
+    }
+
     /// As [`crate::Lease::lost`].
     #[must_use]
     pub fn lost(&self) -> LeaseLost {
@@ -202,7 +210,7 @@ pub fn discover(options: DiscoverOptions) -> Result<Vec<FoundServer>, ConnectErr
 
 /// Waits for `future` on this thread. What the SDK awaits are channels, so it needs no executor, and it may be called
 /// from inside one.
-fn wait<F: Future>(future: F) -> F::Output {
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
 
     impl Wake for Unpark {

@@ -16,6 +16,7 @@ use leasehold_protocol::{
 use tokio::sync::{broadcast, watch};
 
 use crate::{
+    blocking::wait,
     client::Client,
     driver::{Handle, Held, View},
     error::{CheckoutError, Misuse},
@@ -180,6 +181,20 @@ impl Lease {
     #[must_use]
     pub fn states(&self) -> LeaseEvents {
         LeaseEvents { events: self.held.events.resubscribe() }
+    }
+
+    /// Calls `tell` with every change from here on, on a thread of its own: it may take its time. Ends with the lease.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn on_change(&self, mut tell: impl FnMut(LeaseEvent) + Send + 'static) -> std::io::Result<()> {
+        let mut states = self.states();
+        let watch = move || {
+            while let Some(event) = wait(states.next()) {
+                tell(event);
+            }
+        };
+        std::thread::Builder::new().name("leasehold-watch".to_owned()).spawn(watch).map(drop)
     }
 
     /// Waits until the lease is lost; for ever if it never is. A lost lease may come back: [`Lease::states`] tells.

@@ -5,6 +5,7 @@
 //! change the [`Holder`](crate::holder::Holder) and send what it wants sent, without waiting for anything: a guard that is
 //! dropped as the process ends has still sent its release.
 
+mod answers;
 pub(crate) mod clock;
 mod desk;
 pub(crate) mod entropy;
@@ -21,8 +22,9 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use desk::{Desk, Held, View};
-pub use desk::{LeaseEvent, ServerInfo};
+pub(crate) use answers::{Held, View};
+pub use answers::{LeaseEvent, ServerInfo};
+pub(crate) use desk::Desk;
 pub use identity::this_process;
 pub use plan::Found;
 use tokio::{runtime::Runtime, sync::Notify, task::JoinHandle, time::timeout};

@@ -151,6 +151,8 @@ async fn a_server_that_goes_is_told_as_states_and_its_return_regains_the_lease()
     let client = site.builder().open().await.unwrap();
     let lease = client.checkout("VR_MODE").await.unwrap();
     let mut states = lease.states();
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    lease.on_change(move |event| drop(told.send(event.state.to_string()))).unwrap();
     site.with(|s| s.up = false);
     let lost = lease.lost().await;
     assert_eq!(lost.why, LossCause::Unreachable);
@@ -158,16 +160,11 @@ async fn a_server_that_goes_is_told_as_states_and_its_return_regains_the_lease()
         s.restart(false);
         s.up = true;
     });
-    let mut seen = Vec::new();
-    while seen.last() != Some(&"healthy") {
+    let mut seen: Vec<String> = Vec::new();
+    while seen.last().is_none_or(|last| last != "healthy") {
         let event = states.next().await.unwrap();
-        seen.push(match event.state {
-            LeaseState::Healthy => "healthy",
-            LeaseState::Retrying { .. } => "retrying",
-            LeaseState::Grace { .. } => "grace",
-            LeaseState::Lost { .. } => "lost",
-            _ => "other",
-        });
+        assert_eq!(heard.recv().await.unwrap(), event.state.to_string(), "the callback hears the same");
+        seen.push(event.state.to_string());
     }
     assert_eq!(seen, ["retrying", "grace", "lost", "healthy"]);
     let one_claim = site.with(|s| s.requests().windows(2).all(|two| two[0].claim == two[1].claim));
@@ -199,6 +196,8 @@ async fn nobody_there_is_an_error_that_names_what_was_tried() {
     let Err(e) = client.open_within(Duration::from_millis(100)).open().await else { panic!() };
     let message = e.to_string();
     assert!(matches!(e, ConnectError::NotFound { .. }) && message.contains("127.0.0.1:1"), "{message}");
+    let nowhere = Client::builder().environment(false).broadcast(false).in_memory().open().await;
+    assert!(matches!(nowhere, Err(ConnectError::NotFound { .. })), "and at once");
     let Err(e) = Client::connect("host:99999").await else { panic!() };
     assert!(e.to_string().contains("host:99999"), "{e}");
 }

@@ -4,25 +4,25 @@ use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use leasehold_protocol::{
-    crypto::{Fingerprint, PublicKey},
-    message::{Activity, FeatureLine, Grant},
+    message::{Activity, Grant},
     time::{Mono, Now},
-    vocab::{FeatureName, LeaseId, OperationId, RealmId},
+    vocab::{FeatureName, LeaseId, OperationId},
 };
 use tokio::sync::{broadcast, oneshot, watch};
 
 use super::{
+    answers::{CheckoutAnswer, FeaturesAnswer, Held, LeaseEvent, OpenAnswer, ReleaseAnswer, ServerInfo, View, Waiter},
     clock::{self, SleepWatch},
     net::Net,
-    plan::{Found, Plan},
+    plan::Plan,
     state::State,
 };
 use crate::{
-    error::{CheckoutError, ConnectError, Denied, Misuse},
+    error::{CheckoutError, Denied},
     holder::{CheckoutSpec, Holder, HolderEvent, LeaseHandle, LeaseState},
 };
 
@@ -35,8 +35,8 @@ pub(crate) struct Desk {
     plan: Plan,
     sleep: SleepWatch,
     leases: BTreeMap<LeaseHandle, Slot>,
-    queries: BTreeMap<OperationId, Question>,
-    opening: Option<Opening>,
+    queries: BTreeMap<OperationId, Waiter<FeaturesAnswer>>,
+    opening: Option<Waiter<OpenAnswer>>,
     /// When the client ends even if not everything is released.
     closing: Option<Mono>,
     closed: Vec<oneshot::Sender<()>>,
@@ -47,55 +47,6 @@ pub(crate) struct Desk {
     look_up: bool,
     out: Vec<u8>,
 }
-
-/// The server in use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerInfo {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// What people compare its key by.
-    pub fingerprint: Fingerprint,
-    /// Its key.
-    pub key: PublicKey,
-    /// The publisher's realm it serves us in.
-    pub realm: RealmId,
-    /// How it was found.
-    pub found: Found,
-    /// One round trip to it, when the session began.
-    pub round_trip: Duration,
-}
-
-/// One change of a lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LeaseEvent {
-    /// The state from then on. Instants in it are of the lease clock; the ones below are the same on the wall clock.
-    pub state: LeaseState,
-    /// When it changed.
-    pub at: SystemTime,
-    /// Until when this state lasts if no server is heard from: the deadline of a lease that is held, the end of its grace.
-    pub until: Option<SystemTime>,
-}
-
-/// A lease as it stands.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct View {
-    pub(crate) event: LeaseEvent,
-    pub(crate) id: LeaseId,
-}
-
-/// What a checkout's waiter gets.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) grant: Box<Grant>,
-    pub(crate) view: watch::Receiver<View>,
-    pub(crate) events: broadcast::Receiver<LeaseEvent>,
-}
-
-pub(crate) type CheckoutAnswer = Result<Held, CheckoutError>;
-pub(crate) type FeaturesAnswer = Result<Vec<FeatureLine>, CheckoutError>;
-pub(crate) type ReleaseAnswer = Result<(), CheckoutError>;
 
 /// What the thread has to do beside waiting.
 pub(crate) struct Turn {
@@ -114,37 +65,12 @@ struct Slot {
     released: Option<Waiter<ReleaseAnswer>>,
 }
 
-#[derive(Debug)]
-struct Question {
-    waiter: Waiter<FeaturesAnswer>,
-}
-
-#[derive(Debug)]
-struct Opening {
-    waiter: Waiter<Result<ServerInfo, ConnectError>>,
-}
-
-#[derive(Debug)]
-struct Waiter<T> {
-    reply: oneshot::Sender<T>,
-    since: Mono,
-    until: Mono,
-    patience: Duration,
-}
-
 /// The clocks are looked at this often while a lease is held: a timer does not run while the machine sleeps.
 const WATCH: Duration = Duration::from_secs(2);
 /// Names are looked up again at most this often.
 const LOOK_UP_AGAIN_MS: u64 = 10_000;
 /// Changes a reader of a lease's events may be behind before it misses some.
 const EVENTS_KEPT: usize = 64;
-
-impl<T> Waiter<T> {
-    fn new(now: Mono, patience: Duration) -> (Self, oneshot::Receiver<T>) {
-        let (reply, answer) = oneshot::channel();
-        (Self { reply, since: now, until: now.plus(patience), patience }, answer)
-    }
-}
 
 impl Desk {
     pub(crate) fn new(holder: Holder, net: Net, state: State, plan: Plan) -> Self {
@@ -179,10 +105,11 @@ impl Desk {
     }
 
     /// Waits for the first server, for as long as `patience`.
-    pub(crate) fn open(&mut self, patience: Duration) -> oneshot::Receiver<Result<ServerInfo, ConnectError>> {
+    pub(crate) fn open(&mut self, patience: Duration) -> oneshot::Receiver<OpenAnswer> {
         let (waiter, answer) = Waiter::new(clock::now().mono, patience);
-        self.opening = Some(Opening { waiter });
+        self.opening = Some(waiter);
         self.drain();
+        self.give_up_if_hopeless();
         answer
     }
 
@@ -230,7 +157,7 @@ impl Desk {
         let now = clock::now();
         let (waiter, answer) = Waiter::new(now.mono, limit);
         let operation = self.holder.query_features(now, only);
-        self.queries.insert(operation, Question { waiter });
+        self.queries.insert(operation, waiter);
         self.drain();
         answer
     }
@@ -300,10 +227,10 @@ impl Desk {
 
     fn wait(&self, now: Mono) -> Duration {
         let holder = self.holder.poll_timeout();
-        let opening = self.opening.as_ref().map(|o| o.waiter.until);
+        let opening = self.opening.as_ref().map(|w| w.until);
         let checkouts = self.leases.values().filter_map(|slot| slot.waiter.as_ref().map(|w| w.until)).min();
         let releases = self.leases.values().filter_map(|slot| slot.released.as_ref().map(|w| w.until)).min();
-        let queries = self.queries.values().map(|question| question.waiter.until).min();
+        let queries = self.queries.values().map(|w| w.until).min();
         let next = [holder, opening, checkouts, releases, queries, self.closing].into_iter().flatten().min();
         let most = if self.leases.is_empty() { Duration::from_secs(3_600) } else { WATCH };
         next.map_or(most, |at| at.since(now).min(most))
@@ -356,8 +283,8 @@ impl Desk {
                 }
             }
             HolderEvent::Features { operation, features } => {
-                if let Some(question) = self.queries.remove(&operation) {
-                    let _ = question.waiter.reply.send(Ok(features));
+                if let Some(waiter) = self.queries.remove(&operation) {
+                    let _ = waiter.reply.send(Ok(features));
                 }
             }
             HolderEvent::Closed => self.end(),
@@ -370,8 +297,8 @@ impl Desk {
         self.server = Some(server.clone());
         // From here on the key just seen is the one expected there.
         self.retarget();
-        if let Some(opening) = self.opening.take() {
-            let _ = opening.waiter.reply.send(Ok(server));
+        if let Some(waiter) = self.opening.take() {
+            let _ = waiter.reply.send(Ok(server));
         }
     }
 
@@ -411,7 +338,7 @@ impl Desk {
 
     /// Answers everybody who has waited long enough.
     fn time_out(&mut self, now: Now) {
-        if self.opening.as_ref().is_some_and(|o| o.waiter.until <= now.mono) {
+        if self.opening.as_ref().is_some_and(|w| w.until <= now.mono) {
             self.fail_opening(now.mono);
         }
         let remedy = self.remedy();
@@ -426,11 +353,11 @@ impl Desk {
                 let _ = waiter.reply.send(Err(unreachable(waiter.since)));
             }
         }
-        let late: Vec<_> = self.queries.iter().filter(|(_, q)| q.waiter.until <= now.mono).map(|(id, _)| *id).collect();
+        let late: Vec<_> = self.queries.iter().filter(|(_, w)| w.until <= now.mono).map(|(id, _)| *id).collect();
         for operation in late {
             self.holder.cancel_query(operation);
-            if let Some(question) = self.queries.remove(&operation) {
-                let _ = question.waiter.reply.send(Err(unreachable(question.waiter.since)));
+            if let Some(waiter) = self.queries.remove(&operation) {
+                let _ = waiter.reply.send(Err(unreachable(waiter.since)));
             }
         }
         for lease in abandoned {
@@ -443,7 +370,7 @@ impl Desk {
     }
 
     fn fail_opening(&mut self, now: Mono) {
-        if let Some(Opening { waiter }) = self.opening.take() {
+        if let Some(waiter) = self.opening.take() {
             let _ = waiter.reply.send(Err(self.plan.failure(&self.state, now.since(waiter.since))));
         }
     }
@@ -481,11 +408,5 @@ impl Desk {
         let servers = self.plan.servers.iter().enumerate();
         let names = servers.filter(|(_, server)| server.host().parse::<IpAddr>().is_err());
         names.map(|(i, server)| (i, server.host().to_owned(), server.port())).collect()
-    }
-}
-
-impl From<Misuse> for CheckoutError {
-    fn from(misuse: Misuse) -> Self {
-        Self::ApiMisuse(misuse)
     }
 }

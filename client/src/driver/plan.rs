@@ -119,7 +119,8 @@ impl Plan {
             let rejected = |at: &SocketAddr| self.rejected.iter().any(|(address, why)| address == at && why.is_final());
             nowhere || found.peek().is_some() && found.all(|(at, _)| rejected(at))
         };
-        !everywhere && !self.servers.is_empty() && self.servers.iter().enumerate().all(hopeless)
+        let last = self.servers.is_empty() && self.last_good.is_some();
+        !everywhere && !last && self.servers.iter().enumerate().all(hopeless)
     }
 
     /// How the server at `address` was found.
@@ -163,7 +164,7 @@ impl Plan {
     pub(crate) fn tried(&self) -> Vec<String> {
         let mut tried: Vec<String> =
             self.servers.iter().enumerate().map(|(i, server)| self.in_words(i, server)).collect();
-        if let Some(last) = self.last_good {
+        if let Some(last) = self.last_good.filter(|last| self.named(*last).is_none()) {
             tried.push(format!("{last} (the server used last)"));
         }
         if self.broadcast && !self.pinned_only() {

@@ -164,6 +164,19 @@ impl LeaseState {
     }
 }
 
+impl fmt::Display for LeaseState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Asking => "asking",
+            Self::Healthy => "healthy",
+            Self::Retrying { .. } => "retrying",
+            Self::Grace { .. } => "grace",
+            Self::Lost { .. } => "lost",
+            Self::Released => "released",
+        })
+    }
+}
+
 /// Why a lease was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

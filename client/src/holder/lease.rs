@@ -1,18 +1,17 @@
-//! One lease as its holder sees it: what to ask next, and what the answers and the clock make of it.
+//! One lease as its holder sees it: what to ask next, and what the clock makes of it.
+
+mod answers;
 
 use leasehold_protocol::{
     Entropy,
     crypto::ticket::SealedTicket,
-    message::{self, Activity, ClientFrame, Deny, Grant, Release, Renew, Renewed, Request},
+    message::{self, Activity, ClientFrame, Release, Renew, Request},
     time::{Mono, UnixMillis},
-    vocab::{ClaimKey, Denial, LeaseId, OperationId, SeatCount},
+    vocab::{ClaimKey, LeaseId, OperationId, SeatCount},
 };
 
-use super::{
-    CheckoutSpec, LeaseState, LossCause, Misbehaved,
-    pace::{Ask, jittered_by},
-    session::ServerMark,
-};
+use super::{CheckoutSpec, LeaseState, LossCause, pace::Ask, session::ServerMark};
+pub(super) use answers::Outcome;
 
 /// A lease, from asking to the answer to its release.
 pub(super) struct Lease {
@@ -71,24 +70,6 @@ enum Verb {
     Release,
 }
 
-/// What an answer came to.
-pub(super) enum Outcome {
-    /// It is not an answer to what is being asked: late, doubled, or not ours.
-    Stale,
-    /// An answer outside the protocol.
-    Nonsense(Misbehaved),
-    /// The lease lives on; `took_ms` since the question was first sent.
-    Lives { took_ms: u64 },
-    /// The checkout is patient and asks again.
-    Waits { again_at: Mono },
-    /// A "no" that changes nothing the program must know: the holder asks otherwise.
-    AskedAnew,
-    /// A "no" to a lease that is held.
-    Ended,
-    /// A "no" to a checkout: the lease never was.
-    NeverWas,
-}
-
 /// How the whole of a holder's leases pace their renewals.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Pace {
@@ -102,13 +83,6 @@ pub(super) struct Pace {
 const UNKNOWN_TTL_MS: u64 = 300_000;
 /// A release of a lease past its deadline is still tried for this long.
 const LATE_RELEASE_MS: u64 = 5_000;
-/// A server's hint to ask again is never followed sooner than this.
-const HINT_MIN_MS: u64 = 100;
-/// How long to wait where a server gives no hint.
-const HINT_DEFAULT_MS: u64 = 2_000;
-/// An answer that is of no use is not asked for again sooner than this.
-const USELESS_MS: u64 = 500;
-
 impl Lease {
     pub(super) fn new(now: Mono, mut spec: CheckoutSpec, patience_ms: u64, entropy: &mut dyn Entropy) -> Self {
         let claim = spec.claim.take().unwrap_or_else(|| ClaimKey::random(entropy));
@@ -265,130 +239,6 @@ impl Lease {
         }
     }
 
-    pub(super) fn on_grant(
-        &mut self,
-        now: Mono,
-        by: ServerMark,
-        grant: &Grant,
-        pace: Pace,
-        entropy: &mut dyn Entropy,
-    ) -> Outcome {
-        let Some(first) = self.answered(Verb::Request, grant.operation, grant.claim) else { return Outcome::Stale };
-        if grant.seats != self.spec.seats {
-            return Outcome::Nonsense(Misbehaved::SeatCount { asked: self.spec.seats, granted: grant.seats });
-        }
-        if grant.ttl_ms == 0 {
-            return Outcome::Nonsense(Misbehaved::NoLifetime);
-        }
-        let granted = Granted {
-            by,
-            lease: grant.lease,
-            ticket: grant.ticket,
-            seats: grant.seats,
-            deadline: first,
-            grace_until: first,
-            grace_ms: grant.grace_ms,
-            renew_at: first,
-            renew_slack_ms: 0,
-            right_ends: grant.right_ends,
-        };
-        self.granted = Some(granted);
-        self.extend(now, first, (grant.ttl_ms, grant.renew_after_ms), pace, entropy)
-    }
-
-    pub(super) fn on_renewed(
-        &mut self,
-        now: Mono,
-        renewed: &Renewed,
-        pace: Pace,
-        entropy: &mut dyn Entropy,
-    ) -> Outcome {
-        let ours = self.granted.as_ref().is_some_and(|g| g.lease == renewed.lease);
-        match self.answered(Verb::Renew, renewed.operation, self.claim) {
-            Some(first) if ours => self.extend(now, first, (renewed.ttl_ms, renewed.renew_after_ms), pace, entropy),
-            _ => Outcome::Stale,
-        }
-    }
-
-    /// A deadline counts from when the question was first sent: the server's own counts from later.
-    fn extend(
-        &mut self,
-        now: Mono,
-        first: Mono,
-        (ttl_ms, renew_after_ms): (u32, u32),
-        pace: Pace,
-        entropy: &mut dyn Entropy,
-    ) -> Outcome {
-        let Some(granted) = &mut self.granted else { return Outcome::Stale };
-        let ttl_ms = u64::from(ttl_ms);
-        let asked_ms = pace.renew_every_ms.unwrap_or(u64::from(renew_after_ms));
-        let every_ms = if (1..ttl_ms).contains(&asked_ms) { asked_ms } else { ttl_ms / 3 };
-        granted.deadline = first.plus_ms(ttl_ms);
-        granted.grace_until = granted.deadline.plus_ms(u64::from(granted.grace_ms));
-        granted.renew_at = first.plus_ms(jittered_by(every_ms, 10, pace.drawn));
-        granted.renew_slack_ms = every_ms / 10;
-        if granted.deadline <= now {
-            // It came so late that it is over already. Ask again, but not in a circle at the network's speed.
-            self.ask_for(Verb::Request, now.plus_ms(USELESS_MS), entropy);
-            return Outcome::AskedAnew;
-        }
-        self.ask = None;
-        self.patient_until = None;
-        self.state = LeaseState::Healthy;
-        Outcome::Lives { took_ms: now.ms_since(first) }
-    }
-
-    pub(super) fn on_deny(&mut self, now: Mono, deny: &Deny, entropy: &mut dyn Entropy) -> Outcome {
-        let verb = match self.ask {
-            Some((verb @ (Verb::Request | Verb::Renew), ref ask))
-                if ask.id == deny.operation && deny.claim == self.claim && ask.first_sent().is_some() =>
-            {
-                verb
-            }
-            _ => return Outcome::Stale,
-        };
-        if self.state == LeaseState::Asking {
-            return self.refused(now, deny, entropy);
-        }
-        if verb == Verb::Renew && deny.code == Denial::NO_SUCH_LEASE {
-            self.ask_for(Verb::Request, now, entropy);
-            return Outcome::AskedAnew;
-        }
-        if is_passing(deny.code) {
-            self.ask_for(Verb::Request, now.plus_ms(self.hint_ms(now, deny)), entropy);
-            if self.state == LeaseState::Healthy {
-                self.state = LeaseState::Retrying { since: now };
-            }
-            return Outcome::AskedAnew;
-        }
-        self.state = LeaseState::Lost { at: now, why: LossCause::Denied(deny.code) };
-        self.ask = None;
-        if deny.code.may_clear() && deny.retry_after_ms.is_some() {
-            self.ask_for(Verb::Request, now.plus_ms(self.hint_ms(now, deny).max(1_000)), entropy);
-        }
-        Outcome::Ended
-    }
-
-    /// "No" to a checkout: the end, unless it is patient and waiting can help.
-    fn refused(&mut self, now: Mono, deny: &Deny, entropy: &mut dyn Entropy) -> Outcome {
-        let Some(until) = self.patient_until.filter(|until| *until > now && deny.retry_after_ms.is_some()) else {
-            return Outcome::NeverWas;
-        };
-        // The last asking of all is at the very end of the patience.
-        let again_at = now.plus_ms(self.hint_ms(now, deny)).min(until);
-        self.ask_for(Verb::Request, again_at, entropy);
-        Outcome::Waits { again_at }
-    }
-
-    fn hint_ms(&self, now: Mono, deny: &Deny) -> u64 {
-        let hint = deny.retry_after_ms.map_or(HINT_DEFAULT_MS, u64::from);
-        let left = match (&self.state, &self.granted) {
-            (LeaseState::Healthy | LeaseState::Retrying { .. }, Some(g)) => g.deadline.ms_since(now) / 4,
-            _ => u64::MAX,
-        };
-        hint.min(left).max(HINT_MIN_MS)
-    }
-
     /// Begins its release. Returns whether there is anything to tell a server.
     pub(super) fn release(&mut self, now: Mono, entropy: &mut dyn Entropy) -> bool {
         if self.state == LeaseState::Released {
@@ -422,9 +272,4 @@ impl Lease {
         let (asking, ask) = self.ask.as_ref()?;
         (*asking == verb && ask.id == operation && claim == self.claim).then(|| ask.first_sent())?
     }
-}
-
-/// Denials that say something of the server's moment and nothing of the lease.
-const fn is_passing(code: Denial) -> bool {
-    matches!(code, Denial::RESTARTING | Denial::SHUTTING_DOWN | Denial::NOT_LEADER)
 }

@@ -1,0 +1,93 @@
+//! What a program is told, and how somebody waits for it.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
+
+use leasehold_protocol::{
+    crypto::{Fingerprint, PublicKey},
+    message::{FeatureLine, Grant},
+    time::Mono,
+    vocab::{LeaseId, RealmId},
+};
+use tokio::sync::{broadcast, oneshot, watch};
+
+use super::plan::Found;
+use crate::{
+    error::{CheckoutError, ConnectError, Misuse},
+    holder::LeaseState,
+};
+
+/// The server in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What people compare its key by.
+    pub fingerprint: Fingerprint,
+    /// Its key.
+    pub key: PublicKey,
+    /// The publisher's realm it serves us in.
+    pub realm: RealmId,
+    /// How it was found.
+    pub found: Found,
+    /// One round trip to it, when the session began.
+    pub round_trip: Duration,
+}
+
+/// One change of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeaseEvent {
+    /// The state from then on. Instants in it are of the lease clock; the ones below are the same on the wall clock.
+    pub state: LeaseState,
+    /// When it changed.
+    pub at: SystemTime,
+    /// Until when this state lasts if no server is heard from: the deadline of a lease that is held, the end of its grace.
+    pub until: Option<SystemTime>,
+}
+
+/// A lease as it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    pub(crate) event: LeaseEvent,
+    pub(crate) id: LeaseId,
+}
+
+/// What a checkout's waiter gets.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) grant: Box<Grant>,
+    pub(crate) view: watch::Receiver<View>,
+    pub(crate) events: broadcast::Receiver<LeaseEvent>,
+}
+
+pub(crate) type OpenAnswer = Result<ServerInfo, ConnectError>;
+pub(crate) type CheckoutAnswer = Result<Held, CheckoutError>;
+pub(crate) type FeaturesAnswer = Result<Vec<FeatureLine>, CheckoutError>;
+pub(crate) type ReleaseAnswer = Result<(), CheckoutError>;
+
+/// Somebody who waits for a `T`.
+#[derive(Debug)]
+pub(super) struct Waiter<T> {
+    pub(super) reply: oneshot::Sender<T>,
+    pub(super) since: Mono,
+    /// When the wait is over without one.
+    pub(super) until: Mono,
+    pub(super) patience: Duration,
+}
+
+impl<T> Waiter<T> {
+    pub(super) fn new(now: Mono, patience: Duration) -> (Self, oneshot::Receiver<T>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { reply, since: now, until: now.plus(patience), patience }, answer)
+    }
+}
+
+impl From<Misuse> for CheckoutError {
+    fn from(misuse: Misuse) -> Self {
+        Self::ApiMisuse(misuse)
+    }
+}
