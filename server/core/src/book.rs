@@ -125,7 +125,7 @@ impl Book {
             note_taken(entries, &mut uses, lot, want);
             return Some(uses);
         }
-        let free = serving(lots, wanted).map(|lot| lot.bucket.free().max(0)).fold(0, i64::saturating_add);
+        let free = serving(lots, wanted).map(|lot| lot.bucket.free()).fold(0, i64::saturating_add);
         if free < want - slack {
             return None;
         }

@@ -278,3 +278,89 @@ impl Slot {
         Self { link: Link::new(), place: Mutex::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use leasehold_protocol::{
+        crypto::{Keypair, SessionKeys, TransportKey},
+        packet::PacketType,
+    };
+
+    use super::*;
+
+    fn key(n: u8) -> SessionKeys {
+        SessionKeys { send: TransportKey::new(&[n; 32]), receive: TransportKey::new(&[n; 32]) }
+    }
+
+    fn path() -> Path {
+        Path::unicast("10.0.0.1:1".parse().unwrap())
+    }
+
+    fn session(n: u8) -> Session {
+        let key_pair = Keypair::from_private([n; 32]).public();
+        let fingerprint = key_pair.fingerprint();
+        let client = Client { realm: 0, key: key_pair, fingerprint, owner: 0, instance: [n; 8], client_sid: 5 };
+        Session::new(client, key(n), path(), Mono(0))
+    }
+
+    /// Sends a first datagram under `sid`; whether the session is there and took it.
+    fn speak(table: &SessionTable, sid: u32, n: u8) -> bool {
+        let mut datagram = vec![];
+        let sealed_with = key(n).send;
+        leasehold_protocol::crypto::seal_datagram(
+            &sealed_with,
+            PacketType::DataToServer,
+            sid,
+            0,
+            &[0; 32],
+            &mut datagram,
+        );
+        let opened = table.open(Mono(0), path(), (sid, 0), &mut datagram, false, || PathToken([0; 8]));
+        let Ok(Some(opened)) = opened else { return false };
+        assert!(opened.is_first);
+        matches!(table.confirm(sid, &opened.client, Mono(0)), Confirmed::Open { .. })
+    }
+
+    #[test]
+    fn handshakes_without_end_hold_no_more_than_the_half_open_bound() {
+        let config = ServerConfig { half_open_max: 16, sessions_max: 32, ..ServerConfig::default() };
+        let table = SessionTable::new(&config);
+        let sids: Vec<u32> = (0..50_000).map(|_| table.insert(session(1)).unwrap()).collect();
+        assert_eq!((table.held(), table.live()), (16, 0));
+        let distinct: std::collections::BTreeSet<_> = sids.iter().collect();
+        assert_eq!(distinct.len(), sids.len(), "an id is not used again soon");
+        assert!(!sids.contains(&0));
+    }
+
+    #[test]
+    fn sessions_that_were_confirmed_are_not_pushed_out_by_half_open_ones() {
+        let config = ServerConfig { half_open_max: 4, sessions_max: 3, ..ServerConfig::default() };
+        let table = SessionTable::new(&config);
+        let mut confirmed = vec![];
+        for n in 1..=3 {
+            let sid = table.insert(session(n)).unwrap();
+            assert!(speak(&table, sid, n));
+            confirmed.push(sid);
+        }
+        (0..100).for_each(|_| assert!(table.insert(session(9)).is_some()));
+        assert_eq!((table.live(), table.held()), (3, 7));
+        assert!(confirmed.iter().all(|sid| table.address(*sid).is_some()));
+        // A fourth is refused while the three are busy, and takes no room.
+        let sid = table.insert(session(4)).unwrap();
+        assert!(!speak(&table, sid, 4));
+        assert_eq!(table.live(), 3);
+    }
+
+    #[test]
+    fn an_id_of_a_closed_session_opens_nothing() {
+        let table = SessionTable::new(&ServerConfig::default());
+        let old = table.insert(session(1)).unwrap();
+        assert!(speak(&table, old, 1));
+        assert!(table.close(old).is_some());
+        assert!(table.close(old).is_none());
+        let new = table.insert(session(2)).unwrap();
+        assert!(!speak(&table, old, 1));
+        assert!(table.address(old).is_none() && table.address(new).is_some());
+        assert_eq!(table.live(), 0);
+    }
+}

@@ -27,7 +27,7 @@ fn a_seat_is_granted_renewed_and_given_back() {
 
     assert_eq!(client.release(&mut site, grant.lease, grant.claim), ReleaseOutcome::Freed);
     assert_eq!((site.feature("VR_MODE").used, site.shared.live_leases()), (0, 0));
-    let kinds: Vec<_> = site.events.iter().map(|event| std::mem::discriminant(event)).collect();
+    let kinds: Vec<_> = site.events.iter().map(std::mem::discriminant).collect();
     assert_eq!(kinds.len(), 4, "{:?}", site.events);
     assert!(matches!(&site.events[3], Event::Released(ended) if ended.renewals == 1));
 }

@@ -3,8 +3,8 @@
 mod client;
 mod site;
 
-pub use client::{Client, OpenSession};
-pub use site::{Lot, Site, noon};
+pub use client::Client;
+pub use site::{Lot, Site};
 
 use leasehold_protocol::Entropy;
 

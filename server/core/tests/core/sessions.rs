@@ -220,7 +220,7 @@ fn a_spoofed_flood_of_handshakes_costs_no_memory() {
     let mut client = Client::new(1);
     let (_, hello) = client.hello1(&site);
     for n in 0..20_000u32 {
-        let from = std::net::SocketAddr::from((n.to_be_bytes(), 1024 + (n % 60_000) as u16));
+        let from = std::net::SocketAddr::from((n.to_be_bytes(), 1024 + u16::try_from(n % 60_000).unwrap()));
         let said = site.feed(from, hello.as_bytes());
         assert!(said.len() == 1 && said[0].1.len() == 56);
     }

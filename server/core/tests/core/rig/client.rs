@@ -183,7 +183,7 @@ impl Client {
     }
 
     /// Sends a request as it is and returns the answer.
-    pub fn send_request(&mut self, site: &mut Site, request: &Request) -> Result<Grant, Deny> {
+    pub fn send_request(&mut self, site: &mut Site, request: &Request) -> Result<Grant, Box<Deny>> {
         let answers = self.ask(site, &[ClientFrame::Request(Box::new(request.clone()))]);
         match &answers[..] {
             [ServerFrame::Grant(grant)] => {
@@ -193,18 +193,24 @@ impl Client {
             [ServerFrame::Deny(deny)] => {
                 assert_eq!((deny.operation, deny.claim), (request.operation, request.claim));
                 assert!(deny.sentence.len() <= 200 && deny.rule.len() <= 100);
-                Err((**deny).clone())
+                Err(deny.clone())
             }
             other => panic!("a grant or a denial, not {other:?}"),
         }
     }
 
-    pub fn request_as(&mut self, site: &mut Site, claim: ClaimKey, feature: &str, seats: u32) -> Result<Grant, Deny> {
+    pub fn request_as(
+        &mut self,
+        site: &mut Site,
+        claim: ClaimKey,
+        feature: &str,
+        seats: u32,
+    ) -> Result<Grant, Box<Deny>> {
         let request = self.request_frame(claim, feature, seats);
         self.send_request(site, &request)
     }
 
-    pub fn request(&mut self, site: &mut Site, feature: &str, seats: u32) -> Result<Grant, Deny> {
+    pub fn request(&mut self, site: &mut Site, feature: &str, seats: u32) -> Result<Grant, Box<Deny>> {
         let claim = self.claim();
         self.request_as(site, claim, feature, seats)
     }
@@ -213,11 +219,11 @@ impl Client {
         ClientFrame::Renew(Renew { lease, claim, operation: self.operation(), activity: Activity::default() })
     }
 
-    pub fn renew(&mut self, site: &mut Site, lease: LeaseId, claim: ClaimKey) -> Result<Renewed, Deny> {
+    pub fn renew(&mut self, site: &mut Site, lease: LeaseId, claim: ClaimKey) -> Result<Renewed, Box<Deny>> {
         let frame = self.renew_frame(lease, claim);
         match &self.ask(site, &[frame])[..] {
             [ServerFrame::Renewed(renewed)] => Ok(*renewed),
-            [ServerFrame::Deny(deny)] => Err((**deny).clone()),
+            [ServerFrame::Deny(deny)] => Err(deny.clone()),
             other => panic!("renewed or a denial, not {other:?}"),
         }
     }

@@ -33,7 +33,7 @@ pub struct Lot {
 }
 
 /// 2026-01-05, 12:00 UTC, and a minute after boot.
-pub fn noon() -> Now {
+fn noon() -> Now {
     Now { mono: Mono(60_000), wall: UnixMillis(1_767_614_400_000) }
 }
 
