@@ -4,7 +4,7 @@
 //! `trace`, sessions `debug`. A datagram that was dropped is a counter and never a line: a stranger must not be able to
 //! fill a disk.
 
-use leasehold_core::{Ended, Event};
+use leasehold_core::{Ended, Event, Shared};
 use tracing::{debug, info, trace};
 
 /// Writes the line of `event`.
@@ -42,6 +42,19 @@ pub(crate) fn log(event: &Event) {
         Event::PlanChanged { realm, at } => info!(%realm, at_unix_ms = at.0, "licences began or ended by their dates"),
         other => debug!(?other, "event"),
     }
+}
+
+/// Writes what was dropped since the start as one line, if that is more than `before`; how many it is now.
+pub(crate) fn log_drops(shared: &Shared, before: u64) -> u64 {
+    let counters = shared.counters();
+    let drops = || counters.iter().filter(|(name, count)| name.starts_with("drop_") && *count > 0);
+    let total = drops().map(|(_, count)| count).sum();
+    if total > before {
+        let each: Vec<_> =
+            drops().map(|(name, count)| format!("{}={count}", name.trim_start_matches("drop_"))).collect();
+        debug!("datagrams dropped since the start: {}", each.join(" "));
+    }
+    total
 }
 
 fn log_ended(ended: &Ended, what: &str) {

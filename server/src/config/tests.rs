@@ -143,7 +143,7 @@ fn a_wrong_value_is_shown_where_it_stands_with_what_was_expected() {
         assert!(text.contains(part), "{part:?} in\n{text}");
     }
     let text = Machine::new().variable("LEASEHOLD_LEASE_TTL", "90").refused("");
-    for part in ["LEASEHOLD_LEASE_TTL=90", "expected a time from 2s to 1d", "give the unit: 90s"] {
+    for part in ["LEASEHOLD_LEASE_TTL=90", "expected a time from 2s to 24h", "give the unit: 90s"] {
         assert!(text.contains(part), "{part:?} in\n{text}");
     }
     let text = Machine::new().refused("--http 0.0.0.0");

@@ -103,10 +103,10 @@ pub(super) fn time(text: &str, min: Duration, max: Duration) -> Read<Duration> {
     ms.filter(|time| (min..=max).contains(time)).map_or_else(|| wrong(expected()), Ok)
 }
 
-/// `time` in its largest whole unit, as [`time`] reads it back.
+/// `time` in its largest whole unit up to hours, as [`time`] reads it back.
 pub(super) fn show_time(time: Duration) -> String {
     let ms = time.as_millis();
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
     let whole = units.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
     match whole {
         Some((unit, name)) => format!("{}{name}", ms / unit),

@@ -68,6 +68,8 @@ enum Order {
 /// How often a worker looks around although nothing happened: after a suspend its timer is late, because the runtime's
 /// clock stood still and the lease clock did not.
 const LOOK_AROUND_MS: u64 = 1000;
+/// How often a debug log says what was dropped.
+const LOG_DROPS_MS: u64 = 60_000;
 /// Receive errors in a row after which a worker pauses: an interface that went away must not become a busy loop.
 const ERRORS_IN_A_ROW: u32 = 16;
 /// That pause.
@@ -140,6 +142,8 @@ struct Worker {
     /// Which list of interfaces the groups were joined for.
     joined_for: Option<u64>,
     look_around_at: Mono,
+    drops_logged_at: Mono,
+    drops_logged: u64,
     errors_in_a_row: u32,
 }
 
@@ -184,6 +188,8 @@ impl Worker {
             membership: Membership::default(),
             joined_for: None,
             look_around_at: Mono(0),
+            drops_logged_at: Mono(0),
+            drops_logged: 0,
             errors_in_a_row: 0,
         })
     }
@@ -320,13 +326,17 @@ impl Worker {
 
     fn look_around(&mut self, now: Now) {
         self.look_around_at = now.mono.plus_ms(LOOK_AROUND_MS);
-        if !self.lead || !self.wiring.discovery {
+        if !self.lead {
             return;
+        }
+        if now.mono >= self.drops_logged_at.plus_ms(LOG_DROPS_MS) {
+            self.drops_logged_at = now.mono;
+            self.drops_logged = events::log_drops(&self.wiring.shared, self.drops_logged);
         }
         // Also when nothing changed: a group that could not be joined before may be joinable by then.
         let read_again = self.wiring.interfaces.refresh_if_old(now.mono);
         let seen = Some(self.wiring.interfaces.changes());
-        if read_again || self.joined_for != seen {
+        if self.wiring.discovery && (read_again || self.joined_for != seen) {
             self.joined_for = seen;
             self.join_groups();
         }
