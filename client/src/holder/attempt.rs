@@ -154,17 +154,18 @@ impl Attempt {
     /// Takes a cookie from a RETRY that knows the HELLO1 it answers, and sends that HELLO1 again with it.
     pub(super) fn on_retry(&mut self, now: Mono, retry: &Retry) -> Option<Vec<u8>> {
         let Stage::Hello(hello) = &mut self.stage else { return None };
-        let ours = retry.mac1_echo == hello.packet.mac1 && !hello.retried;
+        let ours = !hello.retried;
         if !ours || !self.mac.verify(&retry.as_bytes()[..RETRY_TAG_AT], &retry.tag) {
             return None;
         }
         hello.retried = true;
         hello.packet.cookie = retry.cookie;
-        // The server is there: the schedule begins again.
-        self.heard = true;
-        self.tries = 1;
+        if !std::mem::replace(&mut self.heard, true) {
+            // The server is there: the schedule begins again. Once: one that knows only RETRY is given up like a silent one.
+            self.tries = 1;
+            self.next = now.plus_ms(HEARD_GAPS_MS[0]);
+        }
         self.sent = now;
-        self.next = now.plus_ms(HEARD_GAPS_MS[0]);
         Some(hello.packet.as_bytes().to_vec())
     }
 
