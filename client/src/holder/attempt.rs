@@ -154,7 +154,7 @@ impl Attempt {
     /// Takes a cookie from a RETRY that knows the HELLO1 it answers, and sends that HELLO1 again with it.
     pub(super) fn on_retry(&mut self, now: Mono, retry: &Retry) -> Option<Vec<u8>> {
         let Stage::Hello(hello) = &mut self.stage else { return None };
-        let ours = !hello.retried;
+        let ours = retry.mac1_echo == hello.packet.mac1 && !hello.retried;
         if !ours || !self.mac.verify(&retry.as_bytes()[..RETRY_TAG_AT], &retry.tag) {
             return None;
         }
