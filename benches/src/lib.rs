@@ -71,3 +71,7 @@ pub fn client_info() -> ClientInfo {
 pub fn server_info() -> ServerInfo {
     ServerInfo { cluster_id: 1.into(), boot_id: 2.into(), server_id: 3.into(), limits: 0.into(), log_number: 0.into() }
 }
+
+mod world;
+
+pub use world::{Pair, World};
