@@ -107,7 +107,13 @@ impl Desk {
     /// Waits for the first server, for as long as `patience`.
     pub(crate) fn open(&mut self, patience: Duration) -> oneshot::Receiver<OpenAnswer> {
         let (waiter, answer) = Waiter::new(clock::now().mono, patience);
-        self.opening = Some(waiter);
+        // The search began with the thread: a server next door may have been found before anybody asked.
+        match self.server.clone().filter(|_| self.holder.server().is_some()) {
+            Some(found) => {
+                let _ = waiter.reply.send(Ok(found));
+            }
+            None => self.opening = Some(waiter),
+        }
         self.drain();
         self.give_up_if_hopeless();
         answer
