@@ -360,8 +360,11 @@ impl Lan {
             self.from_server(server, to, &out);
         }
         self.out = out;
-        if let Some(at) = self.servers[server].rearm(self.at, worker) {
-            self.push(at, What::ServerTimer(server, worker));
+        // A lease granted by one worker may be another's to end: all of them are asked.
+        for worker in 0..self.plan.workers {
+            if let Some(at) = self.servers[server].rearm(self.at, worker) {
+                self.push(at, What::ServerTimer(server, worker));
+            }
         }
         Ok(())
     }

@@ -10,14 +10,19 @@
 //! | [`accounts`] | bytes in and out of a server, address by address |
 //! | [`server`], [`client`] | one machine each |
 //! | [`raw`] | a client written by hand that keeps no rule of behaviour |
+//! | [`binary`] | the `leasehold` binary, folders for it, processes |
+//! | [`hosts`] | hosts on one network: namespaces and a bridge |
+//! | [`stranger`] | what somebody without the site's key can send |
 //! | [`clock`], [`rng`] | time and chance |
 //!
 //! A world is its seed: the same seed gives the same world to the last datagram. Every failure prints the seed and the
 //! command that repeats it.
 
 pub mod accounts;
+pub mod binary;
 pub mod client;
 pub mod clock;
+pub mod hosts;
 pub mod lan;
 pub mod model;
 pub mod net;
@@ -25,6 +30,7 @@ pub mod plan;
 pub mod raw;
 pub mod rng;
 pub mod server;
+pub mod stranger;
 
 pub use client::Seat;
 pub use clock::{HOUR, MINUTE, SECOND};

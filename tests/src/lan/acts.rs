@@ -139,7 +139,7 @@ impl Lan {
     pub(super) fn wake(&mut self, client: usize) -> Checked {
         let them = &mut self.clients[client];
         them.asleep = false;
-        them.holder.handle_timeout(them.clock.now(self.at));
+        them.holder.resumed(them.clock.now(self.at));
         self.drain_client(client)?;
         self.update_beliefs(client)
     }

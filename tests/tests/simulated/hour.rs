@@ -20,6 +20,9 @@ fn run_the_hour(lan: &mut Lan, name: &str) {
     println!("  {}", lan.report);
     let (sent, lost, doubled) = (lan.net.sent, lan.net.lost, lan.net.doubled);
     println!("  {sent} datagrams sent, {lost} lost, {doubled} doubled, {}", lan.peaks());
+    let counted = |name: &str| lan.servers[0].counter(name);
+    let (shakes, retries) = (counted("handshakes"), counted("retries_sent"));
+    println!("  {shakes} handshakes, {retries} retries sent, {} sessions", counted("sessions_opened"));
     println!("  bytes to unproved addresses / bytes from them, at worst: {:.3}", lan.worst_ratio());
 }
 

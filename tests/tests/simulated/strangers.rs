@@ -4,9 +4,8 @@ use std::{cell::RefCell, net::SocketAddr, rc::Rc};
 
 use leasehold_protocol::{
     Entropy,
-    crypto::{Keypair, PublicKey, SiteKey, mac::MacKey},
+    crypto::Keypair,
     message::{ClientFrame, FeatureQuery, ProofQuery},
-    packet::{Discover, Hello1, PacketType, Prefix},
     vocab::ClaimKey,
 };
 use leasehold_tests::{
@@ -14,124 +13,23 @@ use leasehold_tests::{
     net::{Flight, Sender},
     raw::Raw,
     rng::Rng,
+    stranger::Stranger,
 };
-use zerocopy::{FromBytes, IntoBytes};
 
 /// Datagrams of the flood: "must show 5" asks for 10^6.
 const FLOOD: u64 = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
 
-/// Someone without the site's key who knows everything else: the server's key, the realm, the layouts.
-struct Stranger {
-    rng: Rng,
-    server: PublicKey,
-    to: SocketAddr,
-}
-
-impl Stranger {
-    /// A datagram that is as right as a stranger can make it, or plain noise.
-    fn datagram(&mut self, n: u64) -> Vec<u8> {
-        match n % 8 {
-            0 => self.noise(),
-            1 => self.hello(&MacKey::hello(&self.server, &SiteKey::OPEN)),
-            2 => {
-                let mut key = [0; 32];
-                self.rng.fill(&mut key);
-                self.hello(&MacKey::hello(&self.server, &SiteKey(key)))
-            }
-            3 => self.discover(&MacKey::discovery(&SiteKey::OPEN)),
-            4 => self.data(PacketType::DataToServer),
-            5 => self.data(PacketType::DataToClient),
-            6 => self.prefixed(),
-            _ => [PacketType::Retry, PacketType::Hello2, PacketType::Offer]
-                .map(|kind| self.of_kind(kind))
-                .into_iter()
-                .nth(usize::try_from(n / 8 % 3).unwrap_or(0))
-                .unwrap_or_default(),
-        }
-    }
-
-    fn noise(&mut self) -> Vec<u8> {
-        let len = self.rng.within(&(0..=1500));
-        self.random(len)
-    }
-
-    fn random(&mut self, len: u64) -> Vec<u8> {
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-        self.rng.fill(&mut bytes);
-        bytes
-    }
-
-    /// Every first byte and every type in turn, the rest noise.
-    fn prefixed(&mut self) -> Vec<u8> {
-        let len = self.rng.within(&(32..=1200));
-        let mut bytes = self.random(len);
-        bytes[0] = 0x1e;
-        bytes[1] = 0x10 | (bytes[1] & 15);
-        bytes[2..4].fill(0);
-        bytes
-    }
-
-    fn of_kind(&mut self, kind: PacketType) -> Vec<u8> {
-        let len = match kind {
-            PacketType::Retry => 56,
-            PacketType::Hello2 => 112,
-            _ => 85,
-        };
-        let mut bytes = self.random(len);
-        bytes[..4].copy_from_slice(Prefix::of(kind).as_bytes());
-        bytes
-    }
-
-    fn hello(&mut self, mac: &MacKey) -> Vec<u8> {
-        let bytes = self.random(168);
-        let Ok(mut hello) = Hello1::read_from_bytes(&bytes) else { return bytes };
-        hello.prefix = Prefix::of(PacketType::Hello1);
-        hello.realm = 0x1234.into();
-        hello.zero = 0.into();
-        hello.mac1 = mac.of(&hello.as_bytes()[..136]);
-        hello.as_bytes().to_vec()
-    }
-
-    fn discover(&mut self, mac: &MacKey) -> Vec<u8> {
-        let mut nonce = [0; 8];
-        self.rng.fill(&mut nonce);
-        let mut discover = Discover {
-            prefix: Prefix::of(PacketType::Discover),
-            realm: 0.into(),
-            nonce,
-            versions: 2.into(),
-            zero: [0; 6],
-            mac: [0; 16],
-            padding: [0; 152],
-        };
-        discover.mac = mac.of(&discover.as_bytes()[..24]);
-        discover.as_bytes().to_vec()
-    }
-
-    fn data(&mut self, kind: PacketType) -> Vec<u8> {
-        let len = self.rng.within(&(32..=1200));
-        let mut bytes = self.random(len);
-        bytes[..4].copy_from_slice(Prefix::of(kind).as_bytes());
-        // Session ids are small numbers in this world: guess among the live ones.
-        bytes[4..8].copy_from_slice(&u32::try_from(self.rng.below(64)).unwrap_or(0).to_le_bytes());
-        bytes
-    }
-
-    fn flight(&mut self, n: u64) -> Flight {
-        let bytes = self.datagram(n);
-        let host = u8::try_from(self.rng.below(250)).unwrap_or(0);
-        let from = ([203, 0, 113, host], u16::try_from(self.rng.within(&(1..=65_535))).unwrap_or(1)).into();
-        let broadcast = n.is_multiple_of(5);
-        Flight { id: u64::MAX - n, sender: Sender::Stranger, from, to: self.to, broadcast, heard: 0, bytes }
-    }
-}
-
 fn stranger(lan: &Lan) -> Stranger {
-    Stranger {
-        rng: Rng::new(lan.seed()).fork(0xf100d),
-        server: lan.servers[0].public_key(),
-        to: lan.servers[0].address,
-    }
+    Stranger::new(Rng::new(lan.seed()).fork(0xf100d), lan.servers[0].public_key(), lan.servers[0].realm())
+}
+
+/// Datagram `n` of a stranger, from an address that nobody has.
+fn flight(stranger: &mut Stranger, lan: &Lan, n: u64) -> Flight {
+    let bytes = stranger.datagram(n);
+    let host = u8::try_from(stranger.rng.below(250)).unwrap_or(0);
+    let from = ([203, 0, 113, host], u16::try_from(stranger.rng.within(&(1..=65_535))).unwrap_or(1)).into();
+    let (to, broadcast) = (lan.servers[0].address, n.is_multiple_of(5));
+    Flight { id: u64::MAX - n, sender: Sender::Stranger, from, to, broadcast, heard: 0, bytes }
 }
 
 #[test]
@@ -143,7 +41,7 @@ fn a_closed_site_answers_nothing_to_a_flood_of_random_and_valid_looking_datagram
     let mut stranger = stranger(&lan);
     let before = lan.report.to_strangers;
     for burst in 0..FLOOD / 1000 {
-        let flights: Vec<_> = (0..1000).map(|n| stranger.flight(burst * 1000 + n)).collect();
+        let flights: Vec<_> = (0..1000).map(|n| flight(&mut stranger, &lan, burst * 1000 + n)).collect();
         lan.flood(flights);
         lan.run_for(SECOND / 2);
     }
@@ -160,20 +58,8 @@ fn an_open_site_never_sends_a_stranger_more_than_it_got() {
     let seat = lan.checkout("cad", 1);
     lan.run_for(MINUTE);
     let mut stranger = stranger(&lan);
-    let realm = lan.servers[0].realm().0;
     for burst in 0..FLOOD / 10_000 {
-        let flights: Vec<_> = (0..1000)
-            .map(|n| {
-                let mut flight = stranger.flight(burst * 1000 + n);
-                // At an open site everybody can make a mac1 and a realm that are right.
-                if let Ok(hello) = Hello1::mut_from_bytes(&mut flight.bytes) {
-                    hello.realm = realm.into();
-                    let mac1 = MacKey::hello(&stranger.server, &SiteKey::OPEN).of(&hello.as_bytes()[..136]);
-                    hello.mac1 = mac1;
-                }
-                flight
-            })
-            .collect();
+        let flights: Vec<_> = (0..1000).map(|n| flight(&mut stranger, &lan, burst * 1000 + n)).collect();
         lan.flood(flights);
         lan.run_for(SECOND);
     }

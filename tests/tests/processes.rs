@@ -1,0 +1,165 @@
+//! Whole processes of the `leasehold` binary on this machine, and what happens to seats when they are killed.
+
+use std::{
+    net::{TcpListener, UdpSocket},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use leasehold_tests::{
+    binary::{House, Process, command, json, run, until},
+    plan::Feature,
+};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server process, its house, and the port both use.
+struct Site {
+    house: House,
+    port: u16,
+    server: Process,
+}
+
+impl Site {
+    fn with(feature: &str, seats: u32, ttl_s: u32) -> Self {
+        let house = House::with(&[Feature { name: feature.into(), seats, ttl_s, grace_s: 0 }]);
+        let port = free_port();
+        let server = start(&house, port);
+        Self { house, port, server }
+    }
+
+    /// A client command of the machine called `name`.
+    fn client(&self, name: &str, words: &[&str]) -> Command {
+        let mut client = command(words);
+        self.house.client_environment(&mut client, name);
+        client.env("LEASEHOLD_SERVER", format!("127.0.0.1:{}", self.port));
+        client.env("LEASEHOLD_PUBLISHER_KEY", self.house.path("acme.pub"));
+        client
+    }
+
+    fn status(&self) -> Value {
+        let mut status = command(["status", "--json", "--leases"]);
+        self.house.client_environment(&mut status, "admin");
+        status.env("LEASEHOLD_URL", format!("http://127.0.0.1:{}", self.port));
+        status.env("LEASEHOLD_TOKEN_FILE", self.house.path("state").join("rest.token"));
+        json(status)
+    }
+
+    fn seats_out(&self) -> u64 {
+        let status = self.status();
+        let features = status["features"].as_array().cloned().unwrap_or_default();
+        features.iter().filter_map(|f| f["used"].as_u64()).sum()
+    }
+
+    /// The one lease there is.
+    fn the_lease(&self) -> Option<Value> {
+        let status = self.status();
+        let leases = status["leases"].as_array().cloned().unwrap_or_default();
+        (leases.len() == 1).then(|| leases[0].clone())
+    }
+}
+
+fn start(house: &House, port: u16) -> Process {
+    let mut serve = command(house.serve());
+    house.client_environment(&mut serve, "server");
+    serve.args(["--listen", "127.0.0.1", "--port", &port.to_string(), "--log-format", "json"]);
+    let mut server = Process::start(serve);
+    server.wait_for("serving", PATIENCE);
+    server
+}
+
+/// A port that is free for UDP and TCP on loopback.
+fn free_port() -> u16 {
+    let udp = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    let port = udp.local_addr().unwrap().port();
+    TcpListener::bind(("127.0.0.1", port)).map_or_else(|_| free_port(), |_| port)
+}
+
+/// Milliseconds of an RFC 3339 instant in UTC, within its day and more: enough to compare two of one test.
+fn instant_ms(value: &Value) -> i64 {
+    let text = value.as_str().unwrap_or_else(|| panic!("no instant: {value}"));
+    let (date, time) = text.trim_end_matches('Z').split_once('T').unwrap();
+    let numbers = |text: &str, at: char| text.split(at).map(|n| n.parse::<f64>().unwrap()).collect::<Vec<_>>();
+    let (day, clock) = (numbers(date, '-')[2], numbers(time, ':'));
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of a month")]
+    let ms = ((day * 86_400.0 + clock[0] * 3600.0 + clock[1] * 60.0 + clock[2]) * 1000.0).round() as i64;
+    ms
+}
+
+#[test]
+fn a_killed_holders_seat_goes_to_a_waiting_client_within_50_ms_of_its_deadline_and_never_before() {
+    for ttl_s in [2, 3, 5] {
+        let site = Site::with("VR_MODE", 1, ttl_s);
+        let mut holder = Process::start(site.client("holder", &["checkout", "VR_MODE", "--", "cat"]));
+        until(PATIENCE, "the holder holds", || site.the_lease());
+        let mut waiter =
+            Process::start(site.client("waiter", &["checkout", "VR_MODE", "--retry-for", "60s", "--", "sleep", "60"]));
+        until(PATIENCE, "the waiter was denied once", || (counter(&site, "denials") >= 1).then_some(()));
+        let killed_at = holder.kill();
+        let old = site.the_lease().expect("its seat stays out until its deadline");
+        let new = until(PATIENCE, "the waiter holds", || site.the_lease().filter(|lease| lease["id"] != old["id"]));
+        let (due, granted) = (instant_ms(&old["expires_at"]), instant_ms(&new["granted_at"]));
+        println!(
+            "TTL {ttl_s} s: granted {} ms after the deadline, {:?} after the kill",
+            granted - due,
+            killed_at.elapsed()
+        );
+        assert!(granted >= due, "{} ms before the deadline", due - granted);
+        assert!(granted - due <= 50, "{} ms after the deadline", granted - due);
+        waiter.kill();
+    }
+}
+
+fn counter(site: &Site, name: &str) -> u64 {
+    let mut curl = std::net::TcpStream::connect(("127.0.0.1", site.port)).unwrap();
+    let token = std::fs::read_to_string(site.house.path("state").join("rest.token")).unwrap();
+    let ask = format!("GET /metrics HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n", token.trim());
+    std::io::Write::write_all(&mut curl, ask.as_bytes()).unwrap();
+    let answer = std::io::read_to_string(curl).unwrap();
+    let line = answer.lines().find(|line| !line.starts_with('#') && line.contains(name));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("no {name} in {answer}"))
+}
+
+#[test]
+fn a_wrapped_program_holds_one_seat_while_it_runs_and_its_status_is_passed_on() {
+    let site = Site::with("VR_MODE", 2, 30);
+    let mut holder = Process::start(site.client("a", &["checkout", "VR_MODE", "--", "sh", "-c", "sleep 1; exit 7"]));
+    until(PATIENCE, "one seat", || (site.seats_out() == 1).then_some(()));
+    assert_eq!(holder.wait(PATIENCE), Some(7));
+    assert_eq!(site.seats_out(), 0, "given back before the status was passed on");
+}
+
+#[test]
+fn a_server_killed_and_started_again_takes_its_holder_back_and_nobody_else_at_first() {
+    let mut site = Site::with("VR_MODE", 2, 5);
+    let mut holder = Process::start(site.client("holder", &["checkout", "VR_MODE", "--", "sleep", "60"]));
+    let before = until(PATIENCE, "the holder holds", || site.the_lease());
+    site.server.kill();
+    site.server = start(&site.house, site.port);
+    let back = Instant::now();
+    let stranger = run(site.client("stranger", &["checkout", "VR_MODE", "--", "true"]));
+    assert_eq!(stranger.status.code(), Some(75), "{}", String::from_utf8_lossy(&stranger.stderr));
+    let lease = until(PATIENCE, "the holder is back", || site.the_lease());
+    println!("back {:?} after the restart", back.elapsed());
+    assert_eq!((&lease["pid"], &lease["seats"]), (&before["pid"], &before["seats"]));
+    assert_eq!(site.seats_out(), 1);
+    let patient = run(site.client("patient", &["checkout", "VR_MODE", "--retry-for", "30s", "--", "true"]));
+    assert!(patient.status.success(), "{}", String::from_utf8_lossy(&patient.stderr));
+    assert_eq!(site.seats_out(), 1);
+    holder.kill();
+}
+
+#[test]
+fn a_full_house_is_exit_75_and_a_missing_feature_77_and_no_server_69() {
+    let mut site = Site::with("VR_MODE", 1, 30);
+    let mut holder = Process::start(site.client("holder", &["checkout", "VR_MODE", "--", "sleep", "60"]));
+    until(PATIENCE, "the holder holds", || site.the_lease());
+    let ends = |name: &str, words: &[&str]| run(site.client(name, words)).status.code();
+    assert_eq!(ends("a", &["checkout", "VR_MODE", "--", "true"]), Some(75));
+    assert_eq!(ends("a", &["checkout", "NOTHING", "--", "true"]), Some(77));
+    holder.kill();
+    site.server.kill();
+    let ends = |name: &str, words: &[&str]| run(site.client(name, words)).status.code();
+    assert_eq!(ends("a", &["checkout", "VR_MODE", "--", "true"]), Some(69));
+}
