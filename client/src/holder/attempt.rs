@@ -124,7 +124,9 @@ impl Attempt {
         now.ms_since(self.sent)
     }
 
-    /// Sends HELLO1, or sends it afresh: a new message each time, because a server may drop a time stamp it has seen.
+    /// Sends HELLO1, and sends it again as it is until a RETRY came: a server that has not seen a cookie reads no more of
+    /// it than its mac, and a RETRY to any copy is a RETRY to all. After that it is sent afresh each time, because a
+    /// server may drop a time stamp it has seen.
     pub(super) fn step(&mut self, now: Now, origin: &mut Origin<'_>) -> Step {
         if now.mono < self.next() || matches!(self.stage, Stage::Proving { .. }) {
             return Step::Nothing;
@@ -134,17 +136,24 @@ impl Attempt {
             (Stage::Ready, None) => KNOCK_WAIT_MS,
             _ => return Step::Over { answered: self.heard },
         };
-        let (cookie, earlier) = match std::mem::replace(&mut self.stage, Stage::Ready) {
-            Stage::Hello(hello) => (hello.packet.cookie, hello.all()),
-            _ => ([0; 16], Vec::new()),
-        };
-        let Some(hello) = self.hello(now, cookie, earlier, origin) else { return Step::Over { answered: false } };
+        let Some(hello) = self.next_hello(now, origin) else { return Step::Over { answered: false } };
         let bytes = hello.packet.as_bytes().to_vec();
         self.stage = Stage::Hello(Box::new(hello));
         self.tries += 1;
         self.sent = now.mono;
         self.next = now.mono.plus_ms(jittered(gap, 20, origin.entropy));
         Step::Send(bytes)
+    }
+
+    fn next_hello(&mut self, now: Now, origin: &mut Origin<'_>) -> Option<Hello> {
+        match std::mem::replace(&mut self.stage, Stage::Ready) {
+            Stage::Hello(hello) if !self.heard => Some(*hello),
+            Stage::Hello(hello) => {
+                let (cookie, earlier) = (hello.packet.cookie, hello.all());
+                self.hello(now, cookie, earlier, origin)
+            }
+            _ => self.hello(now, [0; 16], Vec::new(), origin),
+        }
     }
 
     const fn gaps(&self) -> &'static [u64; 4] {
