@@ -2,11 +2,21 @@
 //!
 //! `cargo run --example blocking -- VR_MODE`
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use leasehold::blocking::Client;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let feature = std::env::args().nth(1).unwrap_or_else(|| "VR_MODE".to_owned());
     let client = Client::discover()?;
     // If every seat is out, ask again when the server says so, for ten seconds at most.

@@ -2,10 +2,22 @@
 //!
 //! `cargo run --example list_features`
 
+use std::process::ExitCode;
+
 use leasehold::Client;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::discover().await?;
     let features = client.features().await?;
     println!("{:<24} {:>8} {:>8} {:>8}", "feature", "version", "seats", "out");

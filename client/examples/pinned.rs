@@ -3,10 +3,22 @@
 //! `LEASEHOLD_SERVER='host#0123456789abcdef0123456789abcdef' cargo run --example pinned -- VR_MODE`
 //! `LEASEHOLD_SERVER=host cargo run --example pinned -- VR_MODE publisher.pub`
 
+use std::process::ExitCode;
+
 use leasehold::{Client, protocol::licence::PublisherKey};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let feature = std::env::args().nth(1).unwrap_or_else(|| "VR_MODE".to_owned());
     // Only the servers LEASEHOLD_SERVER names: nobody else is asked.
     let mut builder = Client::builder().broadcast(false);

@@ -2,13 +2,23 @@
 //!
 //! `cargo run --example watch_states -- VR_MODE`
 
-use std::{io::Read, thread};
+use std::{io::Read, process::ExitCode, thread};
 
 use leasehold::{Client, LeaseEvent, LeaseState};
 use tokio::sync::oneshot;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let feature = std::env::args().nth(1).unwrap_or_else(|| "VR_MODE".to_owned());
     let client = Client::discover().await?;
     let lease = client.checkout(&feature).await?;

@@ -44,7 +44,8 @@ pub(super) const CANDIDATES_MAX: usize = 8;
 const HEAD_START_MS: u64 = 40;
 /// A server that was rejected is not tried again for so long.
 const REFUSED_MS: u64 = 30_000;
-const REFUSED_MAX: usize = 32;
+/// Rejections remembered: more than the strangers of a hostile network, so that an honest server gets its turn.
+const REFUSED_MAX: usize = 256;
 const PEERS_MAX: usize = 8;
 
 impl Search {

@@ -21,6 +21,8 @@ pub(super) struct Lan {
     pub(super) wall_ahead_ms: u64,
     pub(super) holder: Holder,
     pub(super) servers: Vec<(SocketAddr, TestServer)>,
+    /// More addresses of the first server.
+    pub(super) also_at: Vec<SocketAddr>,
     pub(super) events: Vec<(Mono, HolderEvent)>,
     pub(super) wire: Wire,
     /// What the holder sent, and when.
@@ -40,7 +42,7 @@ pub(super) struct Wire {
 }
 
 enum Flight {
-    ToServer(usize, Vec<u8>),
+    ToServer(usize, SocketAddr, Vec<u8>),
     ToHolder(SocketAddr, Vec<u8>),
 }
 
@@ -91,6 +93,7 @@ impl Lan {
             wall_ahead_ms: 1_700_000_000_000,
             holder: Holder::new(config, identity, Box::new(entropy)),
             servers: Vec::new(),
+            also_at: Vec::new(),
             events: Vec::new(),
             wire: Wire { lost: 0, doubled: 0, delay_ms: (1, 1), rng: Box::new(seeded(seed + 1_000)) },
             sent: Vec::new(),
@@ -212,10 +215,8 @@ impl Lan {
             .filter(|entry| entry.key().0 <= now.mono)
             .map(std::collections::btree_map::OccupiedEntry::remove)
         {
-            Some(Flight::ToServer(i, mut bytes)) => {
-                let (at, server) = &mut self.servers[i];
-                let at = *at;
-                for answer in server.handle(HOLDER.parse().unwrap(), &mut bytes) {
+            Some(Flight::ToServer(i, at, mut bytes)) => {
+                for answer in self.servers[i].1.handle(HOLDER.parse().unwrap(), &mut bytes) {
                     for answer in (self.tamper)(answer) {
                         self.fly(Flight::ToHolder(at, answer));
                     }
@@ -231,11 +232,13 @@ impl Lan {
         let mut out = Vec::new();
         while let Some(to) = self.holder.poll_transmit(&mut out) {
             self.sent.push((self.now, to, out.clone()));
-            let reached: Vec<usize> = match to {
-                Destination::Broadcast => (0..self.servers.len()).collect(),
-                Destination::To(at) => (0..self.servers.len()).filter(|i| self.servers[*i].0 == at).collect(),
+            let first = self.also_at.iter().map(|at| (0, *at));
+            let all = self.servers.iter().enumerate().map(|(i, (at, _))| (i, *at)).chain(first);
+            let reached: Vec<(usize, SocketAddr)> = match to {
+                Destination::Broadcast => all.collect(),
+                Destination::To(there) => all.filter(|(_, at)| *at == there).collect(),
             };
-            reached.into_iter().for_each(|i| self.fly(Flight::ToServer(i, out.clone())));
+            reached.into_iter().for_each(|(i, at)| self.fly(Flight::ToServer(i, at, out.clone())));
         }
         while let Some(event) = self.holder.poll_event() {
             self.events.push((self.now, event));
@@ -251,7 +254,7 @@ impl Lan {
             let at = self.now.plus_ms(self.wire.delay());
             self.flights += 1;
             let copy = match &flight {
-                Flight::ToServer(i, bytes) => Flight::ToServer(*i, bytes.clone()),
+                Flight::ToServer(i, at, bytes) => Flight::ToServer(*i, *at, bytes.clone()),
                 Flight::ToHolder(from, bytes) => Flight::ToHolder(*from, bytes.clone()),
             };
             self.flying.insert((at, self.flights), copy);

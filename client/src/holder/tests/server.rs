@@ -30,6 +30,8 @@ pub(crate) struct TestServer {
     pub(crate) port: u16,
     pub(crate) boot_id: u64,
     pub(crate) up: bool,
+    /// Believes no cookie.
+    pub(crate) only_retries: bool,
     /// What PROOF shows.
     pub(crate) proof: Vec<u8>,
     pub(crate) seats: usize,
@@ -87,6 +89,7 @@ impl TestServer {
             port: 5097,
             boot_id: seed,
             up: true,
+            only_retries: false,
             proof: Vec::new(),
             seats: 10,
             ttl_ms: 297_000,
@@ -158,7 +161,8 @@ impl TestServer {
     fn hello(&mut self, from: SocketAddr, hello: &Hello1) -> Vec<u8> {
         let mac = MacKey::hello(&self.keys.public(), &self.site);
         assert!(mac.verify(&hello.as_bytes()[..136], &hello.mac1), "a HELLO1 for another server");
-        if !self.cookies.verify(&hello.cookie, from, hello.client_sid.get(), self.realm) {
+        let proved = self.cookies.verify(&hello.cookie, from, hello.client_sid.get(), self.realm);
+        if self.only_retries || !proved {
             let mut retry = Retry::new_zeroed();
             retry.prefix = Prefix::of(PacketType::Retry);
             retry.client_sid = hello.client_sid;

@@ -3,6 +3,7 @@
 use leasehold_protocol::{
     crypto::Fingerprint,
     licence::{Certificate, KeyType, PublisherSecret, SeatLimit, Terms, canonical},
+    packet::{self, Packet},
     time::UnixMillis,
     vocab::{FeatureName, Label, RealmId, SeatCount, Version},
 };
@@ -65,6 +66,48 @@ fn a_server_that_shows_the_publishers_certificate_with_its_key_is_used() {
     lan.run_for(200_000);
     let asked = lan.server().frames().filter(|f| matches!(f, leasehold_protocol::message::ClientFrame::ProofQuery(_)));
     assert_eq!(asked.count(), 1, "what was proved once need not be proved again to return");
+}
+
+#[test]
+fn one_server_with_several_addresses_gets_one_session_and_keeps_it() {
+    for seed in 0..10 {
+        let mut lan = world(&[good]);
+        lan.also_at = vec![server_at(101), server_at(102)];
+        lan.wire.delay_ms = (0, 3 + seed);
+        lan.connect(everybody());
+        let lease = lan.hold("cad");
+        lan.run_for(3_600_000);
+        assert_eq!(lan.count(|e| matches!(e, HolderEvent::Connected { .. })), 1, "seed {seed}");
+        assert_eq!(lan.states(lease).len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_crowd_of_servers_that_prove_nothing_is_tried_eight_at_a_time_and_hides_no_honest_one() {
+    let mut lan = world(&[]);
+    let question = lan.sent[0].2.clone();
+    let Packet::Discover(discover) = packet::read_to_server(&question).unwrap() else { panic!() };
+    let acme = publisher("acme", 1);
+    let server = |n: u8| {
+        let mut server = TestServer::new(u64::from(n));
+        server.realm = acme.public().realm();
+        server
+    };
+    for n in 1..=40 {
+        lan.servers.push((server_at(n), server(n)));
+        if n <= 18 {
+            // One after the other, each tried and found wanting before the next one speaks.
+            let offer = server(n).offer(discover);
+            lan.inject(server_at(n), offer);
+            lan.run_for(10);
+        }
+    }
+    let tried = lan.servers.iter().filter(|(_, server)| !server.heard.is_empty()).count();
+    assert_eq!(tried, 8, "until it asks around again");
+    let mut honest = server(200);
+    honest.proof = good(&acme, honest.keys.public().fingerprint());
+    lan.servers.push((server_at(200), honest));
+    lan.run_until(10_000, Lan::connected);
 }
 
 #[test]
@@ -160,11 +203,7 @@ fn a_crowd_of_rogue_offers_costs_eight_handshakes_and_the_pinned_server_is_tried
     lan.servers[0].1.up = false;
     lan.connect(Target::Discover { to: vec![], broadcast: true, pins: vec![(server_at(200), pin)] });
     let question = lan.sent.last().unwrap().2.clone();
-    let leasehold_protocol::packet::Packet::Discover(discover) =
-        leasehold_protocol::packet::read_to_server(&question).unwrap()
-    else {
-        panic!()
-    };
+    let Packet::Discover(discover) = packet::read_to_server(&question).unwrap() else { panic!() };
     for n in 1..=50 {
         rogue.keys = leasehold_protocol::crypto::Keypair::generate(&mut seeded(1_000 + u64::from(n)));
         let offer = rogue.offer(discover);
