@@ -14,7 +14,7 @@ use std::{ffi::OsString, path::Path, time::Duration};
 
 use clap::ValueEnum;
 use leasehold::{CheckoutError, Client, Lease};
-use leasehold_protocol::vocab::{Label, Version};
+use leasehold_protocol::vocab::{FeatureName, Label, NumberError, SeatCount, Version};
 
 use crate::{
     block_on,
@@ -30,8 +30,8 @@ use watch::Watch;
 /// What for, and which program.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Runs COMMAND while the seat is held and gives it back when COMMAND ends; without COMMAND holds it until Ctrl-C. Signals
-go on to COMMAND. Ends with COMMAND's own status, or 128+n if signal n ended it; 69: no server; 75: denied, waiting may
+Runs COMMAND while the seat is held and gives it back when COMMAND ends; without COMMAND holds it until Ctrl-C. Signals \
+go on to COMMAND. Ends with COMMAND's own status, or 128+n if signal n ended it; 69: no server; 75: denied, waiting may \
 help; 76: server not trusted; 77: denied; 126, 127: COMMAND cannot be run, was not found.
 
 Examples:
@@ -42,7 +42,7 @@ Examples:
 pub struct Args {
     /// The feature, as `leasehold status` or the licence spells it
     #[arg(value_name = "FEATURE")]
-    feature: String,
+    feature: FeatureName,
 
     /// The program to run, with its arguments [default: none, hold the seat until Ctrl-C]
     #[arg(last = true, value_name = "COMMAND")]
@@ -53,8 +53,8 @@ pub struct Args {
     version: Option<Version>,
 
     /// How many seats, all or none
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 1, help_heading = "What")]
-    seats: u32,
+    #[arg(long, short = 'n', value_name = "N", default_value = "1", value_parser = seats, help_heading = "What")]
+    seats: SeatCount,
 
     /// If denied and waiting may help, ask again for this long
     #[arg(long, value_name = "TIME", value_parser = human::span, help_heading = "What")]
@@ -64,12 +64,12 @@ pub struct Args {
     #[arg(long, env = "LEASEHOLD_PROJECT", value_name = "NAME", help_heading = "What")]
     project: Option<String>,
 
-    /// When the lease is lost: go on, or stop COMMAND with SIGTERM
-    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnLoss::Keep, help_heading = "When the server is gone")]
+    /// When the lease is lost: keep going, or stop COMMAND with SIGTERM
+    #[arg(long, value_enum, value_name = "keep|stop", hide_possible_values = true, default_value_t = OnLoss::Keep, help_heading = "When the server is gone")]
     on_loss: OnLoss,
 
-    /// When the lease has ended and the licence grants grace: use it, or take its beginning for the loss
-    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnLoss::Keep, help_heading = "When the server is gone")]
+    /// When the lease has ended and the licence grants grace: keep going, or stop COMMAND at once
+    #[arg(long, value_enum, value_name = "keep|stop", hide_possible_values = true, default_value_t = OnLoss::Keep, help_heading = "When the server is gone")]
     grace_action: OnLoss,
 
     #[command(flatten)]
@@ -83,6 +83,11 @@ pub enum OnLoss {
     Keep,
     /// Ask it to end
     Stop,
+}
+
+fn seats(text: &str) -> Result<SeatCount, String> {
+    let number = text.parse().ok().and_then(|seats| SeatCount::new(seats).ok());
+    number.ok_or_else(|| NumberError::Seats.to_string())
 }
 
 /// Checks out, runs, gives back.
@@ -142,7 +147,7 @@ async fn open(args: &Args) -> Result<Client, Failure> {
 }
 
 async fn checkout(args: &Args, client: &Client) -> Result<Lease, CheckoutError> {
-    let mut checkout = client.checkout(&args.feature).seats(args.seats);
+    let mut checkout = client.checkout(args.feature.as_str()).seats(args.seats.get());
     if let Some(version) = args.version {
         checkout = checkout.version(&version.to_string());
     }
@@ -186,7 +191,8 @@ async fn give_back(lease: Lease) {
     match lease.checkin().await {
         Ok(()) => say!("leasehold: {seats} of {feature} given back"),
         Err(e) => {
-            say!("leasehold: the server did not confirm that {seats} of {feature} is back ({e}); it ends by itself")
+            say!("leasehold: the server did not confirm that {seats} of {feature} came back; the lease ends by itself");
+            say!("  because {e}");
         }
     }
 }

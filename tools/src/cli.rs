@@ -20,10 +20,10 @@ use crate::{
     max_term_width = 110,
     after_help = "\
 Start here:
-  leasehold demo                    the whole way of one seat, on this machine alone
-  leasehold init --demo             keys, a signed 30-day licence and a commented configuration in this folder
-  leasehold serve                   … and serve it
-  leasehold checkout VR_MODE -- my-app
+  leasehold demo                          the whole way of one seat, on this machine
+  leasehold init --demo                   keys, a 30-day licence, a configuration: here
+  leasehold serve                         ... and serve them
+  leasehold checkout VR_MODE -- my-app    hold a seat while a program runs
 
 More: leasehold help exit-codes | environment | addresses | COMMAND"
 )]
@@ -41,10 +41,13 @@ pub enum Command {
     /// Make a folder that is ready to serve: keys, licence, configuration
     Init(init::Args),
     /// Make a publisher's keys
+    #[command(after_help = KEYGEN_EXAMPLES)]
     Keygen(issue::KeygenArgs),
     /// Sign licences from a template
+    #[command(after_help = ISSUE_EXAMPLES)]
     Issue(issue::IssueArgs),
     /// Check licence files and templates, and say what is wrong where
+    #[command(after_help = LINT_EXAMPLES)]
     Lint(issue::LintArgs),
     /// Run the licence server in the foreground
     Serve(Box<serve::Args>),
@@ -67,6 +70,21 @@ pub enum Command {
     /// Help with a command or a topic
     Help(help::Args),
 }
+
+const KEYGEN_EXAMPLES: &str = "\
+Examples:
+  leasehold keygen --publisher acme               acme.key (keep it secret) and acme.pub
+  leasehold keygen --publisher acme --out ~/keys";
+
+const ISSUE_EXAMPLES: &str = "\
+Examples:
+  leasehold issue --example > acme.toml           a template that explains itself
+  leasehold issue acme.toml --key acme.key --output acme.lic";
+
+const LINT_EXAMPLES: &str = "\
+Examples:
+  leasehold lint acme.lic --publisher-key acme.pub
+  leasehold lint acme.toml --json";
 
 /// Reads the command line and runs what it says.
 ///

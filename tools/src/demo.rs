@@ -21,8 +21,8 @@ use server::DemoServer;
 /// How.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Makes a publisher's keys, a signed 30-day licence and a server's state in a scratch folder, starts the server inside
-this process, finds it by broadcast, checks a seat out, renews it, gives it back; every step is checked against the
+Makes a publisher's keys, a signed 30-day licence and a server's state in a scratch folder, starts the server inside \
+this process, finds it by broadcast, checks a seat out, renews it, gives it back; every step is checked against the \
 ledger and the publisher's key. Then it serves until Ctrl-C. Nothing leaves this machine without --lan.
 
 Examples:

@@ -19,7 +19,7 @@ use crate::{
 /// Where and how long to look.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-An answer is a hint and proves nothing: compare the fingerprint with the one in the server's own banner, and pin it by
+An answer is a hint and proves nothing: compare the fingerprint with the one in the server's own banner, and pin it by \
 writing it behind the address, HOST#FINGERPRINT. Ends with status 69 if nobody answers.
 
 Examples:

@@ -76,18 +76,19 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     output::result(&text).map(|()| Exit::OK)
 }
 
+/// The very page that `--help` prints.
 fn of_command(words: &[String]) -> Result<StyledStr, Failure> {
-    let mut root = command();
-    root.build();
-    let mut found = &mut root;
+    let root = command();
+    let mut found = &root;
     for word in words {
         let names: Vec<String> = found.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        if !names.contains(word) {
-            return Err(no_such(word, &names));
-        }
-        found = found.find_subcommand_mut(word).ok_or_else(|| no_such(word, &names))?;
+        found = found.find_subcommand(word).ok_or_else(|| no_such(word, &names))?;
     }
-    Ok(found.render_long_help())
+    let line = ["leasehold"].into_iter().chain(words.iter().map(String::as_str)).chain(["--help"]);
+    match command().try_get_matches_from(line) {
+        Err(page) => Ok(page.render()),
+        Ok(_) => Err(Failure::new("the help has gone astray: ask by --help")),
+    }
 }
 
 fn no_such(word: &str, commands: &[String]) -> Failure {

@@ -71,10 +71,13 @@ pub fn days_until(then: UnixMillis, now: UnixMillis) -> i64 {
     i64::try_from(ms.div_euclid(86_400_000)).unwrap_or(i64::MAX)
 }
 
-/// A number with its digits in threes: `1 234 567`.
+/// A number with its digits in threes for people, `1 234 567`; plain when another program reads them.
 #[must_use]
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
+    if !crate::output::is_for_people() {
+        return digits;
+    }
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {

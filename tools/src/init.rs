@@ -15,8 +15,8 @@ use crate::{
 /// Where, and with what.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Makes leasehold.toml (every setting, commented), data/ (the server's state) and, with --demo, publisher/ with a
-publisher's key pair and data/licences/demo.lic, signed by it for 30 days: 4 features, 220 seats. Nothing that is there
+Makes leasehold.toml (every setting, commented), data/ (the server's state) and, with --demo, publisher/ with a \
+publisher's key pair and data/licences/demo.lic, signed by it for 30 days: 4 features, 220 seats. Nothing that is there \
 already is written over.
 
 Examples:

@@ -41,8 +41,8 @@ use worker::{Task, Watch};
 /// How many, how fast, how long, against whom.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Each client is the SDK's own half with a key and a session of its own; it checks one seat out, renews it at the given
-pace, ± 10 %, and gives it back at the end. Renewals are measured from the moment they were due, not from when they were
+Each client is the SDK's own half with a key and a session of its own; it checks one seat out, renews it at the given \
+pace, ± 10 %, and gives it back at the end. Renewals are measured from the moment they were due, not from when they were \
 sent, so a stall shows in full. Ends with status 1 if a lease was lost or more seats were held than there are.
 
 Without --server a server of its own is started beside it, on loopback, with a licence that is large enough.

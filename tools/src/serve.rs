@@ -11,8 +11,8 @@ use crate::{
 /// The server's settings as flags.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-A setting is, from the strongest to the weakest: a flag, its own variable, LEASEHOLD_OPTS, the configuration file, the
-default. `leasehold config show` prints every value with its origin. Ctrl-C drains: no new leases, those that are out
+A setting is, from the strongest to the weakest: a flag, its own variable, LEASEHOLD_OPTS, the configuration file, the \
+default. `leasehold config show` prints every value with its origin. Ctrl-C drains: no new leases, those that are out \
 may come back; a second Ctrl-C ends at once.
 
 Examples:

@@ -39,8 +39,8 @@ pub struct Args {
     #[arg(long, conflicts_with = "format", help_heading = "Output")]
     json: bool,
 
-    /// How to print it
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table, help_heading = "Output")]
+    /// table (plain columns when piped), json (everything the server tells) or csv
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true, default_value_t = Format::Table, help_heading = "Output")]
     format: Format,
 
     #[command(flatten)]

@@ -14,7 +14,7 @@ use crate::{
 
 /// Why there is no seat, for people; the features of the server are asked for where the name may be a slip.
 pub async fn failure(args: &Args, client: &Client, error: CheckoutError) -> Failure {
-    let feature = &args.feature;
+    let feature = args.feature.as_str();
     match error {
         CheckoutError::Denied(denied) => {
             let failure = of_denial(feature, &denied);

@@ -27,7 +27,7 @@ impl Watch {
     pub fn new(args: &Args, lease: &Lease) -> Self {
         Self {
             events: lease.states(),
-            feature: args.feature.clone(),
+            feature: args.feature.to_string(),
             on_loss: args.on_loss,
             grace_action: args.grace_action,
             troubled: false,
