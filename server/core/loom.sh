@@ -5,5 +5,5 @@ set -eu
 cd "$(dirname "$0")/../.."
 export RUSTFLAGS="--cfg loom"
 export CARGO_TARGET_DIR=target/loom
-export LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-3}"
+
 exec cargo test --release -p leasehold-core --lib "$@" -- pool::tests

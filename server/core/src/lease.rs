@@ -78,12 +78,12 @@ impl Leases {
     /// Opens a lease in `book`; `None` if every slot is in use, and the caller still has the seats.
     pub(crate) fn open(&self, book: &mut Book, opening: Opening) -> Option<LeaseId> {
         let Opening { terms, mut record, deadline } = opening;
-        let slot = self.slab.reserve()?;
+        let id = self.slab.reserve()?;
         let pool = record.pool.clone();
         record.number = self.grants.add(1);
         let ttl_ms = record.ttl_ms;
-        *lock(self.records.reach(slot, Mutex::default)?) = Some(Box::new(record));
-        let id = self.slab.publish(slot, &terms, ttl_ms, deadline)?;
+        *lock(self.records.reach(id.slot(), Mutex::default)?) = Some(Box::new(record));
+        self.slab.publish(id, &terms, ttl_ms, deadline);
         book.file(&self.slab, id, deadline);
         self.wakeups.file(book, &pool);
         debug_assert!(book.is_balanced(), "after granting {id}: {book:?}");

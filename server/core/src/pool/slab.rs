@@ -97,18 +97,21 @@ impl Slab {
         Self { slots: Chunks::new(len_max), free: FreeList::new(), live: AtomicU64::new(0) }
     }
 
-    /// Takes a free slot for a lease that is about to be granted; `None` if all are in use. It is the caller's alone
-    /// until [`Slab::publish`] or [`Slab::recycle`].
-    pub(crate) fn reserve(&self) -> Option<u32> {
+    /// Takes a free slot and says what the lease in it will be called; `None` if all are in use. The slot is the caller's
+    /// alone until [`Slab::publish`] or [`Slab::recycle`].
+    pub(crate) fn reserve(&self) -> Option<LeaseId> {
         let index = self.free.pop(self.slots.len_max(), |i| self.slots.get(i).map(|slot| &slot.link))?;
-        self.slots.reach(index, Slot::free).map(|_| index)
+        let slot = self.slots.reach(index, Slot::free)?;
+        // Relaxed: the slot came to us through the free list, which showed us its last owner's writes.
+        let generation = next_generation(generation(slot.hot.load(Ordering::Relaxed)));
+        Some(LeaseId::new(index, generation))
     }
 
-    /// Makes a lease of the reserved slot `index`, alive until `deadline`.
+    /// Makes `id`, whose slot the caller reserved, a lease that is alive until `deadline`.
     ///
     /// Ordering: the words are `Relaxed` and published by the `Release` of hot; see [`Slab`].
-    pub(crate) fn publish(&self, index: u32, terms: &Terms, ttl_ms: u32, deadline: Mono) -> Option<LeaseId> {
-        let slot = self.slots.get(index)?;
+    pub(crate) fn publish(&self, id: LeaseId, terms: &Terms, ttl_ms: u32, deadline: Mono) {
+        let Some(slot) = self.slots.get(id.slot()) else { return };
         let words = claim_words(terms.claim);
         slot.claim[0].store(words[0], Ordering::Relaxed);
         slot.claim[1].store(words[1], Ordering::Relaxed);
@@ -118,12 +121,9 @@ impl Slab {
         slot.filed.store(deadline.0, Ordering::Relaxed);
         slot.activity.store(0, Ordering::Relaxed);
         slot.renewals.store(0, Ordering::Relaxed);
-        // Relaxed: the slot came to us through the free list, which showed us its last owner's writes.
-        let generation = next_generation(generation(slot.hot.load(Ordering::Relaxed)));
-        slot.hot.store(hot(generation, deadline), Ordering::Release);
+        slot.hot.store(hot(id.generation(), deadline), Ordering::Release);
         // Relaxed: a count for people.
         self.live.fetch_add(1, Ordering::Relaxed);
-        Some(LeaseId::new(index, generation))
     }
 
     /// Renews `id` at `now` for who shows `terms`, for `ttl_ms` or else for the lease's own TTL. Never shortens a lease.
@@ -346,8 +346,9 @@ mod tests {
     }
 
     fn granted(slab: &Slab, claim: u8, at: u64) -> LeaseId {
-        let slot = slab.reserve().unwrap();
-        slab.publish(slot, &terms(claim, 7), TTL_MS, Mono(at + 1000)).unwrap()
+        let id = slab.reserve().unwrap();
+        slab.publish(id, &terms(claim, 7), TTL_MS, Mono(at + 1000));
+        id
     }
 
     #[test]

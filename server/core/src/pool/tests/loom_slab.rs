@@ -1,6 +1,9 @@
 //! Models of the lease slots.
 
-use leasehold_protocol::{time::Mono, vocab::ClaimKey};
+use leasehold_protocol::{
+    time::Mono,
+    vocab::{ClaimKey, LeaseId},
+};
 use loom::{sync::Arc, thread};
 
 use crate::pool::{
@@ -14,8 +17,10 @@ fn terms(claim: u8) -> Terms {
     Terms { claim: ClaimKey([claim; 16]), owner: u64::from(claim), session: 0 }
 }
 
-fn publish(slab: &Slab, claim: u8) -> leasehold_protocol::vocab::LeaseId {
-    slab.publish(slab.reserve().unwrap(), &terms(claim), TTL_MS, Mono(1000)).unwrap()
+fn publish(slab: &Slab, claim: u8) -> LeaseId {
+    let id = slab.reserve().unwrap();
+    slab.publish(id, &terms(claim), TTL_MS, Mono(1000));
+    id
 }
 
 #[test]
@@ -28,18 +33,38 @@ fn a_free_slot_is_taken_by_one() {
             slab.end(id).unwrap();
             slab.recycle(id.slot());
         }
+        // The rival takes both, if it can, and puts the first back: the top is the same again and what is below is not.
         let rival = thread::spawn({
             let slab = slab.clone();
             move || {
-                let slot = slab.reserve();
-                slot.inspect(|slot| slab.recycle(*slot));
-                slab.reserve()
+                let (first, second) = (slab.reserve(), slab.reserve());
+                first.inspect(|id| slab.recycle(id.slot()));
+                second
             }
         });
         let mine = slab.reserve();
         let theirs = rival.join().unwrap();
-        assert!(mine.is_some() && theirs.is_some());
-        assert_ne!(mine, theirs, "a slot has one owner");
+        let rest = [slab.reserve(), slab.reserve()];
+        let everybody = [mine, theirs].into_iter().chain(rest).flatten();
+        let mut taken: Vec<_> = everybody.map(|id| id.slot()).collect();
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1], "each slot has one owner");
+    });
+}
+
+#[test]
+fn who_sees_a_lease_sees_its_claim() {
+    loom::model(|| {
+        let slab = Arc::new(Slab::new(1));
+        let id = slab.reserve().unwrap();
+        let grant = thread::spawn({
+            let slab = slab.clone();
+            move || slab.publish(id, &terms(1), TTL_MS, Mono(1000))
+        });
+        if slab.deadline_of(id).is_some() {
+            assert!(matches!(slab.renew(id, Mono(1), &terms(1), None), Renewal::Alive { .. }));
+        }
+        grant.join().unwrap();
     });
 }
 
