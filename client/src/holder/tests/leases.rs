@@ -425,3 +425,15 @@ fn an_answer_that_comes_after_its_own_deadline_is_asked_for_again_and_not_in_a_c
     assert_eq!(lan.now, Mono(lan.now.0));
     lan.connect(everybody());
 }
+
+#[test]
+fn a_hint_of_nothing_makes_no_flood_and_a_short_one_is_followed_promptly() {
+    let mut lan = Lan::with_server(27);
+    lan.server().deny = Some((Denial::NO_SEAT, Some(0)));
+    let lease = lan.patient_checkout("cad", Duration::from_secs(60));
+    lan.run_for(10_000);
+    let asked = lan.server().requests().len();
+    assert!(asked < 400, "{asked} in 10 s");
+    lan.server().deny = None;
+    lan.run_until(50, |lan| lan.state(lease) == Some(LeaseState::Healthy));
+}
