@@ -1,0 +1,137 @@
+//! Frames a server may send: to the point, beside it, or out of bounds.
+
+use leasehold_protocol::{
+    crypto::ticket::SealedTicket,
+    message::{
+        ClientFrame, Deny, FeatureInfo, FeatureLine, Grant, LotUse, PathToken, Proof, ReleaseOutcome, Released,
+        Renewed, ServerFrame, ServerGoodbye, Unsupported,
+    },
+    time::UnixMillis,
+    vocab::{CertificateId, ClaimKey, Denial, FeatureName, LeaseId, OperationId, SeatCount, Version},
+};
+
+use crate::chance::Chance;
+
+/// An answer to one of `asked`, most of the time; otherwise a frame nobody asked for.
+pub fn any(chance: &mut Chance<'_>, asked: &[ClientFrame]) -> ServerFrame {
+    let at = chance.byte();
+    let question = asked.get(usize::from(at) % asked.len().max(1));
+    match question {
+        Some(question) if at < 224 => to(question, chance),
+        _ => unasked(chance, OperationId(at.into()), ClaimKey([at; 16])),
+    }
+}
+
+fn to(question: &ClientFrame, chance: &mut Chance<'_>) -> ServerFrame {
+    match question {
+        ClientFrame::Request(r) if chance.below(4) > 0 => {
+            let seats = if chance.below(8) == 7 { SeatCount::MAX } else { r.seats };
+            grant(chance, r.operation, r.claim, seats)
+        }
+        ClientFrame::Request(r) => deny(chance, r.operation, r.claim),
+        ClientFrame::Renew(r) if chance.below(4) > 0 => ServerFrame::Renewed(Renewed {
+            lease: r.lease,
+            operation: r.operation,
+            ttl_ms: ttl_ms(chance),
+            renew_after_ms: ttl_ms(chance) / 3,
+            overage: chance.coin(),
+        }),
+        ClientFrame::Renew(r) => deny(chance, r.operation, r.claim),
+        ClientFrame::Release(r) => ServerFrame::Released(Released {
+            lease: r.lease,
+            operation: r.operation,
+            outcome: chance.one_of(&[ReleaseOutcome::Freed, ReleaseOutcome::NotHeld]),
+        }),
+        ClientFrame::FeatureQuery(q) => features(chance, q.operation),
+        ClientFrame::ProofQuery(q) => proof(chance, q.operation),
+        ClientFrame::Goodbye(_) | ClientFrame::PathResponse(_) => unasked(chance, OperationId(0), ClaimKey([0; 16])),
+    }
+}
+
+fn unasked(chance: &mut Chance<'_>, operation: OperationId, claim: ClaimKey) -> ServerFrame {
+    match chance.byte() % 8 {
+        0 => ServerFrame::PathChallenge(PathToken(chance.array())),
+        1 => ServerFrame::Unsupported(Unsupported { frame_type: chance.byte() }),
+        2 | 3 => ServerFrame::Goodbye(ServerGoodbye { code: denial(chance), back_in_ms: maybe(chance) }),
+        4 => features(chance, operation),
+        5 => proof(chance, operation),
+        6 => deny(chance, operation, claim),
+        _ => grant(chance, operation, claim, SeatCount::ONE),
+    }
+}
+
+/// From nothing to 49 days, with sensible ones in between.
+fn ttl_ms(chance: &mut Chance<'_>) -> u32 {
+    match chance.byte() % 8 {
+        0 => 0,
+        1 => 1,
+        2 => chance.u32(),
+        3 => u32::MAX,
+        4 => 2_000,
+        _ => 295_000,
+    }
+}
+
+fn maybe(chance: &mut Chance<'_>) -> Option<u32> {
+    if chance.coin() { Some(ttl_ms(chance)) } else { None }
+}
+
+fn denial(chance: &mut Chance<'_>) -> Denial {
+    Denial(u16::from(chance.byte() % 32))
+}
+
+fn grant(chance: &mut Chance<'_>, operation: OperationId, claim: ClaimKey, seats: SeatCount) -> ServerFrame {
+    let lots = (0..chance.below(4)).map(|i| LotUse {
+        certificate: CertificateId([u8::try_from(i).expect("small"); 8]),
+        version: Version::ANY,
+        seats: SeatCount::ONE,
+    });
+    ServerFrame::Grant(Box::new(Grant {
+        operation,
+        claim,
+        lots: lots.collect(),
+        lease: LeaseId(if chance.below(8) == 7 { chance.u64() } else { 1 << 32 | 5 }),
+        ttl_ms: ttl_ms(chance),
+        renew_after_ms: ttl_ms(chance) / 3,
+        grace_ms: if chance.coin() { ttl_ms(chance) } else { 0 },
+        seats,
+        right_ends: maybe(chance).map(|ms| UnixMillis(1_795_334_400_000 + u64::from(ms))),
+        ticket: SealedTicket([chance.byte(); 106]),
+    }))
+}
+
+fn deny(chance: &mut Chance<'_>, operation: OperationId, claim: ClaimKey) -> ServerFrame {
+    ServerFrame::Deny(Box::new(Deny {
+        operation,
+        claim,
+        code: denial(chance),
+        sentence: "no".into(),
+        rule: String::new(),
+        seats_out: chance.u32(),
+        seats_total: 1,
+        next_due: None,
+        retry_after_ms: maybe(chance),
+    }))
+}
+
+fn features(chance: &mut Chance<'_>, operation: OperationId) -> ServerFrame {
+    let line = |chance: &mut Chance<'_>| FeatureLine {
+        name: FeatureName::new(&format!("F{}", chance.byte())).expect("a name"),
+        version: Version::ANY,
+        count: maybe(chance),
+        used: 0,
+        next_end: None,
+    };
+    let features = (0..chance.below(5)).map(|_| line(chance)).collect();
+    ServerFrame::FeatureInfo(Box::new(FeatureInfo { operation, features, more: chance.coin() }))
+}
+
+/// A certificate that names server 0, one that names nobody, or bytes.
+fn proof(chance: &mut Chance<'_>, operation: OperationId) -> ServerFrame {
+    let certificate = match chance.byte() % 4 {
+        0 => Vec::new(),
+        1 => chance.bytes(300).to_vec(),
+        named => crate::licence_text::naming()[usize::from(named) - 2].cose.clone(),
+    };
+    ServerFrame::Proof(Proof { operation, certificate })
+}
