@@ -21,6 +21,18 @@
 //! * Sleep, changed addresses and restarted servers are normal events. After a fork the child is told to open a client
 //!   of its own.
 //!
+//! # What it reads and keeps
+//! | name | meaning |
+//! |---|---|
+//! | `LEASEHOLD_SERVER` | servers to ask, with commas between them: `host`, `host:port`, `port@host`, `[v6]:port`, each with `#fingerprint` if pinned |
+//! | `LEASEHOLD_PROJECT` | the project seats are used for, for reports |
+//! | `$XDG_STATE_HOME/leasehold-client`, else `~/.local/state/leasehold-client` | `device.key` and `device.id` (who this device is), `known_servers` (keys seen first), `last_server`. Made 0700 and 0600; memory if it cannot be |
+//!
+//! # Whom it trusts
+//! With [`ClientBuilder::publisher_key`], a server whose certificate is signed with that key and names the server's own.
+//! Else the fingerprint written beside an address. Else the key a server had when it was first seen; a change is an
+//! error that names the file to edit.
+//!
 //! # Two halves
 //! [`holder`] decides everything and touches nothing: it is driven by whoever has datagrams and a clock, the simulated
 //! network of our tests as well as the driver. The driver, behind the default feature `tokio`, owns sockets, clocks and
