@@ -15,7 +15,7 @@
 //! | [`crypto`] | keys, macs, the Noise handshake, transport sealing, replay window, tickets (SPEC 3) |
 //! | [`licence`] | licence files: text, canonical form, signature (SPEC 7) |
 
-#![warn(clippy::iter_over_hash_type)]
+#![warn(missing_docs, clippy::iter_over_hash_type)]
 
 pub mod codec;
 pub mod crypto;
