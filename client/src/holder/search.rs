@@ -38,7 +38,7 @@ pub(super) struct Search {
 const GAPS_MS: [u64; 7] = [250, 500, 1_000, 2_000, 4_000, 8_000, 10_000];
 /// After so many askings without a session the program is told.
 const FAILED_AFTER: usize = 3;
-/// Servers tried at the same time, and between two askings (SPEC 6.4).
+/// Servers tried at the same time, and between two askings (SPEC 6.3.2).
 pub(super) const CANDIDATES_MAX: usize = 8;
 /// How long an answer nobody named waits for one that somebody did.
 const HEAD_START_MS: u64 = 40;
