@@ -256,3 +256,74 @@ fn note_taken(entries: &mut BTreeMap<CertificateId, Entry>, uses: &mut Vec<LotUs
 }
 
 const _: () = assert!(UNCOUNTED > i32::MAX as i64 * 2, "uncounted seats are never used up");
+
+#[cfg(test)]
+mod tests {
+    use leasehold_protocol::licence::SeatLimit;
+
+    use super::*;
+
+    fn id(n: u8) -> CertificateId {
+        CertificateId([n; 8])
+    }
+
+    /// A book with a lot per `(version, seats)`, certificates numbered from 1.
+    fn book(lots: &[(&str, u32)]) -> Book {
+        let mut book = Book::default();
+        install(&mut book, lots, 1);
+        book
+    }
+
+    fn install(book: &mut Book, lots: &[(&str, u32)], first: u8) {
+        let lot = |(n, (version, seats)): (u8, &(&str, u32))| Lot {
+            certificate: id(n),
+            version: version.parse().unwrap(),
+            seats: SeatLimit::Counted(SeatCount::new(*seats).unwrap()),
+            ends: None,
+            ttl_ms: 2000,
+            grace_ms: 0,
+            bucket: book.bucket(id(n)),
+        };
+        let lots: Vec<Lot> = (first..).zip(lots).map(lot).collect();
+        book.install(&lots);
+    }
+
+    fn take(book: &mut Book, version: &str, seats: u32) -> Option<Vec<(u8, u32)>> {
+        let uses = book.take(version.parse().unwrap(), SeatCount::new(seats).unwrap(), false)?;
+        Some(uses.iter().map(|used| (used.certificate.0[0], used.seats.get())).collect())
+    }
+
+    #[test]
+    fn seats_come_from_the_lots_in_order_all_or_none() {
+        let mut book = book(&[("2.0", 2), ("1.0", 3), ("2.0", 4)]);
+        assert_eq!(take(&mut book, "1.0", 2), Some(vec![(2, 2)]));
+        assert_eq!(take(&mut book, "1.0", 4), Some(vec![(2, 1), (1, 2), (3, 1)]));
+        assert_eq!(take(&mut book, "1.0", 4), None);
+        assert_eq!((book.out(), book.capacity(), book.is_balanced()), (6, Some(9), true));
+        assert_eq!(take(&mut book, "2.0", 3), Some(vec![(3, 3)]));
+    }
+
+    #[test]
+    fn a_lot_that_is_gone_stays_until_its_last_seat_is_back() {
+        let mut book = book(&[("1.0", 3)]);
+        take(&mut book, "1.0", 2).unwrap();
+        install(&mut book, &[("1.0", 1)], 9);
+        assert_eq!((book.out(), book.overage(), book.entries.len()), (2, 2, 2));
+        let one = LotUse { certificate: id(1), version: Version::ANY, seats: SeatCount::ONE };
+        book.give_back(&[one]);
+        assert!(book.is_balanced() && book.is_over());
+        book.give_back(&[one]);
+        assert_eq!((book.out(), book.entries.len(), book.is_over()), (0, 1, false));
+    }
+
+    #[test]
+    fn seats_move_to_lots_that_are_in_force_as_far_as_there_is_room() {
+        let mut book = book(&[("1.0", 5)]);
+        let mut uses = book.take(Version::ANY, SeatCount::new(5).unwrap(), false).unwrap();
+        install(&mut book, &[("1.0", 2), ("1.0", 1)], 5);
+        assert!(!book.cover(Version::ANY, &mut uses));
+        let held: Vec<_> = uses.iter().map(|used| (used.certificate.0[0], used.seats.get())).collect();
+        assert_eq!(held, [(5, 2), (6, 1), (1, 2)]);
+        assert_eq!((book.out(), book.overage(), book.is_balanced()), (5, 2, true));
+    }
+}

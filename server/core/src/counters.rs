@@ -103,3 +103,22 @@ impl Counters {
         Counter::NAMES.iter().enumerate().map(|(index, name)| (*name, total(index))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_has_a_name_of_its_own_and_engines_add_up() {
+        let names: BTreeSet<_> = Counter::NAMES.iter().collect();
+        assert_eq!(names.len(), Counter::NAMES.len());
+        let counters = Counters::default();
+        let (one, two) = (counters.block(), counters.block());
+        one.count(Counter::Grants);
+        two.add(Counter::Grants, 2);
+        let total = counters.totals().into_iter().find(|(name, _)| *name == "grants");
+        assert_eq!(total, Some(("grants", 3)));
+    }
+}

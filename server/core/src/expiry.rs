@@ -131,3 +131,91 @@ impl Book {
         best.map(|(deadline, lease)| (lease, deadline))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use leasehold_protocol::vocab::{ClaimKey, FeatureName, RealmId};
+
+    use super::*;
+    use crate::pool::Terms;
+
+    const TTL_MS: u32 = 1000;
+
+    fn pool(id: u32) -> Arc<Pool> {
+        let name = FeatureName::new("A").unwrap();
+        Arc::new(Pool { id, realm: RealmId(1), name, book: Mutex::default() })
+    }
+
+    fn terms() -> Terms {
+        Terms { claim: ClaimKey([1; 16]), owner: 1, session: 0 }
+    }
+
+    /// Leases granted at 1, 2, 3, ... ms and filed.
+    fn filed(slab: &Slab, book: &mut Book, count: u64) -> Vec<LeaseId> {
+        let grant = |at: u64| {
+            let (id, deadline) = (slab.reserve().unwrap(), Mono(at).plus_ms(u64::from(TTL_MS)));
+            slab.publish(id, &terms(), TTL_MS, deadline);
+            book.file(slab, id, deadline);
+            id
+        };
+        (1..=count).map(grant).collect()
+    }
+
+    fn renew(slab: &Slab, ids: &[LeaseId], at: u64) {
+        for id in ids {
+            assert!(matches!(slab.renew(*id, Mono(at), &terms(), None), crate::pool::Renewal::Alive { .. }));
+        }
+    }
+
+    #[test]
+    fn who_is_due_next_is_found_behind_leases_that_were_renewed() {
+        let (slab, mut book) = (Slab::new(100), Book::default());
+        let ids = filed(&slab, &mut book, 10);
+        renew(&slab, &ids[..6], 500);
+        assert_eq!(book.next_due(&slab), Some((ids[6], Mono(1007))));
+        assert_eq!(book.due.len(), 10);
+        assert_eq!(Book::default().next_due(&slab), None);
+    }
+
+    #[test]
+    fn looking_for_who_is_due_next_is_bounded() {
+        let (slab, mut book) = (Slab::new(1000), Book::default());
+        let ids = filed(&slab, &mut book, 500);
+        renew(&slab, &ids, 600);
+        let (_, deadline) = book.next_due(&slab).unwrap();
+        assert_eq!(deadline, Mono(1600), "the best of those looked at");
+        let filed_anew = book.due.iter().filter(|(at, _)| *at == Mono(1600)).count();
+        assert_eq!(filed_anew, LOOK_AHEAD_MAX);
+    }
+
+    #[test]
+    fn a_sweep_ends_what_is_due_and_files_the_rest_anew() {
+        let (slab, mut book) = (Slab::new(100), Book::default());
+        let ids = filed(&slab, &mut book, 4);
+        renew(&slab, &ids[1..2], 900);
+        let (mut budget, mut ended) = (100, vec![]);
+        while let Front::Ended(id, at) = book.end_first_due(&slab, Mono(1003), &mut budget) {
+            ended.push((id, at));
+        }
+        assert_eq!(ended, [(ids[0], Mono(1001)), (ids[2], Mono(1003))]);
+        assert_eq!(budget, 97);
+        let left: Vec<_> = book.due.iter().copied().collect();
+        assert_eq!(left, [(Mono(1004), ids[3]), (Mono(1900), ids[1])]);
+    }
+
+    #[test]
+    fn a_book_is_filed_under_its_earliest_deadline_once() {
+        let (slab, wakeups, pool) = (Slab::new(100), Wakeups::default(), pool(1));
+        let mut book = lock(&pool.book);
+        wakeups.file(&mut book, &pool);
+        assert_eq!(wakeups.next(), None);
+        filed(&slab, &mut book, 3);
+        wakeups.file(&mut book, &pool);
+        wakeups.file(&mut book, &pool);
+        assert_eq!((wakeups.next(), lock(&wakeups.books).len()), (Some(Mono(1001)), 1));
+        drop(book);
+        assert!(wakeups.take_due(Mono(1000)).is_none());
+        assert!(wakeups.take_due(Mono(1001)).is_some());
+        assert!(wakeups.take_due(Mono(9999)).is_none());
+    }
+}

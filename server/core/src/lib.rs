@@ -14,17 +14,17 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`engine`] | one file per verb: what is answered to what |
-//! | [`plan`] | certificates compiled into rights in force, by date |
-//! | [`book`] | the seats of one feature, and the order of its checkouts |
-//! | [`expiry`] | ordered deadlines |
-//! | [`lease`] | leases: opened, renewed, ended |
-//! | [`claims`] | claim keys and what they stand for |
-//! | [`ledger`] | the seat equation |
-//! | [`ticket`] | the sealed proof of a lease |
-//! | [`session`] | who a datagram is from, and what may be sent back |
-//! | [`pool`] | the lock-free part |
-//! | [`shared`] | all of it together, and what an administrator sees |
+//! | `engine` | one file per verb: what is answered to what |
+//! | `plan` | certificates compiled into rights in force, by date |
+//! | `book` | the seats of one feature, and the order of its checkouts |
+//! | `expiry` | ordered deadlines |
+//! | `lease` | leases: opened, renewed, ended |
+//! | `claims` | claim keys and what they stand for |
+//! | `ledger` | the seat equation |
+//! | `ticket` | the sealed proof of a lease |
+//! | `session` | who a datagram is from, and what may be sent back |
+//! | `pool` | the lock-free part |
+//! | `shared` | all of it together, and what an administrator sees |
 //!
 //! # What is ordered by what
 //! A renewal takes its session's lock and no other; it races with ends of its lease on one atomic word. Everything else

@@ -106,7 +106,7 @@ pub(crate) struct Stock<'a> {
 
 /// A wall clock may step back by this much, in milliseconds, before a plan is made for an earlier time again: workers read
 /// their clocks a little apart, and a plan must not flap between them.
-const STEP_BACK_MAX_MS: u64 = 60_000;
+pub(crate) const STEP_BACK_MAX_MS: u64 = 60_000;
 
 impl Planner {
     /// The plan as it is now, for those who only look.
@@ -157,7 +157,7 @@ impl Planner {
             overage: 0,
         };
         let plan = install::install(held, draft.plan, stock, identity);
-        report.overage = plan.features.values().map(|feature| lock(&feature.pool.book).overage()).sum();
+        report.overage = stock.pools.all().iter().map(|pool| lock(&pool.book).overage()).sum();
         self.plan.store(Arc::new(plan));
         report
     }

@@ -1,6 +1,6 @@
 //! Everything workers share: leases, sessions, certificates and limits. An administrator reads it from any thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use leasehold_protocol::{
     Entropy,
@@ -11,10 +11,11 @@ use leasehold_protocol::{
 
 use crate::{
     FeatureStatus, LeaseStatus, LedgerError, LotStatus, PlanReport, RealmConfig, RealmStatus, ServerConfig,
+    book::{Book, Pool},
     counters::Counters,
     lease::Leases,
     ledger, lock,
-    plan::{FeaturePlan, Stock},
+    plan::{FeaturePlan, Lot, STEP_BACK_MAX_MS, Stock},
     planted::Planted,
     pool::Tally,
     realm::Realm,
@@ -35,6 +36,10 @@ pub struct Shared {
     /// The next instant at which a certificate begins or ends, on the wall and as far as can be told on the lease clock.
     change_wall: Tally,
     change_mono: Tally,
+    /// The last instant at which one began or had ended, on the wall.
+    changed_wall: Tally,
+    /// Held while those three are noted, so that the newest plans are noted last.
+    noting: Mutex<()>,
 }
 
 /// How much may be asked by those who have not proved who they are.
@@ -69,6 +74,8 @@ impl Shared {
             draining: Tally::default(),
             change_wall: Tally::new(NEVER),
             change_mono: Tally::new(NEVER),
+            changed_wall: Tally::default(),
+            noting: Mutex::default(),
         })
     }
 
@@ -101,15 +108,16 @@ impl Shared {
         self.realms.iter().map(status).collect()
     }
 
-    /// Every feature that a certificate names, by realm and name, each at one moment in which no checkout of it was half
-    /// done.
+    /// Every feature that a certificate names or of which seats are out, by realm and name, each at one moment in which no
+    /// checkout of it was half done.
     #[must_use]
     pub fn features(&self, now: Now) -> Vec<FeatureStatus> {
         let mut all = Vec::new();
         for realm in &self.realms {
-            self.keep_current(realm, now);
+            // A plan is replaced by the engines alone, which tell about it; this reads the one in force.
             let plan = realm.planner.plan();
-            all.extend(plan.features.values().map(|feature| feature_status(realm.identity.id, feature)));
+            let status = |pool: &Arc<Pool>| feature_status(pool, plan.features.get(&pool.name), now);
+            all.extend(realm.pools.all().iter().filter_map(status));
         }
         all
     }
@@ -173,27 +181,26 @@ impl Shared {
     /// Brings every realm's plan up to `now` if some certificate begins or ends by it (L-9); runs `each` for those that
     /// changed.
     pub(crate) fn keep_plans_current(&self, now: Now, mut each: impl FnMut(RealmId)) {
-        if now.wall.0 < self.change_wall.get() {
+        let far_behind = now.wall.0 < self.changed_wall.get().saturating_sub(STEP_BACK_MAX_MS);
+        if now.wall.0 < self.change_wall.get() && !far_behind {
             return;
         }
         for realm in &self.realms {
-            if self.keep_current(realm, now) {
+            if realm.planner.keep_current(now, &realm.identity, self.stock(realm)) {
                 each(realm.identity.id);
             }
         }
         self.note_changes(now);
     }
 
-    /// Brings the plan of `realm` up to `now`; whether it changed.
-    pub(crate) fn keep_current(&self, realm: &Realm, now: Now) -> bool {
-        realm.planner.keep_current(now, &realm.identity, self.stock(realm))
-    }
-
     /// Notes when the next plan changes by itself, as seen from `now`.
     pub(crate) fn note_changes(&self, now: Now) {
+        let _noting = lock(&self.noting);
         let next = self.realms.iter().filter_map(|realm| realm.planner.plan().next_change).min();
         let wall = next.map_or(NEVER, |UnixMillis(at)| at);
         let mono = if wall == NEVER { NEVER } else { now.mono.0.saturating_add(wall.saturating_sub(now.wall.0)) };
+        let last = self.realms.iter().map(|realm| realm.planner.plan().since).max().unwrap_or_default();
+        self.changed_wall.set(last.0);
         self.change_wall.set(wall);
         self.change_mono.set(mono);
     }
@@ -219,30 +226,41 @@ impl Limits {
     }
 }
 
-fn feature_status(realm: RealmId, feature: &FeaturePlan) -> FeatureStatus {
-    let book = lock(&feature.pool.book);
+/// What there is of one feature; nothing if no certificate names it and nothing is out.
+fn feature_status(pool: &Pool, plan: Option<&FeaturePlan>, now: Now) -> Option<FeatureStatus> {
+    let book = lock(&pool.book);
     let (out, count) = (book.out(), book.capacity());
-    let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    let lot_status = |lot: &crate::plan::Lot| LotStatus {
-        certificate: lot.certificate,
-        version: lot.version,
-        count: lot.count(),
-        used: narrow(book.out_of(lot.certificate)),
-        ends: lot.ends,
-    };
-    let first_later = feature.later.first();
-    let rights = || feature.lots.iter().map(|lot| lot.version);
-    FeatureStatus {
-        realm,
-        name: feature.pool.name.clone(),
-        version: rights().max().or(first_later.map(|(version, _)| *version)).unwrap_or_default(),
+    if plan.is_none() && out == 0 {
+        return None;
+    }
+    let lots = plan.map_or(&[][..], |plan| &plan.lots);
+    let first_later = plan.and_then(|plan| plan.later.iter().find(|(_, starts)| *starts > now.wall));
+    let best = lots.iter().map(|lot| lot.version).max();
+    Some(FeatureStatus {
+        realm: pool.realm,
+        name: pool.name.clone(),
+        version: best.or(first_later.map(|(version, _)| *version)).unwrap_or_default(),
         count: count.map(narrow),
         used: narrow(out),
         free: count.map_or(i64::MAX, |count| count.cast_signed() - out.cast_signed()),
         overage: narrow(book.overage()),
         leases: narrow(book.due.len() as u64),
-        next_end: feature.lots.iter().filter_map(|lot| lot.ends).min(),
-        not_started: first_later.filter(|_| feature.lots.is_empty()).map(|(_, starts)| *starts),
-        lots: feature.lots.iter().map(lot_status).collect(),
+        next_end: lots.iter().filter_map(|lot| lot.ends).min(),
+        not_started: first_later.filter(|_| lots.is_empty()).map(|(_, starts)| *starts),
+        lots: lots.iter().map(|lot| lot_status(lot, &book)).collect(),
+    })
+}
+
+fn lot_status(lot: &Lot, book: &Book) -> LotStatus {
+    LotStatus {
+        certificate: lot.certificate,
+        version: lot.version,
+        count: lot.count(),
+        used: narrow(book.out_of(lot.certificate)),
+        ends: lot.ends,
     }
+}
+
+fn narrow(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }

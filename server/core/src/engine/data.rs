@@ -29,9 +29,9 @@ pub(super) struct Sender {
 impl Engine {
     /// Takes `datagram`, DATA for session `sid` with a counter.
     pub(super) fn on_data(&mut self, now: Now, path: Path, (sid, counter): (u32, u64), datagram: &mut [u8]) {
-        let (shared, len) = (self.shared.clone(), datagram.len());
+        let len = datagram.len();
+        let Self { shared, entropy, .. } = self;
         let forget_window = shared.planted.is(Fault::ReplayAcceptedTwice);
-        let entropy = &mut self.entropy;
         let token = || PathToken(entropy.next_u64().to_le_bytes());
         let opened = match shared.sessions.open(now.mono, path, (sid, counter), datagram, forget_window, token) {
             Ok(Some(opened)) => opened,
@@ -49,7 +49,7 @@ impl Engine {
         }
         let goes = self.on_frames(now, &sender, opened.plaintext);
         self.answer(&sender);
-        if goes && let Some(client) = shared.sessions.close(sid) {
+        if goes && let Some(client) = self.shared.sessions.close(sid) {
             self.note_closed(&client, SessionEnd::Goodbye);
         }
     }
@@ -123,7 +123,7 @@ impl Engine {
             ClientFrame::Renew(renew) => self.on_renew(now, sender, &renew),
             ClientFrame::Request(request) => self.on_request(now, sender, *request),
             ClientFrame::Release(release) => self.on_release(now, sender, &release),
-            ClientFrame::FeatureQuery(query) => self.on_feature_query(now, sender, &query),
+            ClientFrame::FeatureQuery(query) => self.on_feature_query(sender, &query),
             ClientFrame::ProofQuery(query) => self.on_proof_query(sender, query),
             ClientFrame::PathResponse(token) => self.on_path_response(sender, token),
             // Handled where the session is.

@@ -63,3 +63,39 @@ impl Outbox {
         self.later.first_key_value().map(|((at, _), _)| *at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(port: u16) -> Transmit {
+        Transmit { to: ([127, 0, 0, 1], port).into(), from: None }
+    }
+
+    #[test]
+    fn datagrams_leave_in_order_and_their_buffers_are_used_again() {
+        let mut outbox = Outbox::default();
+        outbox.push(to(1), vec![1; 100]);
+        outbox.push(to(2), vec![2]);
+        let mut out = Vec::with_capacity(1200);
+        assert_eq!(outbox.take(&mut out), Some(to(1)));
+        assert_eq!(out, [1; 100]);
+        assert!(outbox.buffer().capacity() >= 1200, "the one that was handed in");
+        assert_eq!(outbox.take(&mut out), Some(to(2)));
+        assert_eq!(outbox.take(&mut out), None);
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn what_waits_leaves_at_its_instant_and_no_more_than_fit_may_wait() {
+        let mut outbox = Outbox::default();
+        outbox.push_at(Mono(20), to(2), vec![2]);
+        outbox.push_at(Mono(10), to(1), vec![1]);
+        (0..5000).for_each(|_| outbox.push_at(Mono(30), to(3), vec![3]));
+        assert_eq!((outbox.next(), outbox.later.len()), (Some(Mono(10)), LATER_MAX));
+        outbox.release(Mono(20));
+        let mut out = vec![];
+        assert_eq!((outbox.take(&mut out), outbox.take(&mut out)), (Some(to(1)), Some(to(2))));
+        assert_eq!((outbox.take(&mut out), outbox.next()), (None, Some(Mono(30))));
+    }
+}

@@ -5,7 +5,6 @@ use std::ops::Bound;
 use leasehold_protocol::{
     codec,
     message::{FeatureInfo, FeatureLine, FeatureQuery, ServerFrame},
-    time::Now,
 };
 
 use super::{Engine, data::Sender};
@@ -15,10 +14,9 @@ use crate::{counters::Counter, lock, plan::FeaturePlan};
 const PAGE_LEN_MAX: usize = codec::BODY_MAX - 64;
 
 impl Engine {
-    pub(super) fn on_feature_query(&mut self, now: Now, sender: &Sender, query: &FeatureQuery) {
+    pub(super) fn on_feature_query(&mut self, sender: &Sender, query: &FeatureQuery) {
         let shared = self.shared.clone();
         let realm = &shared.realms[sender.client.realm];
-        shared.keep_current(realm, now);
         let plan = realm.planner.plan();
         let first = query.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let (only, many) = match &query.only {

@@ -64,7 +64,6 @@ impl Engine {
     pub(super) fn on_request(&mut self, now: Now, sender: &Sender, mut request: Request) {
         let shared = self.shared.clone();
         let realm = &shared.realms[sender.client.realm];
-        shared.keep_current(realm, now);
         request.holder.hostids.truncate(HOSTIDS_MAX);
         let asking = Asking { shared: &shared, realm, now, sender, request: &request };
         let decided = asking.decide(&mut self.ended);

@@ -13,3 +13,4 @@ mod restart;
 mod rig;
 mod sessions;
 mod strangers;
+mod walks;

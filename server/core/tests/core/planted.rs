@@ -6,7 +6,10 @@ use leasehold_protocol::{
     vocab::OperationId,
 };
 
-use crate::rig::{Client, Lot, Site};
+use crate::{
+    rig::{Client, Lot, Site},
+    walks::Walk,
+};
 
 fn site_with(fault: Fault) -> (Site, Client) {
     let mut site = Site::new();
@@ -73,4 +76,12 @@ fn one_seat_too_many_goes_out() {
     }
     assert_eq!((site.feature("A").used, site.feature("A").count), (3, Some(2)));
     assert!(client.request(&mut site, "A", 1).is_err());
+}
+
+#[test]
+#[should_panic = "a seat too many"]
+fn a_random_day_with_one_seat_too_many_is_noticed() {
+    let mut walk = Walk::new(1);
+    walk.site.shared.plant(Fault::OneSeatTooMany);
+    (0..400).for_each(|_| walk.step());
 }
