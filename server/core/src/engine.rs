@@ -86,7 +86,7 @@ impl Engine {
     pub fn handle_datagram(&mut self, now: Now, path: Path, bytes: &mut [u8]) {
         self.counters.count(Counter::DatagramsReceived);
         self.counters.add(Counter::BytesReceived, bytes.len());
-        self.keep_plans_current(now);
+        self.look(now);
         match packet::read_to_server(bytes) {
             Ok(Packet::Data(header)) => {
                 let (sid, counter) = (header.receiver_sid.get(), header.counter.get());
@@ -106,7 +106,7 @@ impl Engine {
     /// Runs what is due at `now`: plans, leases, answers that waited. Calling early, late or twice is harmless; work is
     /// bounded, and what is left over is due again at once.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.keep_plans_current(now);
+        self.look(now);
         if self.shared.next_change().is_some_and(|at| at <= now.mono) {
             // The wall clock was set back since: look again when it gets there.
             self.shared.note_changes(now);
@@ -137,8 +137,14 @@ impl Engine {
         [self.shared.leases.wakeups.next(), self.shared.next_change(), self.outbox.next()].into_iter().flatten().min()
     }
 
-    fn keep_plans_current(&mut self, now: Now) {
+    /// What every step begins with: are the clocks together, and are the plans for now?
+    fn look(&mut self, now: Now) {
         let Self { shared, events, counters, .. } = self;
+        shared.look_at_clocks(now, |by_ms, sessions| {
+            counters.count(Counter::ClockSteps);
+            counters.add(Counter::SessionsClosed, usize::try_from(sessions).unwrap_or(usize::MAX));
+            events.push_back(Event::ClocksParted { by_ms, sessions });
+        });
         shared.keep_plans_current(now, |realm| {
             counters.count(Counter::PlanChanges);
             events.push_back(Event::PlanChanged { realm, at: now.wall });

@@ -51,6 +51,14 @@ pub enum Event {
         /// Why.
         why: SessionEnd,
     },
+    /// Wall clock and lease clock parted by more than 2 s since they were last looked at: somebody set the clock, or this
+    /// machine was restored from a snapshot. All sessions were dropped; their clients come back by themselves.
+    ClocksParted {
+        /// By how much the wall clock moved against the lease clock, in milliseconds; below zero if it was set back.
+        by_ms: i64,
+        /// How many sessions were dropped.
+        sessions: u64,
+    },
     /// A certificate began or ended by itself (L-9).
     PlanChanged {
         /// In which realm.

@@ -38,6 +38,8 @@ pub struct Shared {
     change_mono: Tally,
     /// The last instant at which one began or had ended, on the wall.
     changed_wall: Tally,
+    /// By how much the wall clock is ahead of the lease clock, as last looked at; [`NEVER`] before the first look.
+    clock_gap: Tally,
     /// Held while those three are noted, so that the newest plans are noted last.
     noting: Mutex<()>,
 }
@@ -51,6 +53,11 @@ pub(crate) struct Limits {
 }
 
 const NEVER: u64 = u64::MAX;
+/// How far wall clock and lease clock may part between two looks before all sessions are dropped, in milliseconds.
+const CLOCKS_PART_MAX_MS: u64 = 2000;
+/// From how much on a smaller difference is noted as the new gap: workers read their clocks a little apart, and need not
+/// write over each other for it.
+const CLOCKS_PART_NOTED_MS: u64 = 100;
 
 impl Shared {
     /// A server with these realms and no licences yet. Two realms of one publisher are one: the first stays.
@@ -75,6 +82,7 @@ impl Shared {
             change_wall: Tally::new(NEVER),
             change_mono: Tally::new(NEVER),
             changed_wall: Tally::default(),
+            clock_gap: Tally::new(NEVER),
             noting: Mutex::default(),
         })
     }
@@ -203,6 +211,28 @@ impl Shared {
         self.changed_wall.set(last.0);
         self.change_wall.set(wall);
         self.change_mono.set(mono);
+    }
+
+    /// Looks at both clocks. If they parted by more than 2 s since the last look, this machine may be the copy of a
+    /// snapshot, and a counter of ours may be used again (SPEC 3.6.4): all sessions are dropped, and `each` is told by how
+    /// much the wall clock moved and how many there were. Leases do not notice.
+    pub(crate) fn look_at_clocks(&self, now: Now, each: impl FnOnce(i64, u64)) {
+        let gap = now.wall.0.wrapping_sub(now.mono.0);
+        let parted = |seen: u64| if seen == NEVER { 0 } else { gap.wrapping_sub(seen).cast_signed() };
+        let seen = self.clock_gap.get();
+        if seen != NEVER && parted(seen).unsigned_abs() < CLOCKS_PART_NOTED_MS {
+            return;
+        }
+        let by_ms = {
+            // One worker notices; the others find it noted.
+            let _noting = lock(&self.noting);
+            let by_ms = parted(self.clock_gap.get());
+            self.clock_gap.set(gap);
+            by_ms
+        };
+        if by_ms.unsigned_abs() > CLOCKS_PART_MAX_MS {
+            each(by_ms, self.sessions.close_all());
+        }
     }
 
     /// When the next plan changes by itself, as far as could be told when it was last looked at.

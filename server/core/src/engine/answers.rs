@@ -16,11 +16,9 @@ use crate::{
 };
 
 impl Engine {
-    /// Sends what was answered to the sender's datagram.
+    /// Sends what was answered to the sender's datagram; to an address that is not proved a challenge besides, or by itself
+    /// if nothing was answered (SPEC 6.5.1).
     pub(super) fn answer(&mut self, sender: &Sender) {
-        if self.answers.is_empty() {
-            return;
-        }
         let Self { shared, answers, plaintext, outbox, counters, .. } = self;
         let unchecked = shared.planted.is(Fault::AmplificationUnchecked);
         let done = shared.sessions.with(sender.sid, |session| {

@@ -148,8 +148,7 @@ impl Refusal {
             "this server restarted and gives the leases it granted before {} to come back: ask again then",
             span(wait_ms)
         );
-        let retry_ms = narrow(wait_ms.saturating_add(1));
-        Self::new(Denial::RESTARTING, sentence, "no seat may be granted twice", Some(retry_ms))
+        Self::new(Denial::RESTARTING, sentence, "no seat may be granted twice", Some(narrow(wait_ms)))
     }
 
     pub(super) fn released() -> Self {

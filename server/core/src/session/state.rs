@@ -47,11 +47,11 @@ pub(crate) struct Session {
 /// Why a datagram of a session was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// Its counter was seen, or is so old that we cannot tell.
+    /// Its counter was seen, or is so old that we cannot tell, or is beyond what is ever used.
     Replayed,
     /// It does not authenticate.
     Forged,
-    /// The session is past its limits and must go.
+    /// The session is past its age and must go.
     TooOld,
     /// So many did not authenticate that the session must go (SPEC 4.2).
     Attacked,
@@ -93,7 +93,7 @@ impl Session {
         if self.is_too_old(now) {
             return Err(Refused::TooOld);
         }
-        // Nobody has authenticated this counter yet: one that is out of range ends its datagram and not the session.
+        // SPEC 4.2.2: nobody has authenticated this counter yet; one that is out of range ends its datagram and not the session.
         if counter >= COUNTER_MAX || (!self.window.is_new(counter) && !forget_window) {
             return Err(Refused::Replayed);
         }

@@ -159,6 +159,15 @@ impl SessionTable {
         session.confirmed.then_some(session.client)
     }
 
+    /// Ends every session, half-open ones too; how many counted.
+    pub(crate) fn close_all(&self) -> u64 {
+        let sids = self.slots.iter().filter_map(|(index, slot)| {
+            let place = lock(&slot.place);
+            place.session.is_some().then(|| self.sid(index, place.generation))
+        });
+        sids.filter_map(|sid| self.close(sid)).count() as u64
+    }
+
     /// Runs `each` with session `sid`, if it is there.
     pub(crate) fn with<T>(&self, sid: u32, each: impl FnOnce(&mut Session) -> T) -> Option<T> {
         let mut place = self.place(sid)?;

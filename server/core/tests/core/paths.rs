@@ -31,6 +31,21 @@ fn a_client_that_moves_is_answered_at_once_and_proves_its_new_address() {
 }
 
 #[test]
+fn an_empty_datagram_from_a_new_address_is_challenged_and_nothing_else_is_said() {
+    let mut site = Site::new();
+    let mut client = Client::connected(1, &mut site);
+    assert!(client.ask(&mut site, &[]).is_empty(), "from where the handshake was, there is nothing to say");
+    client.from = away();
+    let answers = client.ask(&mut site, &[]);
+    let [ServerFrame::PathChallenge(token)] = answers[..] else { panic!("{answers:?}") };
+    let wrong = leasehold_protocol::message::PathToken([0; 8]);
+    let answers = client.ask(&mut site, &[ClientFrame::PathResponse(wrong)]);
+    assert_eq!(answers, [ServerFrame::PathChallenge(token)]);
+    assert!(client.ask(&mut site, &[ClientFrame::PathResponse(token)]).is_empty());
+    assert!(client.ask(&mut site, &[]).is_empty());
+}
+
+#[test]
 fn a_request_an_sdk_padded_is_granted_in_the_first_round_trip_from_a_new_address() {
     let mut site = Site::new();
     site.load(&[Lot::of("A", 5)]);

@@ -39,7 +39,7 @@ fn without_a_ticket_nothing_is_granted_until_everybody_had_the_time_to_come_back
     let mut stranger = Client::connected(2, &mut site);
     site.advance(4_000);
     let deny = stranger.request(&mut site, "A", 1).unwrap_err();
-    assert_eq!((deny.code, deny.retry_after_ms), (Denial::RESTARTING, Some(6_001)));
+    assert_eq!((deny.code, deny.retry_after_ms), (Denial::RESTARTING, Some(6_000)));
     assert!(deny.sentence.contains("6 s to come back"), "{}", deny.sentence);
     site.advance(5_999);
     assert_eq!(stranger.request(&mut site, "A", 1).unwrap_err().code, Denial::RESTARTING);

@@ -118,6 +118,47 @@ fn a_forged_datagram_moves_nothing() {
 }
 
 #[test]
+fn a_forged_counter_beyond_all_limits_ends_no_session() {
+    let mut site = Site::new();
+    site.load(&[Lot::of("A", 1)]);
+    let mut client = Client::connected(1, &mut site);
+    let grant = client.request(&mut site, "A", 1).unwrap();
+    let frame = client.renew_frame(grant.lease, grant.claim);
+    let datagram = client.seal(std::slice::from_ref(&frame), 0);
+    for counter in [1u64 << 32, (1 << 32) + 1, u64::MAX - 1, u64::MAX] {
+        let mut forged = datagram.clone();
+        forged[8..16].copy_from_slice(&counter.to_le_bytes());
+        assert!(site.feed(client.from, &forged).is_empty());
+    }
+    client.renew(&mut site, grant.lease, grant.claim).unwrap();
+}
+
+#[test]
+fn clocks_that_part_end_every_session_and_no_lease() {
+    let mut site = Site::new();
+    site.load(&[Lot::of("A", 2)]);
+    let mut client = Client::connected(1, &mut site);
+    let grant = client.request(&mut site, "A", 1).unwrap();
+    // A leap second and a little slewing are nothing.
+    for _ in 0..10 {
+        site.now.wall.0 += 1_000;
+        client.renew(&mut site, grant.lease, grant.claim).unwrap();
+    }
+    site.now.wall.0 -= 2_001;
+    let frame = client.renew_frame(grant.lease, grant.claim);
+    let datagram = client.seal(&[frame], 0);
+    assert!(site.feed(client.from, &datagram).is_empty());
+    assert!(site.events.contains(&Event::ClocksParted { by_ms: -2_001, sessions: 1 }));
+    assert_eq!((site.shared.live_sessions(), site.shared.live_leases(), site.counter("clock_steps")), (0, 1, 1));
+    client.connect(&mut site);
+    client.renew(&mut site, grant.lease, grant.claim).unwrap();
+    // Another worker that looks now finds it noted.
+    let mut other = site.worker(9);
+    other.handle_timeout(site.now);
+    assert_eq!(site.shared.live_sessions(), 1);
+}
+
+#[test]
 fn a_session_ends_at_24_hours() {
     let mut site = Site::new();
     site.load(&[Lot::of("A", 1).ttl_s(86_400)]);
