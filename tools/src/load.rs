@@ -19,7 +19,7 @@ mod worker;
 
 use std::{
     io::IsTerminal,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Barrier, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -85,7 +85,7 @@ pub struct Args {
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = human::span, help_heading = "Load")]
     measure: Duration,
 
-    /// Over how long the clients start [default: 1s per 1000]
+    /// Over how long the clients start [default: 2.5s per 1000, below what a server takes from one network]
     #[arg(long, value_name = "TIME", value_parser = human::span, help_heading = "Load")]
     ramp: Option<Duration>,
 
@@ -105,6 +105,10 @@ pub struct Args {
 /// Sockets each thread spreads its clients over: a server with several workers hears them all.
 const SOCKETS_PER_THREAD: usize = 16;
 
+/// Time between two starts, in microseconds, unless a ramp is given: 400 handshakes a second, where a server takes 500
+/// from one network by default.
+const RAMP_US: u64 = 2_500;
+
 /// How long after the ramp the last clients may take to have an answer.
 const SETTLE: Duration = Duration::from_secs(10);
 
@@ -118,7 +122,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let server = TestServer::of(args)?;
     let threads = args.threads.map_or_else(default_threads, usize::from);
-    let ramp = args.ramp.unwrap_or_else(|| Duration::from_millis(u64::from(args.clients)));
+    let ramp = args.ramp.unwrap_or_else(|| Duration::from_micros(RAMP_US * u64::from(args.clients)));
     if args.clients as u64 > server.seats {
         say!("! {} clients and {} seats: the others will be denied", args.clients, server.seats);
     }
@@ -142,9 +146,9 @@ fn test(args: &Args, server: &TestServer, threads: usize, ramp: Duration) -> Res
     let parts = plan::parts(args.clients, ramp, &server.features, args.seed);
     let watch = Arc::new(Watch::default());
     let idle = server.usage();
-    let epoch = Instant::now();
+    let ready = Arc::new(Barrier::new(threads + 1));
     let task = Task {
-        epoch,
+        ready: ready.clone(),
         wall: clock_now().wall,
         target: server.target(),
         config: server.config.clone(),
@@ -160,6 +164,7 @@ fn test(args: &Args, server: &TestServer, threads: usize, ramp: Duration) -> Res
             thread::spawn(move || worker::run(task))
         })
         .collect();
+    ready.wait();
     let cost = watch_over(args, server, &watch, ramp, idle);
     watch.end.store(true, Ordering::Relaxed);
     let mut tally = Tally::new()?;
@@ -184,6 +189,7 @@ fn watch_over(args: &Args, server: &TestServer, watch: &Watch, ramp: Duration, i
 
     let bar = self::bar(u64::try_from(args.measure.as_millis()).unwrap_or(u64::MAX), "ms measured");
     let (began, before, first) = (Instant::now(), server.usage(), watch.renewals.load(Ordering::Relaxed));
+    let own_before = process::usage(std::process::id());
     let held = watch.holding.load(Ordering::Relaxed);
     while began.elapsed() < args.measure {
         bar.set_position(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
@@ -191,7 +197,8 @@ fn watch_over(args: &Args, server: &TestServer, watch: &Watch, ramp: Duration, i
     }
     let renewals = watch.renewals.load(Ordering::Relaxed) - first;
     bar.finish_and_clear();
-    Cost { measured: began.elapsed(), renewals, held, idle, before, after: server.usage() }
+    let (after, own_after) = (server.usage(), process::usage(std::process::id()));
+    Cost { measured: began.elapsed(), renewals, held, idle, before, after, own_before, own_after }
 }
 
 /// A progress bar on a terminal, nothing elsewhere.

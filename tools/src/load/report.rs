@@ -33,6 +33,10 @@ pub struct Cost {
     pub before: Option<Usage>,
     /// When it ended.
     pub after: Option<Usage>,
+    /// Our own process, when the measuring began.
+    pub own_before: Option<Usage>,
+    /// Our own process, when it ended.
+    pub own_after: Option<Usage>,
 }
 
 impl Cost {
@@ -42,6 +46,17 @@ impl Cost {
 
     fn cpu(&self) -> Option<Duration> {
         Some(self.after?.cpu.saturating_sub(self.before?.cpu))
+    }
+
+    /// How busy this process was, in cores: near the number of its threads it measures itself.
+    fn own_cores(&self) -> Option<f64> {
+        let used = self.own_after?.cpu.saturating_sub(self.own_before?.cpu);
+        Some(used.as_secs_f64() / self.measured.as_secs_f64().max(1e-9))
+    }
+
+    /// How busy the server was, in cores.
+    fn server_cores(&self) -> Option<f64> {
+        Some(self.cpu()?.as_secs_f64() / self.measured.as_secs_f64().max(1e-9))
     }
 
     fn cpu_us_per_renewal(&self) -> Option<f64> {
@@ -107,6 +122,8 @@ struct ThroughputPart {
 struct CostPart {
     cpu_ms: Option<u64>,
     cpu_us_per_renewal: Option<f64>,
+    server_cores: Option<f64>,
+    own_cores: Option<f64>,
     memory_bytes: Option<u64>,
     memory_bytes_per_lease: Option<f64>,
 }
@@ -158,6 +175,8 @@ impl Outcome {
             cost: CostPart {
                 cpu_ms: cost.cpu().map(millis),
                 cpu_us_per_renewal: cost.cpu_us_per_renewal(),
+                server_cores: cost.server_cores(),
+                own_cores: cost.own_cores(),
                 memory_bytes: cost.after.map(|usage| usage.memory_bytes),
                 memory_bytes_per_lease: cost.memory_bytes_per_lease(),
             },
@@ -235,6 +254,8 @@ impl Outcome {
         }
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         figure("server CPU per renewal", or_dash(c.cpu_us_per_renewal.map(|us| format!("{us:.1} µs"))));
+        let cores = |cores: Option<f64>| cores.map_or_else(|| "-".to_owned(), |cores| format!("{cores:.2}"));
+        figure("cores busy: server / this test", format!("{} / {}", cores(c.server_cores), cores(c.own_cores)));
         figure("server memory per lease", or_dash(c.memory_bytes_per_lease.map(|bytes| format!("{bytes:.0} B"))));
         figure("server memory", or_dash(c.memory_bytes.map(|bytes| format!("{:.1} MiB", bytes as f64 / 1_048_576.0))));
         format!("{}\n\n{}\n\n{}", rows.render(), figures.render(), self.verdict())

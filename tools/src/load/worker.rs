@@ -10,7 +10,7 @@ use std::{
     io::{self, ErrorKind},
     net::{SocketAddr, UdpSocket},
     sync::{
-        Arc,
+        Arc, Barrier, OnceLock,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -46,13 +46,15 @@ pub struct Watch {
     pub finished: AtomicU64,
     /// Set: release everything and end.
     pub end: AtomicBool,
+    /// The zero of the test's clock: set when every thread has made its clients, which takes a while.
+    pub epoch: OnceLock<Instant>,
 }
 
 /// What a thread is told.
 #[derive(Clone)]
 pub struct Task {
-    /// The zero of the test's clock.
-    pub epoch: Instant,
+    /// Where all threads meet before the test begins.
+    pub ready: Arc<Barrier>,
     /// The wall clock at that zero.
     pub wall: UnixMillis,
     /// The server.
@@ -83,15 +85,26 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// # Errors
 /// If there are no sockets for it, or one of them fails.
 pub fn run(task: Task) -> Result<Tally, Failure> {
-    let mut worker = Worker::new(task)?;
+    let made = Made::new(&task);
+    // Also after a failure: the others must not wait for ever.
+    task.ready.wait();
+    let epoch = *task.watch.epoch.get_or_init(Instant::now);
+    let mut worker = made?.begin(task, epoch)?;
     while !worker.is_done() {
         worker.turn()?;
     }
     worker.finish()
 }
 
+/// A thread's part before the test begins.
+struct Made {
+    sockets: Vec<UdpSocket>,
+    clients: Vec<Client>,
+}
+
 struct Worker {
     task: Task,
+    epoch: Instant,
     sockets: Vec<UdpSocket>,
     clients: Vec<Client>,
     /// Which client a session id of ours belongs to, per socket.
@@ -103,8 +116,8 @@ struct Worker {
     buffer: Vec<u8>,
 }
 
-impl Worker {
-    fn new(task: Task) -> Result<Self, Failure> {
+impl Made {
+    fn new(task: &Task) -> Result<Self, Failure> {
         let SocketTo(server) = SocketTo::of(&task.target);
         let sockets = (0..task.sockets.max(1)).map(|_| open(server)).collect::<io::Result<Vec<_>>>();
         let sockets = sockets.map_err(|e| {
@@ -112,13 +125,20 @@ impl Worker {
                 .because_of(&e)
                 .remedy("allow more files: ulimit -n 4096")
         })?;
-        let clients: Vec<Client> = task.parts.iter().map(|part| Client::new(&task.config, part, task.every)).collect();
-        let timers = clients.iter().enumerate().map(|(i, client)| Reverse((client.start_ms(), i))).collect();
-        let routes = vec![HashMap::new(); sockets.len()];
-        let buffer = Vec::with_capacity(DATAGRAM_MAX);
-        Ok(Self { task, sockets, clients, routes, timers, tally: Tally::new()?, ending_since: None, buffer })
+        let clients = task.parts.iter().map(|part| Client::new(&task.config, part, task.every)).collect();
+        Ok(Self { sockets, clients })
     }
 
+    fn begin(self, task: Task, epoch: Instant) -> Result<Worker, Failure> {
+        let Self { sockets, clients } = self;
+        let timers = clients.iter().enumerate().map(|(i, client)| Reverse((client.start_ms(), i))).collect();
+        let routes = vec![HashMap::new(); sockets.len()];
+        let (tally, buffer) = (Tally::new()?, Vec::with_capacity(DATAGRAM_MAX));
+        Ok(Worker { task, epoch, sockets, clients, routes, timers, tally, ending_since: None, buffer })
+    }
+}
+
+impl Worker {
     fn is_done(&self) -> bool {
         let all = || self.clients.iter().all(|client| client.phase == Phase::Over);
         let late = |since| self.now_ms() >= since + RELEASE_PATIENCE_MS;
@@ -139,8 +159,8 @@ impl Worker {
             self.end();
         }
         self.run_timers();
-        if self.receive_all()? == 0 {
-            self.sleep()?;
+        for socket in self.ready_sockets()? {
+            self.receive_all(socket)?;
         }
         Ok(())
     }
@@ -197,24 +217,18 @@ impl Worker {
         }
     }
 
-    fn receive_all(&mut self) -> Result<usize, Failure> {
-        let mut received = 0;
+    fn receive_all(&mut self, socket: usize) -> Result<(), Failure> {
         let mut datagram = [0; DATAGRAM_MAX + 1];
-        for socket in 0..self.sockets.len() {
-            for _ in 0..BATCH {
-                match self.sockets[socket].recv_from(&mut datagram) {
-                    Ok((len, from)) => {
-                        received += 1;
-                        self.receive(socket, from, &mut datagram[..len]);
-                    }
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                    // An ICMP answer to something we sent: the server is not there at this moment.
-                    Err(e) if e.kind() == ErrorKind::ConnectionRefused => {}
-                    Err(e) => return Err(Failure::new("a socket of the load test failed").because_of(&e)),
-                }
+        for _ in 0..BATCH {
+            match self.sockets[socket].recv_from(&mut datagram) {
+                Ok((len, from)) => self.receive(socket, from, &mut datagram[..len]),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                // An ICMP answer to something we sent: the server is not there at this moment.
+                Err(e) if e.kind() == ErrorKind::ConnectionRefused => {}
+                Err(e) => return Err(Failure::new("a socket of the load test failed").because_of(&e)),
             }
         }
-        Ok(received)
+        Ok(())
     }
 
     fn receive(&mut self, socket: usize, from: SocketAddr, datagram: &mut [u8]) {
@@ -319,21 +333,22 @@ impl Worker {
         }
     }
 
-    /// Sleeps until the next deadline or datagram, to the microsecond.
-    fn sleep(&self) -> Result<(), Failure> {
+    /// Sleeps until the next deadline or datagram, to the microsecond; which sockets have something.
+    fn ready_sockets(&self) -> Result<Vec<usize>, Failure> {
         let next = self.timers.peek().map_or(u64::MAX, |Reverse((due, _))| *due);
         let limit = self.now() + Duration::from_millis(SLEEP_MAX_MS);
         let wait = Duration::from_millis(next).min(limit).saturating_sub(self.now());
         let mut fds: Vec<PollFd<'_>> = self.sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
         let timeout = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
         match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Ok(_) => Ok((0..fds.len()).filter(|i| !fds[*i].revents().is_empty()).collect()),
+            Err(rustix::io::Errno::INTR) => Ok(Vec::new()),
             Err(e) => Err(Failure::new("cannot wait for the sockets of the load test").because(e)),
         }
     }
 
     fn now(&self) -> Duration {
-        self.task.epoch.elapsed()
+        self.epoch.elapsed()
     }
 
     fn now_ms(&self) -> u64 {
