@@ -70,6 +70,8 @@ pub struct Holder {
     closing: bool,
     closed: bool,
     leases: BTreeMap<LeaseHandle, Lease>,
+    /// Checkouts that are over and whose request may still be on its way to the server: it is told so.
+    withdrawn: Vec<Lease>,
     next_lease: u64,
     queries: BTreeMap<OperationId, Query>,
     pace: Pace,
@@ -112,6 +114,7 @@ impl Holder {
             closing: false,
             closed: false,
             leases: BTreeMap::new(),
+            withdrawn: Vec::new(),
             next_lease: 1,
             queries: BTreeMap::new(),
             pace: Pace::default(),
@@ -233,7 +236,7 @@ impl Holder {
     pub fn poll_timeout(&self) -> Option<Mono> {
         let connected = self.session.is_some();
         let link = self.link_timeout();
-        let leases = self.leases.values().filter_map(|lease| lease.next(connected)).min();
+        let leases = self.leases.values().chain(&self.withdrawn).filter_map(|lease| lease.next(connected)).min();
         let queries = self.queries.values().map(Query::next).min().filter(|_| connected);
         [link, leases, queries].into_iter().flatten().min()
     }

@@ -23,8 +23,8 @@ pub(super) struct Lease {
     ask: Option<(Verb, Ask)>,
     /// Until when a denial that may clear is answered by asking again.
     patient_until: Option<Mono>,
-    /// Whether a server may know of it: a question went out.
-    told: bool,
+    /// How many questions went out: with the first, a server may know of it.
+    asked: u32,
     /// When a release nobody answers is given up.
     release_until: Mono,
     pub(super) activity: Activity,
@@ -93,7 +93,7 @@ impl Lease {
             granted: None,
             ask: Some((Verb::Request, Ask::at(now, entropy))),
             patient_until: (patience_ms > 0).then(|| now.plus_ms(patience_ms)),
-            told: false,
+            asked: 0,
             release_until: Mono(0),
             activity: Activity::default(),
         }
@@ -197,7 +197,7 @@ impl Lease {
             _ => u64::MAX,
         };
         ask.sent(now, left_ms, entropy);
-        self.told = true;
+        self.asked = self.asked.saturating_add(1);
         if self.state == LeaseState::Healthy && ask.tries() > 1 {
             self.state = LeaseState::Retrying { since: ask.first_sent().unwrap_or(now) };
         }
@@ -250,7 +250,12 @@ impl Lease {
         };
         self.state = LeaseState::Released;
         self.ask_for(Verb::Release, now, entropy);
-        self.told
+        self.asked > 0
+    }
+
+    /// Whether a copy of its last question may still be on its way after an answer to it came.
+    pub(super) const fn was_repeated(&self) -> bool {
+        self.asked > 1
     }
 
     /// Whether a RELEASED with `operation` answers its release.

@@ -249,7 +249,8 @@ impl Holder {
         if rekeyed && same {
             return;
         }
-        self.leases.values_mut().for_each(|lease| lease.reconnected(now, mark, &mut *self.entropy));
+        let leases = self.leases.values_mut().chain(&mut self.withdrawn);
+        leases.for_each(|lease| lease.reconnected(now, mark, &mut *self.entropy));
         self.queries.values_mut().for_each(|query| query.reconnected(now));
         self.events.push_back(HolderEvent::Connected { address, key, realm, rtt_ms });
     }

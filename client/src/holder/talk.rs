@@ -123,12 +123,17 @@ impl Holder {
             tell_change(&mut self.events, *handle, before, lease);
             break;
         }
-        if let Some(handle) = over {
-            self.leases.remove(&handle);
+        if let Some(mut lease) = over.and_then(|handle| self.leases.remove(&handle)) {
+            // A copy of the request may be under way and find a seat that is free by then: nobody would ever use it.
+            if lease.was_repeated() {
+                lease.release(now, &mut *self.entropy);
+                self.withdrawn.push(lease);
+            }
         }
     }
 
     fn on_released(&mut self, released: &Released) {
+        self.withdrawn.retain(|lease| !lease.is_released_by(released.operation));
         let found = self.leases.iter().find(|(_, lease)| lease.is_released_by(released.operation));
         if let Some((handle, _)) = found {
             let lease = *handle;
@@ -163,7 +168,7 @@ impl Holder {
 
     /// Lets the clock act on every lease and collects what they ask.
     pub(super) fn turn_leases(&mut self, now: Mono) {
-        let Self { leases, entropy, events, frames, session, identity, .. } = self;
+        let Self { leases, withdrawn, entropy, events, frames, session, identity, .. } = self;
         let mark = session.as_ref().map(|s| s.mark);
         for (handle, lease) in leases.iter_mut() {
             let before = lease.state();
@@ -181,6 +186,10 @@ impl Holder {
             frames.extend(question);
             tell_change(events, *handle, before, lease);
         }
+        for lease in withdrawn.iter_mut() {
+            frames.extend(mark.and_then(|mark| lease.question(now, mark, &identity.who, &mut **entropy)));
+        }
+        withdrawn.retain(|lease| !lease.is_forgotten(now));
         leases.retain(|handle, lease| {
             let forgotten = lease.is_forgotten(now);
             if forgotten {
@@ -200,7 +209,7 @@ impl Holder {
 
     /// Whether [`Holder::close`] has nothing left to do.
     pub(super) fn is_closed(&self) -> bool {
-        self.closing && self.leases.is_empty()
+        self.closing && self.leases.is_empty() && self.withdrawn.is_empty()
     }
 
     /// Ends the session once every release is over.
