@@ -546,7 +546,9 @@ impl Lan {
         if let Some(watched) = them.leases.get_mut(&lease.0) {
             watched.denials.push((at, deny.clone()));
         }
-        if them.habit.as_ref().is_some_and(|habit| habit.current == Some(lease.0)) {
+        // A lease that was held once is asked for again by its holder: the habit keeps it as long as it meant to.
+        let over = them.state(lease.0).is_none();
+        if over && them.habit.as_ref().is_some_and(|habit| habit.current == Some(lease.0)) {
             self.rest(client);
         }
         self.update_belief(client, lease.0)

@@ -63,7 +63,7 @@ impl Lan {
 
     /// All clients stop their habits: they give back what they hold and take nothing more.
     pub fn end_habits(&mut self) {
-        for client in 0..self.clients.len() {
+        for client in (0..self.clients.len()).filter(|c| !self.clients[*c].dead).collect::<Vec<_>>() {
             if let Some(lease) = self.clients[client].habit.take().and_then(|habit| habit.current) {
                 self.release(Seat { client, lease });
             }
@@ -79,7 +79,13 @@ impl Lan {
     }
 
     pub(super) fn act_out_habit(&mut self, client: usize) -> Checked {
-        let Some(habit) = &self.clients[client].habit else { return Ok(()) };
+        let Some(habit) = self.clients[client].habit.as_ref().filter(|_| !self.clients[client].dead) else {
+            return Ok(());
+        };
+        if self.clients[client].asleep {
+            self.push(self.at + 1000, What::Habit(client));
+            return Ok(());
+        }
         match habit.current {
             None => {
                 let (feature, hold_ms) = (self.model.pools[habit.pool].name.clone(), habit.hold_ms.clone());
@@ -183,6 +189,11 @@ impl Lan {
     pub fn restart(&mut self, server: usize) {
         let blind_for = self.plan.ttl_longest();
         self.boot(server, Some(blind_for));
+    }
+
+    /// The process starts after an end with no lease out: it has nothing to be careful about.
+    pub fn restart_clean(&mut self, server: usize) {
+        self.boot(server, None);
     }
 
     pub(super) fn boot(&mut self, server: usize, blind_for: Option<Duration>) {

@@ -50,7 +50,7 @@ fn with_nobody_but_rogues_a_client_goes_on_searching_and_takes_no_seat() {
     lan.run_for(2 * MINUTE);
     assert!(!lan.holds(seat));
     assert!(!lan.clients[seat.client].failures.is_empty(), "it says that it found nobody");
-    lan.restart(0);
+    lan.restart_clean(0);
     lan.run_for(10 * MINUTE);
     assert!(lan.holds(seat), "and finds the right one when it comes: {:?}", lan.story(seat));
 }
