@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     io::{BufRead, BufReader, Read},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex, OnceLock, mpsc},
@@ -121,7 +122,7 @@ fn put(path: &Path, text: &str) {
     std::fs::set_permissions(path, secret).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }
 
-/// A running process whose lines can be waited for. Killed when dropped.
+/// A running process whose lines can be waited for. Killed when dropped, with everything it started.
 pub struct Process {
     child: Child,
     lines: mpsc::Receiver<(Instant, String)>,
@@ -136,6 +137,8 @@ impl Process {
     #[must_use]
     pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A group of its own: what it started ends with it, even if it is killed itself.
+        command.process_group(0);
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let (sender, lines) = mpsc::channel();
         let said = Arc::new(Mutex::new(String::new()));
@@ -176,7 +179,7 @@ impl Process {
         self.child.id()
     }
 
-    /// `kill -9`, and the instant after it.
+    /// `kill -9` of it alone, and the instant after it.
     pub fn kill(&mut self) -> Instant {
         let _ = self.child.kill();
         let at = Instant::now();
@@ -199,7 +202,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
         let _ = self.child.wait();
         if thread::panicking() {
             eprintln!("--- process {} said:\n{}---", self.child.id(), self.said());

@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Site {
     house: House,
     port: u16,
+    ttl_s: u32,
     server: Process,
 }
 
@@ -25,8 +26,8 @@ impl Site {
     fn with(feature: &str, seats: u32, ttl_s: u32) -> Self {
         let house = House::with(&[Feature { name: feature.into(), seats, ttl_s, grace_s: 0 }]);
         let port = free_port();
-        let server = start(&house, port);
-        Self { house, port, server }
+        let server = start(&house, port, ttl_s);
+        Self { house, port, ttl_s, server }
     }
 
     /// A client command of the machine called `name`.
@@ -60,10 +61,12 @@ impl Site {
     }
 }
 
-fn start(house: &House, port: u16) -> Process {
+fn start(house: &House, port: u16, ttl_s: u32) -> Process {
     let mut serve = command(house.serve());
     house.client_environment(&mut serve, "server");
-    serve.args(["--listen", "127.0.0.1", "--port", &port.to_string(), "--log-format", "json"]);
+    // The default TTL too: it decides how long a restarted server is careful.
+    let (port, ttl) = (port.to_string(), format!("{ttl_s}s"));
+    serve.args(["--listen", "127.0.0.1", "--port", &port, "--lease-ttl", &ttl, "--log-format", "json"]);
     let mut server = Process::start(serve);
     server.wait_for("serving", PATIENCE);
     server
@@ -91,7 +94,7 @@ fn instant_ms(value: &Value) -> i64 {
 fn a_killed_holders_seat_goes_to_a_waiting_client_within_50_ms_of_its_deadline_and_never_before() {
     for ttl_s in [2, 3, 5] {
         let site = Site::with("VR_MODE", 1, ttl_s);
-        let mut holder = Process::start(site.client("holder", &["checkout", "VR_MODE", "--", "cat"]));
+        let mut holder = Process::start(site.client("holder", &["checkout", "VR_MODE", "--", "sleep", "600"]));
         until(PATIENCE, "the holder holds", || site.the_lease());
         let mut waiter =
             Process::start(site.client("waiter", &["checkout", "VR_MODE", "--retry-for", "60s", "--", "sleep", "60"]));
@@ -136,7 +139,7 @@ fn a_server_killed_and_started_again_takes_its_holder_back_and_nobody_else_at_fi
     let mut holder = Process::start(site.client("holder", &["checkout", "VR_MODE", "--", "sleep", "60"]));
     let before = until(PATIENCE, "the holder holds", || site.the_lease());
     site.server.kill();
-    site.server = start(&site.house, site.port);
+    site.server = start(&site.house, site.port, site.ttl_s);
     let back = Instant::now();
     let stranger = run(site.client("stranger", &["checkout", "VR_MODE", "--", "true"]));
     assert_eq!(stranger.status.code(), Some(75), "{}", String::from_utf8_lossy(&stranger.stderr));

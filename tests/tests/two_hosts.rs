@@ -114,7 +114,7 @@ fn a_client_on_another_host_finds_the_server_by_broadcast_and_holds_exactly_one_
 #[test]
 fn a_holder_killed_on_its_host_is_followed_by_one_on_another() {
     let Some(net) = Network::new(1, 3, false) else { return };
-    let mut holder = Process::start(net.client(CLIENT, &["checkout", "VR_MODE", "--", "cat"]));
+    let mut holder = Process::start(net.client(CLIENT, &["checkout", "VR_MODE", "--", "sleep", "600"]));
     until(PATIENCE, "the seat is out", || (net.used() == 1).then_some(()));
     let mut next =
         Process::start(net.client(OTHER, &["checkout", "VR_MODE", "--retry-for", "30s", "--", "sleep", "60"]));
