@@ -94,20 +94,22 @@ supply_chain() {
 stage "tools" tools
 stage "format" cargo fmt --all --check
 stage "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
-stage "tests" cargo test --workspace --no-fail-fast
+# Its tests of whole processes find the binary and the examples where this very command has put them.
+LEASEHOLD_BINARY=$PWD/target/debug/leasehold stage "tests" cargo test --workspace --no-fail-fast
 # The simulated LAN as it is meant to be run. The faults are compiled in and switched on one by one; the worlds of
 # `simulated` run without any.
-stage "simulated" cargo test --release -p leasehold-tests --features planted-faults --no-fail-fast \
-    --test simulated --test planted_faults -- --nocapture
+sim=(cargo test --release -p leasehold-tests --features planted-faults --no-fail-fast)
+stage "simulated hour" "${sim[@]}" --test simulated -- --nocapture --test-threads=1 hour::
+stage "simulated worlds" "${sim[@]}" --lib --test simulated --test planted_faults -- --nocapture --skip hour::
 stage "fuzz corpora" fuzz_corpora
 stage "docs" docs
 stage "supply chain" supply_chain
 
 if [[ -n $long ]]; then
     stage "long: loom" bash server/core/loom.sh
-    LEASEHOLD_SEEDS=${LEASEHOLD_SEEDS:-1000} stage "long: 1000 seeds" cargo test --release -p leasehold-tests \
-        --features planted-faults --test simulated -- --nocapture no_rule_breaks_in_worlds_of_many_seeds
-    stage "long: fuzz" bash fuzz/long.sh 600
+    LEASEHOLD_SEEDS=${LEASEHOLD_SEEDS:-1000} stage "long: 1000 seeds" \
+        "${sim[@]}" --test simulated -- --nocapture no_rule_breaks_in_worlds_of_many_seeds
+    stage "long: fuzz" bash fuzz/run.sh 600
 fi
 
 printf '\n'

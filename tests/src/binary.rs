@@ -35,16 +35,33 @@ pub fn leasehold() -> &'static Path {
 }
 
 fn build() -> PathBuf {
+    cargo_build(&["-p", "leasehold-cli", "--bin", "leasehold"]).join("leasehold")
+}
+
+/// An example of the SDK, built if it has to be. Beside `LEASEHOLD_BINARY`, if that is set.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let beside = || std::env::var_os("LEASEHOLD_BINARY").and_then(|path| Some(Path::new(&path).parent()?.to_owned()));
+    let folder = FOLDER.get_or_init(|| beside().unwrap_or_else(|| cargo_build(&["-p", "leasehold", "--examples"])));
+    folder.join("examples").join(name)
+}
+
+/// Builds, in this test's own profile; returns the folder of what was built.
+fn cargo_build(what: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(&root).args(["build", "--quiet", "-p", "leasehold-cli", "--bin", "leasehold"]);
+    cargo.current_dir(&root).args(["build", "--quiet"]).args(what);
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     if profile == "release" {
         cargo.arg("--release");
     }
     let status = cargo.status().expect("cargo is there: it runs this test");
-    assert!(status.success(), "leasehold does not build");
-    root.join("target").join(profile).join("leasehold")
+    assert!(status.success(), "{what:?} does not build");
+    root.join("target").join(profile)
 }
 
 /// A folder with everything a server and its clients need: publisher, keys, licence, state.

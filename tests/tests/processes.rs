@@ -7,7 +7,7 @@ use std::{
 };
 
 use leasehold_tests::{
-    binary::{House, Process, command, json, run, until},
+    binary::{House, Process, command, example, json, run, until},
     plan::Feature,
 };
 use serde_json::Value;
@@ -165,4 +165,29 @@ fn a_full_house_is_exit_75_and_a_missing_feature_77_and_no_server_69() {
     site.server.kill();
     let ends = |name: &str, words: &[&str]| run(site.client(name, words)).status.code();
     assert_eq!(ends("a", &["checkout", "VR_MODE", "--", "true"]), Some(69));
+}
+
+#[test]
+fn every_example_of_the_sdk_does_what_it_says() {
+    let site = Site::with("VR_MODE", 2, 30);
+    let publisher = site.house.path("acme.pub").display().to_string();
+    let run_example = |name: &str, words: &[&str]| {
+        let mut program = Command::new(example(name));
+        site.house.client_environment(&mut program, name);
+        program.args(words).env("LEASEHOLD_SERVER", format!("127.0.0.1:{}", site.port));
+        let output = run(program);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{name}: {out}{err}");
+        println!("--- {name}\n{out}");
+        out.into_owned()
+    };
+    let pinned: &[&str] = &["VR_MODE", &publisher];
+    for (name, words) in
+        [("blocking", &["VR_MODE"][..]), ("checkout", &["VR_MODE"]), ("watch_states", &[]), ("pinned", pinned)]
+    {
+        assert!(run_example(name, words).contains("given back"), "{name}");
+    }
+    assert!(run_example("list_features", &[]).contains("VR_MODE"));
+    assert!(run_example("discover", &[]).contains(&site.house.fingerprint.to_string()));
+    assert_eq!(site.seats_out(), 0);
 }
