@@ -93,6 +93,11 @@ impl Book {
         self.due.remove(&(slab.filed(lease), lease));
     }
 
+    /// Whether some lease is filed under `now` or earlier.
+    pub(crate) fn has_due(&self, now: Mono) -> bool {
+        self.due.first().is_some_and(|(filed, _)| *filed <= now)
+    }
+
     /// Ends the first lease whose deadline is `now` or earlier, filing anew on the way those that were renewed since they
     /// were filed. At most `budget` leases are looked at; what is left of it is written back.
     pub(crate) fn end_first_due(&mut self, slab: &Slab, now: Mono, budget: &mut usize) -> Front {

@@ -32,6 +32,8 @@ const HOSTIDS_MAX: usize = 8;
 /// Features a name that nobody knows is compared with, to guess what was meant: with more, a stranger's typing errors
 /// would cost us too much.
 const NAMES_COMPARED_MAX: usize = 256;
+/// Leases that are looked at between two looks at whether there is room now.
+const SWEEP_STEP: usize = 64;
 /// Lots a GRANT lists at most, so that it fits its datagram whatever the lease spans. The ledger knows them all.
 const LOTS_TOLD_MAX: usize = 32;
 
@@ -174,8 +176,9 @@ impl Asking<'_> {
     /// If every slot is in use, sweeps what is due, whatever its feature.
     fn make_room(&self, ended: &mut Vec<Ended>) {
         let leases = &self.shared.leases;
-        if leases.slab.live() >= u64::from(leases.slab.len_max()) {
-            leases.expire_due(self.now.mono, usize::MAX, ended);
+        let is_full = || leases.slab.live() >= u64::from(leases.slab.len_max());
+        while is_full() && leases.wakeups.next().is_some_and(|next| next <= self.now.mono) {
+            leases.expire_due(self.now.mono, SWEEP_STEP, ended);
         }
     }
 
@@ -228,15 +231,17 @@ impl Asking<'_> {
             return Err(Refusal::too_many_seats(&request.feature, request.seats, self.stand(book, feature, fitting)));
         }
         let too_many = self.shared.planted.is(Fault::OneSeatTooMany);
-        let mut taken = book.take(request.version, request.seats, too_many);
-        if taken.is_none() {
-            leases.expire_all_of(book, self.now.mono, &mut usize::MAX.clone(), ended);
-            taken = book.take(request.version, request.seats, too_many);
+        loop {
+            if let Some(uses) = book.take(request.version, request.seats, too_many) {
+                return Ok(uses);
+            }
+            if !book.has_due(self.now.mono) {
+                let stand = self.stand(book, feature, counted.unwrap_or(0));
+                return Err(Refusal::no_seat(&request.feature, request.seats, stand));
+            }
+            // No more than it takes: after an outage a whole site may be due at once.
+            leases.expire_all_of(book, self.now.mono, &mut SWEEP_STEP.clone(), ended);
         }
-        taken.ok_or_else(|| {
-            let stand = self.stand(book, feature, counted.unwrap_or(0));
-            Refusal::no_seat(&request.feature, request.seats, stand)
-        })
     }
 
     /// Whether some right is in force for the version asked for; if not, why.
