@@ -326,15 +326,12 @@ impl Worker {
 
     fn look_around(&mut self, now: Now) {
         self.look_around_at = now.mono.plus_ms(LOOK_AROUND_MS);
-        if !self.lead {
-            return;
-        }
-        if now.mono >= self.drops_logged_at.plus_ms(LOG_DROPS_MS) {
+        if self.lead && now.mono >= self.drops_logged_at.plus_ms(LOG_DROPS_MS) {
             self.drops_logged_at = now.mono;
             self.drops_logged = events::log_drops(&self.wiring.shared, self.drops_logged);
         }
         // Also when nothing changed: a group that could not be joined before may be joinable by then.
-        let read_again = self.wiring.interfaces.refresh_if_old(now.mono);
+        let read_again = self.lead && self.wiring.interfaces.refresh_if_old(now.mono);
         let seen = Some(self.wiring.interfaces.changes());
         if self.wiring.discovery && (read_again || self.joined_for != seen) {
             self.joined_for = seen;
@@ -342,6 +339,9 @@ impl Worker {
         }
     }
 
+    /// Every worker joins, though only the first one answers: Linux from 6.9 on hands a datagram to a group that one
+    /// socket of a reuse-port group has joined to any one of them, by the hash of its addresses. With all of them joined
+    /// each gets a copy.
     fn join_groups(&mut self) {
         let interfaces = self.wiring.interfaces.get();
         let main: Vec<IpAddr> = self.ports.iter().filter(|port| port.is_main()).map(|port| port.bound.ip()).collect();
