@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::{
     connect::ConnectArgs,
     exit::{Exit, Failure},
+    human,
     local::LocalArgs,
     output::{self, BAD, COMMAND, GOOD, STRONG, WARN, paint},
 };
@@ -125,21 +126,27 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 
 fn text(findings: &[Finding], worst: Level) -> String {
     let mut lines = Vec::new();
+    let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
     for finding in findings {
         let mark = match finding.level {
             Level::Ok => paint(GOOD, "ok  "),
             Level::Warn => paint(WARN, "warn"),
             Level::Fail => paint(BAD, "fail"),
         };
-        lines.push(format!("{mark}  {:<18} {}", paint(STRONG, format_args!("{:<18}", finding.check)), finding.text));
-        let remedy = finding.remedy.iter().map(|r| format!("{:26}{} {}", "", paint(GOOD, "→"), paint(COMMAND, r)));
+        lines.push(format!("{mark}  {} {}", paint(STRONG, format_args!("{:<width$}", finding.check)), finding.text));
+        let indent = width + 7;
+        let remedy = finding.remedy.iter().map(|r| format!("{:indent$}{} {}", "", paint(GOOD, "→"), paint(COMMAND, r)));
         lines.extend(remedy);
     }
-    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count() as u64;
     lines.push(String::new());
     lines.push(match worst {
         Level::Ok => format!("all {} checks are well", findings.len()),
-        _ => format!("{} checks: {} warnings, {} failures", findings.len(), count(Level::Warn), count(Level::Fail)),
+        _ => {
+            let (warnings, failures) = (count(Level::Warn), count(Level::Fail));
+            let (warnings, failures) = (human::count(warnings, "warning"), human::count(failures, "failure"));
+            format!("{} checks: {warnings}, {failures}", findings.len())
+        }
     });
     lines.join("\n")
 }

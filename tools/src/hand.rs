@@ -129,22 +129,7 @@ pub fn identity(process: &str) -> Identity {
     let (mut instance, mut device) = ([0; 8], [0; 16]);
     entropy.fill(&mut instance);
     entropy.fill(&mut device);
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
-    let host = rustix::system::uname();
-    Identity {
-        keys: Keypair::generate(&mut entropy),
-        instance,
-        who: message::Holder {
-            user: Label::lossy(&user),
-            host: Label::lossy(&host.nodename().to_string_lossy()),
-            display: None,
-            process: Label::lossy(process),
-            pid: std::process::id(),
-            project: None,
-            device: DeviceId(device),
-            device_alias: None,
-            share: None,
-            hostids: Vec::new(),
-        },
-    }
+    let who = leasehold::this_process();
+    let who = message::Holder { process: Label::lossy(process), device: DeviceId(device), ..who };
+    Identity { keys: Keypair::generate(&mut entropy), instance, who }
 }

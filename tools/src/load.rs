@@ -59,7 +59,7 @@ pub struct Args {
     #[command(flatten)]
     trust: TrustArgs,
 
-    /// Process of the server on this machine, for its CPU time and memory [default: that of its own server]
+    /// Process of the server on this machine, for its CPU time and memory [default: its own server, or the one on loopback]
     #[arg(long, value_name = "PID", help_heading = "Which server")]
     server_pid: Option<u32>,
 

@@ -76,6 +76,13 @@ pub fn is_for_people() -> bool {
     io::stdout().is_terminal()
 }
 
+/// How wide the terminal is that people look at stdout in; `None` where another program reads it.
+#[must_use]
+pub fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    size.ok().filter(|_| is_for_people()).map(|size| size.ws_col.into())
+}
+
 /// Tells on stderr why a command failed.
 pub fn tell(failure: &Failure) {
     if failure.is_silent() {

@@ -1,6 +1,6 @@
 //! Tables: with lines for people, plain columns for pipes, CSV for spreadsheets.
 
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, TableStyle, presets};
 
 use crate::{exit::Failure, output};
 
@@ -38,31 +38,35 @@ impl Rows {
         self.rows.is_empty()
     }
 
-    /// The table as text, without a line end: ruled and fitted to the terminal for people, otherwise plain columns
-    /// that are never wrapped, so that `awk` finds what it looks for.
+    /// The table as text, without a line end: framed where people look at a terminal that is wide enough, otherwise
+    /// plain columns. Never wrapped: a fingerprint in two pieces cannot be copied, and `awk` finds what it looks for.
     #[must_use]
     pub fn render(&self) -> String {
-        self.render_for(output::is_for_people())
+        self.render_for(output::columns())
     }
 
-    fn render_for(&self, people: bool) -> String {
+    fn render_for(&self, columns: Option<usize>) -> String {
+        let framed = columns.map(|columns| (columns, self.table(presets::UTF8_BORDERS_ONLY, (1, 1))));
+        let width = |table: &Table| table.lines().next().map_or(0, |line| line.chars().count());
+        let table = match framed {
+            Some((columns, table)) if width(&table) <= columns => table,
+            _ => self.table(presets::NOTHING, (0, 2)),
+        };
+        table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    }
+
+    fn table(&self, style: TableStyle, padding: (u16, u16)) -> Table {
         let mut table = Table::new();
-        if people {
-            table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        } else {
-            table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-        }
+        table.load_style(style).set_content_arrangement(ContentArrangement::Disabled);
         let strong = |name: &&str| Cell::new(name).add_attribute(Attribute::Bold);
         table.set_header(self.heading.iter().map(strong).enumerate().map(|(i, cell)| self.aligned(i, cell)));
         for row in &self.rows {
             table.add_row(row.iter().map(Cell::new).enumerate().map(|(i, cell)| self.aligned(i, cell)));
         }
-        if !people {
-            table.column_iter_mut().for_each(|column| {
-                column.set_padding((0, 2));
-            });
-        }
-        table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+        table.column_iter_mut().for_each(|column| {
+            column.set_padding(padding);
+        });
+        table
     }
 
     fn aligned(&self, column: usize, cell: Cell) -> Cell {
@@ -98,11 +102,19 @@ mod tests {
 
     #[test]
     fn a_pipe_gets_plain_columns_without_lines() {
-        let text = rows().render_for(false);
+        let text = rows().render_for(None);
         let words: Vec<Vec<&str>> = text.lines().map(|l| l.split_whitespace().collect()).collect();
         assert_eq!(words, [["feature", "used"], ["VR_MODE", "3"], ["a,b", "120"]]);
         assert!(text.is_ascii());
         assert!(text.lines().all(|line| line == line.trim_end()));
+    }
+
+    #[test]
+    fn a_terminal_gets_a_frame_only_if_it_is_wide_enough() {
+        assert!(rows().render_for(Some(80)).starts_with('┌'));
+        for narrow in [0, 10] {
+            assert_eq!(rows().render_for(Some(narrow)), rows().render_for(None));
+        }
     }
 
     #[test]

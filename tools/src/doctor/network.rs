@@ -15,6 +15,8 @@ use leasehold_server::{
     process::{Transport, holder_of},
 };
 
+use socket2::SockRef;
+
 use super::Finding;
 use crate::{connect::ConnectArgs, human};
 
@@ -68,81 +70,82 @@ fn bind(transport: Transport, address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// An interface's IPv4 address and where everybody on its network is reached.
+/// An interface's IPv4 address and a place where everybody on its network is reached.
 struct Network {
-    interface: String,
+    check: String,
     address: Ipv4Addr,
-    broadcast: Ipv4Addr,
+    everybody: Ipv4Addr,
 }
 
-/// Sends a DISCOVER out of every interface that has a broadcast address, and by multicast; the servers that answered
-/// come with the findings.
+/// Sends a DISCOVER out of every interface, by broadcast and by multicast; the servers that answered come with the
+/// findings.
 pub(super) fn broadcast(args: &ConnectArgs, site: &SiteKey) -> (Vec<Finding>, Vec<OfferHint>) {
     let mut heard = Vec::new();
-    let mut findings = Vec::new();
-    match networks() {
-        Ok(networks) => {
-            for network in &networks {
-                let check = format!("broadcast-{}", network.interface);
-                let answers = ask(network.address, network.broadcast.into(), args.port, site);
-                findings.push(answered(check, &network.broadcast.to_string(), args.port, &answers));
-                heard.extend(answers.unwrap_or_default().into_iter().map(|(offer, _)| offer));
-            }
+    let networks = match networks() {
+        Ok(networks) => networks,
+        Err(e) => {
+            return (vec![Finding::fail("interfaces", format!("cannot list them: {e}"), "ip address show")], heard);
         }
-        Err(e) => findings.push(Finding::fail("interfaces", format!("cannot list them: {e}"), "ip address show")),
+    };
+    let mut findings = Vec::new();
+    for network in &networks {
+        let answers = ask(network, args.port, site);
+        findings.push(answered(network, args.port, &answers));
+        heard.extend(answers.unwrap_or_default().into_iter().map(|(offer, _)| offer));
     }
-    let answers = ask(Ipv4Addr::UNSPECIFIED, DISCOVERY_GROUP.into(), args.port, site);
-    findings.push(answered("multicast".into(), &DISCOVERY_GROUP.to_string(), args.port, &answers));
-    heard.extend(answers.unwrap_or_default().into_iter().map(|(offer, _)| offer));
     (findings, heard)
 }
 
-fn answered(check: String, to: &str, port: u16, answers: &io::Result<Vec<(OfferHint, Duration)>>) -> Finding {
-    match answers {
+fn answered(network: &Network, port: u16, answers: &io::Result<Vec<(OfferHint, Duration)>>) -> Finding {
+    let (check, to) = (network.check.clone(), network.everybody);
+    match answers.as_ref().map(|answers| answers.split_first()) {
         Err(e) => Finding::warn(
             check,
             format!("a question to {to}:{port} does not get out: {e}"),
             "name the server instead of searching it: --server HOST",
         ),
-        Ok(answers) => match answers.first() {
-            Some((offer, took)) => {
-                let others = match answers.len() {
-                    1 => String::new(),
-                    n => format!(", and {} more", n - 1),
-                };
-                let took = human::show(*took);
-                Finding::ok(check, format!("{to}: {} answers in {took}{others}", offer.address))
-            }
-            None => Finding::ok(check, format!("{to}: questions get out, no server answers")),
-        },
+        Ok(Some(((offer, took), others))) => {
+            let more = if others.is_empty() { String::new() } else { format!(", and {} more", others.len()) };
+            Finding::ok(check, format!("{to}: {} answers in {}{more}", offer.address, human::show(*took)))
+        }
+        Ok(None) => Finding::ok(check, format!("{to}: questions get out, no server answers")),
     }
 }
 
 fn networks() -> io::Result<Vec<Network>> {
     let mut networks = Vec::new();
     for interface in getifaddrs()? {
-        let (up, loopback) =
-            (interface.flags.contains(InterfaceFlags::UP), interface.flags.contains(InterfaceFlags::LOOPBACK));
+        let is = |flag| interface.flags.contains(flag);
         let Address::V4(v4) = &interface.address else { continue };
-        let broadcast = match v4.associated_address {
-            Some(broadcast) if !loopback => Some(broadcast),
-            // Loopback has one too, it only does not say so.
-            _ => loopback.then(|| Ipv4Addr::new(127, 255, 255, 255)),
+        if !is(InterfaceFlags::UP) {
+            continue;
+        }
+        let mut add = |kind: &str, everybody| {
+            networks.push(Network { check: format!("{kind}-{}", interface.name), address: v4.address, everybody });
         };
-        let point_to_point = interface.flags.contains(InterfaceFlags::POINTTOPOINT);
-        if let (true, false, Some(broadcast)) = (up, point_to_point, broadcast) {
-            networks.push(Network { interface: interface.name.clone(), address: v4.address, broadcast });
+        let loopback = is(InterfaceFlags::LOOPBACK);
+        if loopback {
+            // It has one, it only does not say so.
+            add("broadcast", Ipv4Addr::new(127, 255, 255, 255));
+        } else if let (true, Some(broadcast)) = (is(InterfaceFlags::BROADCAST), v4.associated_address) {
+            add("broadcast", broadcast);
+        }
+        if is(InterfaceFlags::MULTICAST) && !loopback {
+            add("multicast", DISCOVERY_GROUP);
         }
     }
     Ok(networks)
 }
 
-fn ask(from: Ipv4Addr, to: IpAddr, port: u16, site: &SiteKey) -> io::Result<Vec<(OfferHint, Duration)>> {
-    let socket = UdpSocket::bind((from, 0))?;
+fn ask(network: &Network, port: u16, site: &SiteKey) -> io::Result<Vec<(OfferHint, Duration)>> {
+    let socket = UdpSocket::bind((network.address, 0))?;
     socket.set_broadcast(true)?;
+    if network.everybody.is_multicast() {
+        SockRef::from(&socket).set_multicast_if_v4(&network.address)?;
+    }
     let mut probe = Probe::new(site, RealmId::ANY);
     let began = Instant::now();
-    socket.send_to(&probe.ask(&mut SystemEntropy), (to, port))?;
+    socket.send_to(&probe.ask(&mut SystemEntropy), (network.everybody, port))?;
     let mut heard: Vec<(OfferHint, Duration)> = Vec::new();
     let mut datagram = [0; DATAGRAM_MAX + 1];
     while let Some(left) = PATIENCE.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
@@ -189,6 +192,6 @@ mod tests {
     #[test]
     fn loopback_is_a_network_with_broadcast() {
         let networks = networks().unwrap();
-        assert!(networks.iter().any(|n| n.broadcast == Ipv4Addr::new(127, 255, 255, 255)));
+        assert!(networks.iter().any(|n| n.everybody == Ipv4Addr::new(127, 255, 255, 255)));
     }
 }

@@ -17,6 +17,8 @@ use leasehold_protocol::{
     vocab::{FeatureName, RealmId},
 };
 
+use leasehold_server::process::{Transport, holder_of};
+
 use super::{
     Args,
     process::{self, Usage},
@@ -83,7 +85,7 @@ impl TestServer {
         let chosen = chosen(args, &lines)?;
         let seats = chosen.iter().map(|line| free(line)).sum();
         let features = chosen.iter().map(|line| line.name.clone()).collect();
-        let pid = args.server_pid.or(own.as_ref().map(|own| own.child.id()));
+        let pid = args.server_pid.or(own.as_ref().map(|own| own.child.id())).or_else(|| pid_of(address));
         // The clients need no proof each: the one of the first holder stands for all.
         let config = HolderConfig { publisher_keys: Vec::new(), realm, ..config };
         Ok(Self { address, key, features, seats, config, pid, realm, own })
@@ -226,6 +228,12 @@ fn connect(hand: &mut Hand, address: SocketAddr) -> Result<(PublicKey, RealmId),
             .exit(Exit::UNREACHABLE)
             .remedy("leave --server away to test a server of its own")),
     }
+}
+
+/// The process behind a server of this machine, where the system tells.
+fn pid_of(address: SocketAddr) -> Option<u32> {
+    let holder = holder_of(Transport::Udp, address).filter(|_| address.ip().is_loopback())?;
+    holder.rsplit_once("(pid ")?.1.strip_suffix(')')?.parse().ok()
 }
 
 fn features(hand: &mut Hand) -> Result<Vec<FeatureLine>, Failure> {
