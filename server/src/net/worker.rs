@@ -339,8 +339,8 @@ impl Worker {
         }
     }
 
-    /// Every worker joins, though only the first one answers: Linux from 6.9 on hands a datagram to a group that one
-    /// socket of a reuse-port group has joined to any one of them, by the hash of its addresses. With all of them joined
+    /// Every worker joins, though only the first one answers: where one socket of a reuse-port group has joined, Linux
+    /// (seen on 6.18) hands a multicast datagram to any one of them, by the hash of its addresses. With all of them joined
     /// each gets a copy.
     fn join_groups(&mut self) {
         let interfaces = self.wiring.interfaces.get();
