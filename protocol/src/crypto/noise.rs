@@ -92,7 +92,7 @@ impl Initiator {
         entropy: &mut dyn Entropy,
     ) -> Result<(Self, [u8; MESSAGE1_LEN]), HandshakeFailed> {
         let prologue = prologue(realm);
-        let mut state = snow::Builder::with_resolver(params(), Primitives::boxed(entropy))
+        let mut state = snow::Builder::with_resolver(params(), Primitives::boxed(keys, entropy))
             .local_private_key(keys.private())?
             .remote_public_key(&server.0)?
             .psk(2, &site.0)?
@@ -139,7 +139,7 @@ impl Responder {
         entropy: &mut dyn Entropy,
     ) -> Result<Self, HandshakeFailed> {
         let prologue = prologue(realm);
-        let mut state = snow::Builder::with_resolver(params(), Primitives::boxed(entropy))
+        let mut state = snow::Builder::with_resolver(params(), Primitives::boxed(keys, entropy))
             .local_private_key(keys.private())?
             .psk(2, &site.0)?
             .prologue(&prologue)?

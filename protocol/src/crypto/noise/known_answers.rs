@@ -4,7 +4,11 @@
 use snow::HandshakeState;
 
 use super::{Primitives, params};
-use crate::{Entropy, crypto::TransportKey, hex};
+use crate::{
+    Entropy,
+    crypto::{Keypair, TransportKey},
+    hex,
+};
 
 const PROLOGUE: &str = "4a6f686e2047616c74";
 const PSK: &str = "54686973206973206d7920417573747269616e20706572737065637469766521";
@@ -53,11 +57,13 @@ fn draw(text: &'static str) -> impl Entropy {
 
 fn parties() -> (HandshakeState, HandshakeState) {
     let (prologue, psk) = (bytes(PROLOGUE), key(PSK));
-    let initiator = snow::Builder::with_resolver(params(), Primitives::boxed(&mut draw(INIT_EPHEMERAL)))
-        .local_private_key(&key(INIT_STATIC))
+    let keys = Keypair::from_private(key(INIT_STATIC));
+    let initiator = snow::Builder::with_resolver(params(), Primitives::boxed(&keys, &mut draw(INIT_EPHEMERAL)))
+        .local_private_key(keys.private())
         .and_then(|b| b.remote_public_key(&key(RESP_PUBLIC))?.psk(2, &psk)?.prologue(&prologue)?.build_initiator());
-    let responder = snow::Builder::with_resolver(params(), Primitives::boxed(&mut draw(RESP_EPHEMERAL)))
-        .local_private_key(&key(RESP_STATIC))
+    let keys = Keypair::from_private(key(RESP_STATIC));
+    let responder = snow::Builder::with_resolver(params(), Primitives::boxed(&keys, &mut draw(RESP_EPHEMERAL)))
+        .local_private_key(keys.private())
         .and_then(|b| b.psk(2, &psk)?.prologue(&prologue)?.build_responder());
     (initiator.unwrap(), responder.unwrap())
 }

@@ -8,24 +8,30 @@ use snow::{
     resolvers::{BoxedCryptoResolver, CryptoResolver},
     types::{Cipher, Dh, Hash, Random},
 };
+use subtle::ConstantTimeEq;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use crate::{
     Entropy,
-    crypto::transport::{TAG_LEN, TransportKey},
+    crypto::{
+        Keypair,
+        transport::{TAG_LEN, TransportKey},
+    },
 };
 
-/// Resolves the one suite we speak. Carries the seed of the one ephemeral key a handshake draws.
+/// Resolves the one suite we speak. Carries the seed of the one ephemeral key a handshake draws, and the static key whose
+/// public half is known already: working it out again would be a sixth of the handshake.
 pub(super) struct Primitives {
     seed: Zeroizing<[u8; 32]>,
+    own: Keypair,
 }
 
 impl Primitives {
-    pub(super) fn boxed(entropy: &mut dyn Entropy) -> BoxedCryptoResolver {
+    pub(super) fn boxed(own: &Keypair, entropy: &mut dyn Entropy) -> BoxedCryptoResolver {
         let mut seed = Zeroizing::new([0; 32]);
         entropy.fill(&mut *seed);
-        Box::new(Self { seed })
+        Box::new(Self { seed, own: own.clone() })
     }
 }
 
@@ -35,7 +41,8 @@ impl CryptoResolver for Primitives {
     }
 
     fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        matches!(choice, DHChoice::Curve25519).then(|| Box::new(X25519::default()) as Box<dyn Dh>)
+        let key = || X25519 { own: self.own.clone(), private: Zeroizing::default(), public: [0; 32] };
+        matches!(choice, DHChoice::Curve25519).then(|| Box::new(key()) as Box<dyn Dh>)
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
@@ -61,8 +68,8 @@ impl Random for OneDraw {
     }
 }
 
-#[derive(Default)]
 struct X25519 {
+    own: Keypair,
     private: Zeroizing<[u8; 32]>,
     public: [u8; 32],
 }
@@ -82,7 +89,9 @@ impl Dh for X25519 {
 
     fn set(&mut self, private: &[u8]) {
         self.private.copy_from_slice(private);
-        self.public = PublicKey::from(&StaticSecret::from(*self.private)).to_bytes();
+        let is_own: bool = self.private.ct_eq(self.own.private()).into();
+        self.public =
+            if is_own { self.own.public().0 } else { PublicKey::from(&StaticSecret::from(*self.private)).to_bytes() };
     }
 
     fn generate(&mut self, rng: &mut dyn Random) -> Result<(), Error> {
