@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `plan` | who starts when and asks for what |
 //! | `worker`, `client` | the clients, in one event loop per thread |
+//! | `wire` | their sockets, and whose a datagram is |
 //! | `target` | the server: one that is there, or one of our own |
 //! | `tally` | what is counted |
 //! | `process` | what the server's process costs |
@@ -15,6 +16,7 @@ mod process;
 mod report;
 mod tally;
 mod target;
+mod wire;
 mod worker;
 
 use std::{

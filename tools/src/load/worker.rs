@@ -18,7 +18,7 @@ use std::{
 
 use leasehold::holder::{CheckoutSpec, Destination, HolderConfig, HolderEvent, LeaseState, Target};
 use leasehold_protocol::{
-    packet::{self, DATAGRAM_MAX, Packet, PacketType},
+    packet::{self, DATAGRAM_MAX, PacketType},
     time::{Mono, Now, UnixMillis},
     vocab::{SeatCount, Version},
 };
@@ -28,6 +28,7 @@ use super::{
     client::{Client, Phase},
     plan::Part,
     tally::Tally,
+    wire,
 };
 use crate::exit::Failure;
 
@@ -77,8 +78,6 @@ const RELEASE_PATIENCE_MS: u64 = 5_000;
 const SLEEP_MAX_MS: u64 = 20;
 /// Datagrams taken from one socket before the timers have their turn.
 const BATCH: usize = 64;
-/// A burst of answers waits here rather than being lost to ourselves.
-const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
 /// Runs a thread's clients from their start to the end of their release.
 ///
@@ -118,8 +117,8 @@ struct Worker {
 
 impl Made {
     fn new(task: &Task) -> Result<Self, Failure> {
-        let SocketTo(server) = SocketTo::of(&task.target);
-        let sockets = (0..task.sockets.max(1)).map(|_| open(server)).collect::<io::Result<Vec<_>>>();
+        let server = wire::server_of(&task.target);
+        let sockets = (0..task.sockets.max(1)).map(|_| wire::open(server)).collect::<io::Result<Vec<_>>>();
         let sockets = sockets.map_err(|e| {
             Failure::new("cannot open the sockets of the load test")
                 .because_of(&e)
@@ -233,7 +232,7 @@ impl Worker {
 
     fn receive(&mut self, socket: usize, from: SocketAddr, datagram: &mut [u8]) {
         self.tally.counts.datagrams_received += 1;
-        let client = sid_of_answer(datagram).and_then(|sid| self.routes[socket].get(&sid).copied());
+        let client = wire::sid_of_answer(datagram).and_then(|sid| self.routes[socket].get(&sid).copied());
         let Some(client) = client else {
             self.tally.counts.datagrams_strange += 1;
             return;
@@ -264,7 +263,7 @@ impl Worker {
             let Destination::To(address) = to else { continue };
             match packet::classify(&datagram) {
                 Ok(PacketType::Hello1) => {
-                    self.routes[socket].extend(sid_of_hello(&datagram).map(|sid| (sid, client)));
+                    self.routes[socket].extend(wire::sid_of_hello(&datagram).map(|sid| (sid, client)));
                 }
                 Ok(PacketType::DataToServer) => {
                     let sent = self.now();
@@ -366,44 +365,4 @@ impl Worker {
 fn hold(watch: &Watch, change: i64) {
     let now = watch.holding.fetch_add(change, Ordering::Relaxed) + change;
     watch.holding_max.fetch_max(now, Ordering::Relaxed);
-}
-
-/// The address whose family the sockets must have.
-struct SocketTo(SocketAddr);
-
-impl SocketTo {
-    fn of(target: &Target) -> Self {
-        match target {
-            Target::Known { address, .. } => Self(*address),
-            Target::Discover { to, .. } => {
-                Self(to.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))))
-            }
-        }
-    }
-}
-
-fn open(server: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = if server.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
-    let socket = UdpSocket::bind(any)?;
-    socket.set_nonblocking(true)?;
-    // The system gives what it allows; too little shows as retries.
-    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
-    Ok(socket)
-}
-
-fn sid_of_hello(datagram: &[u8]) -> Option<u32> {
-    match packet::read_to_server(datagram) {
-        Ok(Packet::Hello1(hello)) => Some(hello.client_sid.get()),
-        _ => None,
-    }
-}
-
-/// The session of ours that an answer names in clear.
-fn sid_of_answer(datagram: &[u8]) -> Option<u32> {
-    match packet::read_to_client(datagram) {
-        Ok(Packet::Retry(retry)) => Some(retry.client_sid.get()),
-        Ok(Packet::Hello2(hello)) => Some(hello.client_sid.get()),
-        Ok(Packet::Data(data)) => Some(data.receiver_sid.get()),
-        _ => None,
-    }
 }
