@@ -3,32 +3,25 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
-    fmt::Write as _,
     net::SocketAddr,
     time::Duration,
 };
 
-use leasehold::holder::{
-    CheckoutSpec, Destination, Holder, HolderConfig, HolderEvent, Identity, LeaseHandle, LeaseState, Target,
-};
-use leasehold_protocol::{
-    crypto::Keypair,
-    message,
-    vocab::{ClaimKey, DeviceId, RealmId, Version},
-};
-
 use crate::{
-    client::{Client, Habit, Watched, is_holding},
-    clock::{Clock, Instant, ms},
-    model::{Checked, Model, Pool, Violation, ensure},
-    net::{Flight, Network, Sender},
-    plan::{Plan, Publisher, feature_name, label, seat_count},
+    client::Client,
+    clock::{Instant, ms},
+    model::{Checked, Model, Pool, ensure},
+    net::{Flight, Network},
+    plan::{Plan, Publisher},
     rng::Rng,
-    server::{Server, Told},
+    server::Server,
 };
 
 mod acts;
+mod hearing;
+mod newcomers;
 mod report;
+mod wire;
 
 pub use report::Report;
 
@@ -153,101 +146,6 @@ impl Lan {
         lan
     }
 
-    /// Adds a listener on the wire.
-    pub fn tap(&mut self, tap: Tap) {
-        self.taps.push(tap);
-    }
-
-    /// Keeps what comes to `address` from now on.
-    pub fn listen(&mut self, address: SocketAddr) {
-        self.mailboxes.entry(address).or_default();
-    }
-
-    /// Whether anything came to `address`.
-    #[must_use]
-    pub fn has_mail(&self, address: SocketAddr) -> bool {
-        self.mailboxes.get(&address).is_some_and(|mailbox| !mailbox.datagrams.is_empty())
-    }
-
-    /// Takes what came to `address`.
-    pub fn mail(&mut self, address: SocketAddr) -> Vec<Vec<u8>> {
-        self.mailboxes.get_mut(&address).map(|mailbox| std::mem::take(&mut mailbox.datagrams)).unwrap_or_default()
-    }
-
-    /// The life of the server that was last heard at `address`; 0 for none.
-    #[must_use]
-    pub fn heard_at(&self, address: SocketAddr) -> u32 {
-        self.mailboxes.get(&address).map_or(0, |mailbox| mailbox.heard)
-    }
-
-    /// A new client, connecting.
-    pub fn client(&mut self) -> usize {
-        let number = self.clients.len();
-        let address = self.fresh_address();
-        let mut rng = self.rng.fork(0xc11e_0000 + number as u64);
-        let clock = self.fresh_clock(&mut rng);
-        let holder = self.fresh_holder(number, &mut rng);
-        self.by_address.insert(address, number);
-        self.clients.push(Client::new(holder, clock, address, rng));
-        let (target, now) = (self.target(), self.clients[number].clock.now(self.at));
-        self.clients[number].holder.connect(now, target);
-        self.demand(|lan| lan.drain_client(number));
-        number
-    }
-
-    fn fresh_holder(&self, number: usize, rng: &mut Rng) -> Holder {
-        let config = HolderConfig {
-            realm: RealmId::of(&label(crate::plan::PUBLISHER)),
-            publisher_keys: vec![self.publisher.key()],
-            site: self.plan.site.clone(),
-            sdk_version: 1 << 24,
-        };
-        let mut instance = [0; 8];
-        leasehold_protocol::Entropy::fill(rng, &mut instance);
-        let who = message::Holder {
-            user: label(&format!("user{number}")),
-            host: label(&format!("host{number}")),
-            display: None,
-            process: label("sim"),
-            pid: 1,
-            project: None,
-            device: DeviceId([0; 16]),
-            device_alias: None,
-            share: None,
-            hostids: Vec::new(),
-        };
-        let identity = Identity { keys: Keypair::generate(rng), instance, who };
-        Holder::new(config, identity, Box::new(rng.fork(3)))
-    }
-
-    fn fresh_clock(&self, rng: &mut Rng) -> Clock {
-        let bound = self.plan.drift_ppm;
-        let drift = i64::try_from(rng.within(&(0..=2 * bound))).unwrap_or(0) - i64::try_from(bound).unwrap_or(0);
-        Clock { boot_ms: rng.within(&(1_000..=1_000_000_000)), drift_ppm: drift, wall_ahead_ms: 0 }
-    }
-
-    /// An address nobody had yet.
-    pub fn fresh_address(&mut self) -> SocketAddr {
-        self.report.addresses += 1;
-        let n = self.report.addresses;
-        let octet = |shift: u32| u8::try_from(n >> shift & 0xff).unwrap_or(0);
-        ([10, 1 + octet(16), octet(8), octet(0)], 40_000).into()
-    }
-
-    fn target(&self) -> Target {
-        let server = &self.servers[0];
-        if self.plan.discovery {
-            return Target::Discover { to: Vec::new(), broadcast: true, pins: Vec::new() };
-        }
-        if self.plan.servers > 1 {
-            let to = self.servers[..self.plan.servers].iter().map(|s| s.address).collect();
-            return Target::Discover { to, broadcast: false, pins: Vec::new() };
-        }
-        Target::Known { address: server.address, key: server.public_key(), realm: server.realm() }
-    }
-
-    // --- the event loop ---
-
     fn push(&mut self, at: Instant, what: What) {
         self.next_seq += 1;
         self.queue.push(Reverse(Due { at: at.max(self.at), seq: self.next_seq, what }));
@@ -302,40 +200,11 @@ impl Lan {
         if self.report.events.is_multiple_of(every) { self.check() } else { Ok(()) }
     }
 
-    fn to_server(&mut self, server: usize, flight: Flight) -> Checked {
-        if !self.servers[server].is_up() {
-            return Ok(());
-        }
-        self.report.trace(self.at, &flight.bytes);
-        let worker = self.servers[server].receive(self.at, flight)?;
-        self.drain_server(server, worker)
-    }
-
     fn server_timer(&mut self, server: usize, worker: usize) -> Checked {
         if !self.servers[server].timeout(self.at, worker) {
             return Ok(());
         }
         self.drain_server(server, worker)
-    }
-
-    fn to_client(&mut self, mut flight: Flight) -> Checked {
-        let Some(&client) = self.by_address.get(&flight.to) else {
-            if let Some(mailbox) = self.mailboxes.get_mut(&flight.to) {
-                mailbox.heard = flight.heard;
-                mailbox.datagrams.push(flight.bytes);
-            }
-            return Ok(());
-        };
-        let them = &mut self.clients[client];
-        if !them.runs() {
-            return Ok(());
-        }
-        self.report.trace(self.at, &flight.bytes);
-        if let Sender::Server(server) = flight.sender {
-            them.heard.insert(server, flight.heard);
-        }
-        them.holder.handle_datagram(them.clock.now(self.at), flight.from, &mut flight.bytes);
-        self.drain_client(client)
     }
 
     fn client_timer(&mut self, client: usize) -> Checked {
@@ -347,8 +216,6 @@ impl Lan {
         them.holder.handle_timeout(them.clock.now(self.at));
         self.drain_client(client)
     }
-
-    // --- what comes out of a server ---
 
     fn drain_server(&mut self, server: usize, worker: usize) -> Checked {
         while let Some(told) = self.servers[server].poll_event(worker) {
@@ -368,65 +235,6 @@ impl Lan {
         }
         Ok(())
     }
-
-    fn from_server(&mut self, server: usize, to: SocketAddr, bytes: &[u8]) {
-        let client = self.by_address.get(&to).copied();
-        self.report.to_strangers += u64::from(client.is_none());
-        let arrivals = self.net.send(self.at, client, server, false);
-        let flight = Flight {
-            id: self.net.fresh_id(),
-            sender: Sender::Server(server),
-            from: self.servers[server].address,
-            to,
-            broadcast: false,
-            heard: self.servers[server].life,
-            bytes: bytes.to_vec(),
-        };
-        for at in arrivals.into_iter().flatten() {
-            self.push(at, What::ToClient(flight.clone()));
-        }
-    }
-
-    fn hear(&mut self, server: usize, told: Told) -> Checked {
-        let at = self.at;
-        let rogue = server >= self.plan.servers;
-        match told {
-            Told::Granted { .. } if rogue => {
-                ensure(at, false, || format!("a client took a seat of server {server}, whose key nobody vouched for"))
-            }
-            Told::Granted { claim, lease, pool, seats, until } => {
-                self.report.server_grants += 1;
-                let deadline = self.free_at(server, pool, until)?;
-                let held = crate::model::Held { pool, seats, lease, deadline, forgotten: false };
-                self.model.granted(at, server, claim, held)
-            }
-            Told::Renewed { claim, pool, until } => {
-                self.report.server_renewals += 1;
-                let deadline = self.free_at(server, pool, until)?;
-                self.model.renewed(at, server, claim, deadline)
-            }
-            Told::Released { claim } => self.model.released(at, server, claim),
-            Told::Expired { claim } => {
-                self.report.expiries += 1;
-                self.model.expired(at, server, claim)
-            }
-            Told::Denied { claim, pool: Some(pool), seats, code } => {
-                self.model.denied(at, server, (claim, pool, seats), code)
-            }
-            Told::Denied { .. } | Told::Other => Ok(()),
-        }
-    }
-
-    /// When seats granted now are free again by the rules; the server must say the same.
-    fn free_at(&self, server: usize, pool: usize, until: Instant) -> Result<Instant, Violation> {
-        let deadline = self.servers[server].free_at(self.at, self.model.pools[pool].ttl_ms);
-        let same = ensure(self.at, until == deadline, || {
-            format!("server {server} set a deadline of {until} ms where the TTL makes it {deadline}")
-        });
-        same.map(|()| deadline)
-    }
-
-    // --- what comes out of a client ---
 
     fn drain_client(&mut self, client: usize) -> Checked {
         while let Some(event) = self.clients[client].holder.poll_event() {
@@ -450,138 +258,6 @@ impl Lan {
         Ok(())
     }
 
-    fn from_client(&mut self, client: usize, to: &Destination, bytes: &[u8]) {
-        let id = self.net.fresh_id();
-        for server in 0..self.servers.len() {
-            let address = self.servers[server].address;
-            let broadcast = match to {
-                Destination::To(to) if *to != address => continue,
-                Destination::To(_) => false,
-                Destination::Broadcast => true,
-            };
-            let them = &self.clients[client];
-            let heard = if broadcast { 0 } else { them.heard.get(&server).copied().unwrap_or(0) };
-            let flight = Flight {
-                id,
-                sender: Sender::Client(client),
-                from: them.address,
-                to: address,
-                broadcast,
-                heard,
-                bytes: bytes.to_vec(),
-            };
-            self.overhear(&flight);
-            for at in self.net.send(self.at, Some(client), server, true).into_iter().flatten() {
-                self.push(at, What::ToServer(server, flight.clone()));
-            }
-        }
-    }
-
-    fn overhear(&mut self, flight: &Flight) {
-        let mut taps = std::mem::take(&mut self.taps);
-        for tap in &mut taps {
-            for (delay_ms, extra) in tap(flight, &mut self.rng) {
-                self.inject(delay_ms, extra);
-            }
-        }
-        self.taps = taps;
-    }
-
-    /// Puts a stranger's datagram on the wire: it arrives in `delay_ms`, whatever the network's conditions.
-    pub fn inject(&mut self, delay_ms: u64, flight: Flight) {
-        let at = self.at + delay_ms;
-        match self.servers.iter().position(|server| server.address == flight.to) {
-            Some(server) => self.push(at, What::ToServer(server, flight)),
-            None => self.push(at, What::ToClient(flight)),
-        }
-    }
-
-    fn hear_client(&mut self, client: usize, event: HolderEvent) -> Checked {
-        let at = self.at;
-        match event {
-            HolderEvent::Connected { address, .. } => self.clients[client].connections.push((at, address)),
-            HolderEvent::ServerRejected { address, why } => {
-                self.clients[client].rejections.push((at, address, why.to_string()));
-            }
-            HolderEvent::ConnectFailed { .. } => self.clients[client].failures.push(at),
-            HolderEvent::Granted { lease, grant, .. } => return self.heard_grant(client, lease, &grant),
-            HolderEvent::Denied { lease, deny } => return self.heard_denial(client, lease, &deny),
-            HolderEvent::Renewed { lease, .. } => {
-                self.report.renewals += 1;
-                if let Some(watched) = self.clients[client].leases.get_mut(&lease.0) {
-                    watched.renewals += 1;
-                }
-            }
-            HolderEvent::StateChanged { lease, state } => return self.heard_state(client, lease, state),
-            HolderEvent::Released { lease, .. } => {
-                self.report.releases += 1;
-                if let Some(watched) = self.clients[client].leases.get_mut(&lease.0) {
-                    watched.released_at = Some(at);
-                }
-            }
-            HolderEvent::Features { features, .. } => self.clients[client].features = features,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn heard_grant(&mut self, client: usize, lease: LeaseHandle, grant: &message::Grant) -> Checked {
-        self.report.grants += 1;
-        let at = self.at;
-        let Some(watched) = self.clients[client].leases.get_mut(&lease.0) else { return Ok(()) };
-        watched.grants += 1;
-        watched.granted_at = Some(at);
-        if !watched.leases.contains(&grant.lease) {
-            watched.leases.push(grant.lease);
-        }
-        let right = grant.claim == watched.claim && u64::from(grant.seats.get()) == watched.seats;
-        ensure(at, right, || format!("client {client} took a grant that is not what it asked for"))?;
-        self.update_belief(client, lease.0)
-    }
-
-    fn heard_denial(&mut self, client: usize, lease: LeaseHandle, deny: &message::Deny) -> Checked {
-        self.report.denials += 1;
-        let at = self.at;
-        let them = &mut self.clients[client];
-        if let Some(watched) = them.leases.get_mut(&lease.0) {
-            watched.denials.push((at, deny.clone()));
-        }
-        // A lease that was held once is asked for again by its holder: the habit keeps it as long as it meant to.
-        let over = them.state(lease.0).is_none();
-        if over && them.habit.as_ref().is_some_and(|habit| habit.current == Some(lease.0)) {
-            self.rest(client);
-        }
-        self.update_belief(client, lease.0)
-    }
-
-    fn heard_state(&mut self, client: usize, lease: LeaseHandle, state: LeaseState) -> Checked {
-        let at = self.at;
-        if matches!(state, LeaseState::Lost { .. }) {
-            self.report.lost += 1;
-        }
-        if let Some(watched) = self.clients[client].leases.get_mut(&lease.0) {
-            watched.history.push((at, state));
-        }
-        self.update_belief(client, lease.0)
-    }
-
-    /// Tells the twin what one client believes of one lease now.
-    fn update_belief(&mut self, client: usize, lease: u64) -> Checked {
-        let at = self.at;
-        let them = &mut self.clients[client];
-        let holding = them.runs() && them.state(lease).as_ref().is_some_and(is_holding);
-        let Some(watched) = them.leases.get_mut(&lease) else { return Ok(()) };
-        let believes = holding && !watched.given_back;
-        if believes == watched.believed {
-            return Ok(());
-        }
-        watched.believed = believes;
-        let Watched { claim, pool, seats, .. } = *watched;
-        if believes { self.model.believes(at, claim, pool, seats) } else { self.model.doubts(at, claim) }
-    }
-
-    // --- checks ---
-
     /// Every check there is, now.
     ///
     /// # Errors
@@ -603,9 +279,8 @@ impl Lan {
 impl Drop for Lan {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let mut line = String::new();
-            let _ = write!(line, "the world of seed {} broke at {} ms; repeat with: ", self.plan.seed, self.at);
-            eprintln!("{line}{}", report::repeat_command(self.plan.seed));
+            let Self { plan: Plan { seed, .. }, at, .. } = self;
+            eprintln!("the world of seed {seed} broke at {at} ms; repeat with: {}", report::repeat_command(*seed));
         }
     }
 }

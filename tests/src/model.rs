@@ -214,6 +214,13 @@ impl Model {
         mine.map(|(_, held)| held.seats).sum()
     }
 
+    /// When the lease of `claim` on `server` ends by the rules, if the server has one that it has not said came back.
+    #[must_use]
+    pub fn deadline(&self, server: usize, claim: ClaimKey) -> Option<(LeaseId, Instant)> {
+        let held = self.held.get(&(server, claim)).filter(|held| !held.forgotten)?;
+        Some((held.lease, held.deadline))
+    }
+
     /// Leases that `server` remembers and that stand past their deadline by more than `slack_ms`.
     #[must_use]
     pub fn overdue(&self, at: Instant, server: usize, slack_ms: u64) -> usize {

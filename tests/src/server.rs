@@ -291,7 +291,20 @@ impl Server {
         running.check_replays(at)?;
         let overdue = model.overdue(at, server, EXPIRY_SLACK_MS);
         ensure(at, overdue == 0, || format!("server {server} has not noticed {overdue} ends in {EXPIRY_SLACK_MS} ms"))?;
-        self.check_seats(at, running, model)
+        self.check_seats(at, running, model)?;
+        self.check_leases(at, running, model)
+    }
+
+    /// Each lease it lists is one the twin knows, with the same end.
+    fn check_leases(&self, at: Instant, running: &Running, model: &Model) -> Checked {
+        for lease in running.shared.leases(self.clock.now(at)) {
+            let said = (lease.id, self.clock.when(lease.deadline));
+            let known = model.deadline(self.number, lease.claim);
+            ensure(at, known == Some(said), || {
+                format!("server {} lists lease {} until {}, by the rules {known:?}", self.number, said.0, said.1)
+            })?;
+        }
+        Ok(())
     }
 
     /// What it says is out lies between what stands by the rules and what it has not said came back.

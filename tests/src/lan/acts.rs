@@ -1,10 +1,18 @@
 //! What a test makes happen: checkouts and releases, cables pulled, machines that sleep, move, die and come back.
 
-use super::{
-    Checked, CheckoutSpec, ClaimKey, Duration, Flight, Habit, Instant, Lan, LeaseHandle, LeaseState, SocketAddr,
-    Version, Violation, Watched, What, feature_name, is_holding, ms, seat_count,
+use std::{net::SocketAddr, time::Duration};
+
+use leasehold::holder::{CheckoutSpec, LeaseHandle, LeaseState};
+use leasehold_protocol::vocab::{ClaimKey, Version};
+
+use super::{Lan, What};
+use crate::{
+    client::{Habit, Seat, Watched, is_holding},
+    clock::{Instant, ms},
+    model::{Checked, Violation},
+    net::Flight,
+    plan::{feature_name, seat_count},
 };
-use crate::client::Seat;
 
 impl Lan {
     /// A new client that asks for `seats` of `feature`.
@@ -177,6 +185,11 @@ impl Lan {
     fn update_beliefs(&mut self, client: usize) -> Checked {
         let leases: Vec<u64> = self.clients[client].leases.keys().copied().collect();
         leases.into_iter().try_for_each(|lease| self.update_belief(client, lease))
+    }
+
+    /// Somebody sets a server's calendar so much ahead, or back.
+    pub fn set_wall(&mut self, server: usize, ahead_ms: i64) {
+        self.servers[server].clock.wall_ahead_ms = ahead_ms;
     }
 
     /// A server's process dies: its leases, sessions and secrets are gone, its key files stay.

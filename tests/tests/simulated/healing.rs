@@ -183,3 +183,23 @@ fn clocks_that_run_apart_never_let_a_holder_outlive_its_seat() {
         assert_eq!(lan.seats_out(0, "cad"), 0);
     }
 }
+
+#[test]
+fn a_calendar_that_jumps_ten_years_either_way_ends_no_lease_and_lengthens_none() {
+    const TEN_YEARS_MS: i64 = 10 * 365 * 86_400_000;
+    for (seed, jump) in [(61, TEN_YEARS_MS), (62, -TEN_YEARS_MS), (63, 3_000), (64, -3_000)] {
+        let mut lan = Plan::seeded(seed).feature("cad", 4).start();
+        let seats: Vec<_> = (0..3).map(|_| lan.checkout("cad", 1)).collect();
+        lan.run_for(MINUTE);
+        lan.set_wall(0, jump);
+        lan.clients[seats[0].client].clock.wall_ahead_ms = -jump;
+        lan.run_for(HOUR);
+        assert!(seats.iter().all(|seat| lan.holds(*seat)), "{jump} ms");
+        assert_eq!((lan.report.lost, lan.report.expiries), (0, 0), "{jump} ms");
+        // Nor does the jump keep a dead holder's seat for longer.
+        lan.kill(seats[1].client);
+        lan.set_wall(0, 0);
+        lan.run_for(6 * MINUTE);
+        assert_eq!(lan.seats_out(0, "cad"), 2, "{jump} ms");
+    }
+}
