@@ -79,8 +79,8 @@ impl House {
     #[must_use]
     pub fn with(features: &[Feature]) -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
-        let seed = u64::from(std::process::id()) << 32 | u64::from(folder.path().as_os_str().len() as u32);
-        let mut rng = Rng::new(seed).fork(u64::from(rand_by_path(folder.path())));
+        // Keys of a test need no more chance than the folder's random name.
+        let mut rng = Rng::new(hash_of(folder.path()));
         let keys = Keypair::generate(&mut rng);
         let publisher = Publisher::seeded(rng.draw());
         let fingerprint = keys.public().fingerprint();
@@ -97,7 +97,7 @@ impl House {
     #[must_use]
     pub fn close_site(&self) -> PathBuf {
         let mut key = [0; 32];
-        Rng::new(u64::from(rand_by_path(self.folder.path()))).fill(&mut key);
+        Rng::new(hash_of(self.folder.path())).fork(1).fill(&mut key);
         let path = self.path("site.key");
         put(&path, &format!("{}\n", hex::encode(&key)));
         path
@@ -128,9 +128,9 @@ impl House {
     }
 }
 
-fn rand_by_path(path: &Path) -> u32 {
+fn hash_of(path: &Path) -> u64 {
     let bytes = path.as_os_str().as_encoded_bytes();
-    bytes.iter().fold(17, |sum, b| sum.wrapping_mul(31).wrapping_add(u32::from(*b)))
+    bytes.iter().fold(17, |sum: u64, b| sum.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(*b)))
 }
 
 fn put(path: &Path, text: &str) {

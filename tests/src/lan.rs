@@ -189,8 +189,8 @@ impl Lan {
         self.report.events += 1;
         ensure(self.at, self.this_instant < SPIN_LIMIT, || "the world spins: timers in the past".into())?;
         match due.what {
-            What::ToServer(server, flight) => self.to_server(server, flight)?,
-            What::ToClient(flight) => self.to_client(flight)?,
+            What::ToServer(server, flight) => self.reach_server(server, flight)?,
+            What::ToClient(flight) => self.reach_client(flight)?,
             What::ServerTimer(server, worker) => self.server_timer(server, worker)?,
             What::ClientTimer(client) => self.client_timer(client)?,
             What::Habit(client) => self.act_out_habit(client)?,
@@ -224,7 +224,7 @@ impl Lan {
         let mut out = std::mem::take(&mut self.out);
         while let Some(to) = self.servers[server].poll_transmit(worker, &mut out) {
             self.servers[server].accounts.sent(self.at, to, out.len())?;
-            self.from_server(server, to, &out);
+            self.server_sends(server, to, &out);
         }
         self.out = out;
         // A lease granted by one worker may be another's to end: all of them are asked.
@@ -242,7 +242,7 @@ impl Lan {
         }
         let mut out = std::mem::take(&mut self.out);
         while let Some(to) = self.clients[client].holder.poll_transmit(&mut out) {
-            self.from_client(client, &to, &out);
+            self.client_sends(client, &to, &out);
         }
         self.out = out;
         let them = &mut self.clients[client];

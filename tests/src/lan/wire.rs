@@ -57,7 +57,7 @@ impl Lan {
         self.taps = taps;
     }
 
-    pub(super) fn to_server(&mut self, server: usize, flight: Flight) -> Checked {
+    pub(super) fn reach_server(&mut self, server: usize, flight: Flight) -> Checked {
         if !self.servers[server].is_up() {
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl Lan {
         self.drain_server(server, worker)
     }
 
-    pub(super) fn to_client(&mut self, mut flight: Flight) -> Checked {
+    pub(super) fn reach_client(&mut self, mut flight: Flight) -> Checked {
         let Some(&client) = self.by_address.get(&flight.to) else {
             if let Some(mailbox) = self.mailboxes.get_mut(&flight.to) {
                 mailbox.heard = flight.heard;
@@ -86,7 +86,7 @@ impl Lan {
         self.drain_client(client)
     }
 
-    pub(super) fn from_server(&mut self, server: usize, to: SocketAddr, bytes: &[u8]) {
+    pub(super) fn server_sends(&mut self, server: usize, to: SocketAddr, bytes: &[u8]) {
         let client = self.by_address.get(&to).copied();
         self.report.to_strangers += u64::from(client.is_none());
         let arrivals = self.net.send(self.at, client, server, false);
@@ -104,7 +104,7 @@ impl Lan {
         }
     }
 
-    pub(super) fn from_client(&mut self, client: usize, to: &Destination, bytes: &[u8]) {
+    pub(super) fn client_sends(&mut self, client: usize, to: &Destination, bytes: &[u8]) {
         let id = self.net.fresh_id();
         for server in 0..self.servers.len() {
             let address = self.servers[server].address;

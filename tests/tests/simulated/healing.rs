@@ -174,8 +174,8 @@ fn clocks_that_run_apart_never_let_a_holder_outlive_its_seat() {
         let plan = Plan::seeded(seed).loss(20).latency_ms(5..=300).feature_with("cad", 3, 20, 0);
         let mut lan = plan.drift_ppm(10_000).start();
         let seats: Vec<_> = (0..3).map(|_| lan.checkout("cad", 1)).collect();
-        for (n, seat) in seats.iter().enumerate() {
-            lan.run_for((10 + 7 * n as u32) * SECOND);
+        for (n, seat) in (0..).zip(&seats) {
+            lan.run_for((10 + 7 * n) * SECOND);
             lan.cut(seat.client, true);
         }
         // The twin checks that each stops believing before its seat is free.
