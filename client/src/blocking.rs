@@ -200,7 +200,7 @@ impl Iterator for LeaseEvents {
     }
 }
 
-/// As [`crate::discover`].
+/// As [`crate::discover()`].
 ///
 /// # Errors
 /// As there.

@@ -2,12 +2,12 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`keygen`] | a publisher's key pair in two files |
-//! | [`sign`] | `issue`: template to signed licence file |
-//! | [`lint`] | what loading would do, before it is done |
-//! | [`template`] | our own template language, read with every mistake named |
-//! | [`problem`] | a mistake in a text, drawn with its lines |
-//! | [`files`] | reading with a limit, writing whole files or none |
+//! | `keygen` | a publisher's key pair in two files |
+//! | `sign` | `issue`: template to signed licence file |
+//! | `lint` | what loading would do, before it is done |
+//! | `template` | our own template language, read with every mistake named |
+//! | `problem` | a mistake in a text, drawn with its lines |
+//! | `files` | reading with a limit, writing whole files or none |
 
 mod files;
 mod keygen;

@@ -1,7 +1,7 @@
 //! The handshake: `Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s` (SPEC 3.1).
 //!
 //! snow owns the state machine; the primitives come from the same generation of crates as everything else here, through
-//! [`Primitives`]. snow is used for the handshake only: its keys are taken out and the transport is ours, because a
+//! `Primitives`. snow is used for the handshake only: its keys are taken out and the transport is ours, because a
 //! stateful transport cannot live on datagrams (RUSTSEC-2024-0011 is a warning).
 
 mod primitives;
