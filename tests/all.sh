@@ -3,7 +3,8 @@
 # the one before said, and ends with one plain line, "N passed, N failed". Status 0 only if nothing failed.
 #
 #   bash tests/all.sh                    everything that a change must pass
-#   LEASEHOLD_LONG=1 bash tests/all.sh   and loom, fuzzing for 10 minutes a target, 1 000 seeds, supply-chain rules
+#   LEASEHOLD_LONG=1 bash tests/all.sh   and loom, fuzzing for 10 minutes a target, 1 000 seeds, a day in the big worlds,
+#                                        10^6 datagrams on the wire, supply-chain rules
 #   bash tests/all.sh NAME...            only the stages whose names contain one of these
 #
 # A failing simulated world prints its seed and the command that repeats it.
@@ -15,21 +16,23 @@ long=${LEASEHOLD_LONG:-}
 only=("$@")
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-passed=0 failed=0 began=$SECONDS
+passed=0 failed=0 skipped=0 began=$SECONDS
 summary=()
 
-# stage NAME COMMAND...: runs it in the open, adds up its "test result" lines. A stage without such lines counts as one.
+# stage NAME COMMAND...: runs it in the open, adds up its "test result" lines. A stage without such lines counts as one,
+# or as none if it says that it was skipped.
 stage() {
-    local name=$1 start=$SECONDS status ok bad
+    local name=$1 start=$SECONDS status ok bad skips
     shift
     wanted "$name" || return 0
     printf '\n=== %s: %s\n' "$name" "$*"
     "$@" 2>&1 | tee "$log"
     status=${PIPESTATUS[0]}
     ok=$(sum passed) bad=$(sum failed)
-    if ((ok + bad == 0 && status == 0)); then ok=1; fi
+    skips=$(grep -c "^SKIPPED" "$log")
+    if ((ok + bad + skips == 0 && status == 0)); then ok=1; fi
     if ((bad == 0 && status != 0)); then bad=1; fi
-    passed=$((passed + ok)) failed=$((failed + bad))
+    passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skips))
     summary+=("$(printf '%-28s %6d passed %4d failed %6d s' "$name" "$ok" "$bad" $((SECONDS - start)))")
     printf '=== %s: %d passed, %d failed, %d s\n' "$name" "$ok" "$bad" $((SECONDS - start))
 }
@@ -83,12 +86,12 @@ fuzz_corpora() {
 supply_chain() {
     if ! cargo deny --version >/dev/null 2>&1; then
         if [[ -z $long ]]; then
-            echo "SKIPPED, loudly: cargo-deny is not here; LEASEHOLD_LONG=1 installs it (about 7 minutes of one core)"
+            echo "SKIPPED, LOUDLY: cargo-deny is not here; LEASEHOLD_LONG=1 installs it (about 7 minutes of one core)"
             return 0
         fi
         cargo install --locked cargo-deny --quiet || return 1
     fi
-    cargo deny check licenses bans sources
+    cargo deny --log-level error check licenses bans sources
 }
 
 stage "tools" tools
@@ -109,10 +112,15 @@ if [[ -n $long ]]; then
     stage "long: loom" bash server/core/loom.sh
     LEASEHOLD_SEEDS=${LEASEHOLD_SEEDS:-1000} stage "long: 1000 seeds" \
         "${sim[@]}" --test simulated -- --nocapture no_rule_breaks_in_worlds_of_many_seeds
+    LEASEHOLD_HOURS=${LEASEHOLD_HOURS:-24} stage "long: soak" \
+        "${sim[@]}" --test simulated -- --nocapture --test-threads=1 hour::
+    stage "long: two hosts" env LEASEHOLD_BINARY="$PWD/target/debug/leasehold" \
+        cargo test -p leasehold-tests --test two_hosts -- --nocapture
     stage "long: fuzz" bash fuzz/run.sh 600
 fi
 
 printf '\n'
 ((${#summary[@]})) && printf '%s\n' "${summary[@]}"
+((skipped == 0)) || printf '%d SKIPPED, see above\n' "$skipped"
 printf 'in %d s\n%d passed, %d failed\n' $((SECONDS - began)) "$passed" "$failed"
 ((failed == 0 && passed > 0))
