@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 
+use leasehold_protocol::time::Now;
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use tokio::{io::Interest, net::UdpSocket};
 
@@ -21,11 +22,14 @@ impl Batch {
         Self { bytes: vec![0; BATCH_SIZE * BUFFER_LEN], meta: [RecvMeta::default(); BATCH_SIZE], filled: 0 }
     }
 
-    /// Takes what `socket` has, as far as there are buffers, in one system call.
+    /// Takes what `socket` has, as far as there are buffers, in one system call, and reads `clock` after it.
+    ///
+    /// After, and not before: a client counts its lease from when it sent, so the time a datagram is handled at must not
+    /// be earlier than that, however long this process was stopped in between (SPEC 5.14.4).
     ///
     /// # Errors
     /// What the system says; `WouldBlock` if there is nothing.
-    pub fn fill(&mut self, socket: &UdpSocket, state: &UdpSocketState) -> io::Result<()> {
+    pub fn fill(&mut self, socket: &UdpSocket, state: &UdpSocketState, clock: impl FnOnce() -> Now) -> io::Result<Now> {
         self.filled = 0;
         let mut buffers = self.bytes.chunks_exact_mut(BUFFER_LEN);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
@@ -33,7 +37,7 @@ impl Batch {
         self.filled = socket
             .try_io(Interest::READABLE, || state.recv(socket.into(), &mut slices, &mut self.meta))?
             .min(BATCH_SIZE);
-        Ok(())
+        Ok(clock())
     }
 
     /// How many buffers were filled.
@@ -69,6 +73,8 @@ impl<'a> Iterator for Datagrams<'a> {
 
 #[cfg(test)]
 mod tests {
+    use leasehold_protocol::time::Mono;
+
     use super::*;
 
     fn lengths(len: usize, stride: usize) -> Vec<usize> {
@@ -82,5 +88,24 @@ mod tests {
         assert_eq!(lengths(240, 120), [120, 120]);
         assert_eq!(lengths(60, 120), [60]);
         assert_eq!(lengths(0, 1), [0]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_timed_after_it_was_taken_so_that_nothing_in_it_was_sent_later() {
+        let ours = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (twin, client) = (ours.try_clone().unwrap(), std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+        let state = UdpSocketState::new((&ours).into()).unwrap();
+        let socket = UdpSocket::from_std(ours).unwrap();
+        client.send_to(b"asked", twin.local_addr().unwrap()).unwrap();
+        socket.readable().await.unwrap();
+        let mut batch = Batch::new();
+        let clock = || {
+            let left = twin.peek_from(&mut [0; 8]).map_err(|e| e.kind());
+            assert_eq!(left, Err(io::ErrorKind::WouldBlock), "still waiting when the clock was read");
+            Now { mono: Mono(7), ..Now::default() }
+        };
+        assert_eq!(batch.fill(&socket, &state, clock).unwrap().mono, Mono(7));
+        assert_eq!(batch.len(), 1);
     }
 }

@@ -229,14 +229,15 @@ impl Worker {
         now
     }
 
-    /// Takes at most one batch from each socket. One clock reading for all of it.
+    /// Takes at most one batch from each socket. One clock reading for each, after it was taken. The last one is returned.
     async fn receive(&mut self) -> Now {
-        let now = clock_now();
+        let mut last = None;
         let interfaces = self.wiring.interfaces.get();
         for index in 0..self.ports.iter().len() {
             let port = &self.ports[index];
-            match self.batch.fill(&port.io, &port.state) {
-                Ok(()) => {
+            match self.batch.fill(&port.io, &port.state, clock_now) {
+                Ok(now) => {
+                    last = Some(now);
                     NetCounters::add(&self.wiring.counters.receive_batches);
                     self.errors_in_a_row = 0;
                     self.handle_batch(now, index, &interfaces).await;
@@ -245,7 +246,7 @@ impl Worker {
                 Err(e) => self.receive_failed(&e).await,
             }
         }
-        now
+        last.unwrap_or_else(clock_now)
     }
 
     async fn handle_batch(&mut self, now: Now, port: usize, interfaces: &Arc<Interfaces>) {
