@@ -99,6 +99,12 @@ impl Book {
     /// Puts `lots` in force instead of those before. What is out of a lot that is not among them stays out, over its
     /// capacity of nothing.
     pub(crate) fn install(&mut self, lots: &[Lot]) {
+        for lot in lots {
+            // The last seat of a lot that was out of force may have come back since its bucket was asked for, and taken
+            // the entry with it.
+            let back = || Entry { bucket: lot.bucket.clone(), capacity: 0, leased: 0 };
+            self.entries.entry(lot.certificate).or_insert_with(back);
+        }
         let wanted: BTreeMap<_, _> = lots.iter().map(|lot| (lot.certificate, lot.capacity())).collect();
         for (id, entry) in &mut self.entries {
             let capacity = wanted.get(id).copied().unwrap_or(0);
@@ -275,6 +281,11 @@ mod tests {
     }
 
     fn install(book: &mut Book, lots: &[(&str, u32)], first: u8) {
+        let lots = drafted(book, lots, first);
+        book.install(&lots);
+    }
+
+    fn drafted(book: &mut Book, lots: &[(&str, u32)], first: u8) -> Vec<Lot> {
         let lot = |(n, (version, seats)): (u8, &(&str, u32))| Lot {
             certificate: id(n),
             version: version.parse().unwrap(),
@@ -284,8 +295,7 @@ mod tests {
             grace_ms: 0,
             bucket: book.bucket(id(n)),
         };
-        let lots: Vec<Lot> = (first..).zip(lots).map(lot).collect();
-        book.install(&lots);
+        (first..).zip(lots).map(lot).collect()
     }
 
     fn take(book: &mut Book, version: &str, seats: u32) -> Option<Vec<(u8, u32)>> {
@@ -314,6 +324,18 @@ mod tests {
         assert!(book.is_balanced() && book.is_over());
         book.give_back(&[one]);
         assert_eq!((book.out(), book.entries.len(), book.is_over()), (0, 1, false));
+    }
+
+    #[test]
+    fn a_lot_that_comes_back_has_its_seats_though_its_last_holder_left_in_that_moment() {
+        let mut book = book(&[("1.0", 3)]);
+        let held = book.take(Version::ANY, SeatCount::ONE, false).unwrap();
+        install(&mut book, &[("1.0", 1)], 9);
+        let lots = drafted(&mut book, &[("1.0", 3)], 1);
+        book.give_back(&held);
+        book.install(&lots);
+        assert_eq!(take(&mut book, "1.0", 3), Some(vec![(1, 3)]));
+        assert_eq!((book.out(), book.capacity(), book.is_balanced()), (3, Some(3), true));
     }
 
     #[test]
