@@ -58,12 +58,13 @@ impl Licences {
         Ok(Found { files: files.collect() })
     }
 
-    /// The longest TTL that leases under `found` may be granted for.
+    /// The longest TTL that leases under `found` may be granted for. The default counts only where a certificate leaves
+    /// its TTL to the server: what is never granted must not make a restarted server wait.
     #[must_use]
     pub fn longest_ttl_ms(&self, found: &Found) -> u64 {
         let default_ms = u64::try_from(self.default_ttl.as_millis()).unwrap_or(u64::MAX);
-        let own_ms = found.certificates().filter_map(|c| c.certificate.terms.lease_ttl_s).map(|s| u64::from(s) * 1000);
-        own_ms.fold(default_ms, u64::max)
+        let own_s = found.certificates().map(|c| c.certificate.terms.lease_ttl_s);
+        own_s.map(|own| own.map_or(default_ms, |s| u64::from(s) * 1000)).max().unwrap_or(0)
     }
 
     /// Puts what was found in place of what is in force, in every realm, and tells what became of each certificate.
@@ -130,4 +131,26 @@ fn read_text(path: &Path, len_max: usize) -> Result<String, String> {
         return Err(format!("is longer than {len_max} bytes"));
     }
     String::from_utf8(bytes).map_err(|e| format!("is not text: byte {} is no UTF-8", e.utf8_error().valid_up_to()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::site::Site;
+
+    #[test]
+    fn the_default_ttl_counts_only_where_a_certificate_leaves_it_to_the_server() {
+        let site = Site::bare();
+        site.licence("a.lic", "A", 1, 4);
+        site.licence("b.lic", "B", 1, 9);
+        let folder = Folder::open(&site.data_dir()).unwrap();
+        let keys = vec![site.publisher.public()];
+        let licences = Licences { named: vec![], keys, default_ttl: Duration::from_secs(300) };
+        let found = licences.read(&folder).unwrap();
+        assert_eq!(licences.longest_ttl_ms(&found), 9000);
+
+        site.licence_without_ttl("c.lic", "C");
+        assert_eq!(licences.longest_ttl_ms(&licences.read(&folder).unwrap()), 300_000);
+        assert_eq!(licences.longest_ttl_ms(&Found { files: vec![] }), 0, "nothing can be granted");
+    }
 }

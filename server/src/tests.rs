@@ -5,4 +5,4 @@ mod http;
 mod life;
 mod rest;
 mod seats;
-mod site;
+pub(crate) mod site;

@@ -52,6 +52,15 @@ impl Site {
 
     /// A licence file in the data folder.
     pub fn licence(&self, name: &str, feature: &str, seats: u32, ttl_s: u32) -> PathBuf {
+        self.licence_with(name, feature, seats, Some(ttl_s))
+    }
+
+    /// One whose TTL is left to the server, for one seat.
+    pub fn licence_without_ttl(&self, name: &str, feature: &str) -> PathBuf {
+        self.licence_with(name, feature, 1, None)
+    }
+
+    fn licence_with(&self, name: &str, feature: &str, seats: u32, lease_ttl_s: Option<u32>) -> PathBuf {
         let certificate = Certificate {
             publisher: Label::new("acme").unwrap(),
             feature: FeatureName::new(feature).unwrap(),
@@ -61,7 +70,7 @@ impl Site {
             zone: "UTC".into(),
             start: None,
             end: None,
-            terms: Terms { lease_ttl_s: Some(ttl_s), ..Terms::default() },
+            terms: Terms { lease_ttl_s, ..Terms::default() },
         };
         let signed = canonical::sign(&certificate, &self.publisher);
         self.write(&format!("licences/{name}"), &text::write(&[signed], ""))
