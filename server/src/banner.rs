@@ -155,7 +155,7 @@ fn next_command(facts: &Facts<'_>) -> String {
         );
     }
     let features = facts.shared.features(facts.now);
-    let in_force = features.iter().find(|feature| feature.not_started.is_none());
+    let in_force = features.iter().find(|feature| !feature.lots.is_empty());
     match in_force {
         None => {
             format!("put the publisher's .lic file into {data_dir}/licences/, then kill -HUP {}", std::process::id())

@@ -265,11 +265,12 @@ fn feature_status(pool: &Pool, plan: Option<&FeaturePlan>, now: Now) -> Option<F
     }
     let lots = plan.map_or(&[][..], |plan| &plan.lots);
     let first_later = plan.and_then(|plan| plan.later.iter().find(|(_, starts)| *starts > now.wall));
+    let last_ended = plan.and_then(|plan| plan.ended.first()).filter(|_| lots.is_empty() && first_later.is_none());
     let best = lots.iter().map(|lot| lot.version).max();
     Some(FeatureStatus {
         realm: pool.realm,
         name: pool.name.clone(),
-        version: best.or(first_later.map(|(version, _)| *version)).unwrap_or_default(),
+        version: best.or(first_later.or(last_ended).map(|(version, _)| *version)).unwrap_or_default(),
         count: count.map(narrow),
         used: narrow(out),
         free: count.map_or(i64::MAX, |count| count.cast_signed() - out.cast_signed()),
@@ -277,6 +278,7 @@ fn feature_status(pool: &Pool, plan: Option<&FeaturePlan>, now: Now) -> Option<F
         leases: narrow(book.due.len() as u64),
         next_end: lots.iter().filter_map(|lot| lot.ends).min(),
         not_started: first_later.filter(|_| lots.is_empty()).map(|(_, starts)| *starts),
+        ended: last_ended.map(|(_, ended)| *ended),
         lots: lots.iter().map(|lot| lot_status(lot, &book)).collect(),
     })
 }

@@ -35,7 +35,8 @@ pub struct FeatureStatus {
     pub realm: RealmId,
     /// Its name.
     pub name: FeatureName,
-    /// The highest version there are rights for now; of the next one to begin, if there are none.
+    /// The highest version there are rights for now; of the next one to begin, if there are none; of the last one that
+    /// ended, if none is to begin.
     pub version: Version,
     /// Seats there are; `None` if they are not counted.
     pub count: Option<u32>,
@@ -52,6 +53,8 @@ pub struct FeatureStatus {
     pub next_end: Option<UnixMillis>,
     /// When its first right begins, if none is in force yet.
     pub not_started: Option<UnixMillis>,
+    /// The last millisecond of its last right, if all have ended and none is to begin.
+    pub ended: Option<UnixMillis>,
     /// Its lots, in the order of L-11 for a request that takes any version.
     pub lots: Vec<LotStatus>,
 }

@@ -84,7 +84,7 @@ pub struct FeatureView {
     pub publisher: String,
     /// Its name.
     pub feature: String,
-    /// The highest version there are rights for.
+    /// The highest version there are rights for; else of the next to begin; else of the last that ended.
     pub version: String,
     /// Seats there are; null if they are not counted.
     pub count: Option<u32>,
@@ -102,6 +102,8 @@ pub struct FeatureView {
     pub next_end_ms: Option<u64>,
     /// When its first right begins, if none is in force yet.
     pub starts_at: Option<String>,
+    /// When its last right ended, if all have and none is to begin.
+    pub ended_at: Option<String>,
     /// The certificates in force.
     pub lots: Vec<LotView>,
 }
@@ -286,6 +288,7 @@ impl FeatureView {
             next_end_at: feature.next_end.map(rfc3339),
             next_end_ms: feature.next_end.map(|UnixMillis(ms)| ms.saturating_sub(now.wall.0)),
             starts_at: feature.not_started.map(rfc3339),
+            ended_at: feature.ended.map(rfc3339),
             lots: feature.lots.iter().map(lot).collect(),
         }
     }

@@ -39,6 +39,7 @@ pub(super) struct FeatureLine {
     pub leases: u32,
     pub next_end_at: Option<String>,
     pub starts_at: Option<String>,
+    pub ended_at: Option<String>,
 }
 
 /// One of `/api/v1/leases`.
@@ -57,13 +58,14 @@ pub(super) struct LeaseLine {
 }
 
 impl FeatureLine {
-    /// When a right of it ends next, or begins, as a day.
+    /// When a right of it ends next, or begins, or when the last one ended, as a day.
     pub fn ends(&self) -> String {
         let day = |instant: &String| instant.split('T').next().unwrap_or_default().to_owned();
-        match (&self.next_end_at, &self.starts_at) {
-            (_, Some(start)) => format!("begins {}", day(start)),
-            (Some(end), None) => day(end),
-            (None, None) => "never".to_owned(),
+        match (&self.next_end_at, &self.starts_at, &self.ended_at) {
+            (_, Some(start), _) => format!("begins {}", day(start)),
+            (_, None, Some(ended)) => format!("ended {}", day(ended)),
+            (Some(end), None, None) => day(end),
+            (None, None, None) => "never".to_owned(),
         }
     }
 }

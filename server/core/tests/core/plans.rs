@@ -299,6 +299,18 @@ fn a_wall_clock_a_little_behind_does_not_bring_a_right_back_and_one_far_behind_d
 }
 
 #[test]
+fn a_feature_whose_rights_have_all_ended_says_which_and_when() {
+    let mut site = Site::new();
+    site.load(&[Lot::of("A", 1).end("2026-01-05"), Lot::of("B", 1)]);
+    assert_eq!(site.feature("A").ended, None);
+    site.advance(12 * HOUR_MS);
+    let (ended, lasting) = (site.feature("A"), site.feature("B"));
+    assert_eq!(ended.ended.map(|UnixMillis(ms)| ms % 1000), Some(999), "the last millisecond of its last day");
+    assert_eq!((ended.version, ended.count, ended.free), (lasting.version, Some(0), 0));
+    assert_eq!((ended.next_end, lasting.ended), (None, None));
+}
+
+#[test]
 fn loading_into_a_realm_that_is_not_here_says_so() {
     let site = Site::new();
     let signed = vec![site.sign(&Lot::of("A", 1))];
