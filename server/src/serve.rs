@@ -120,6 +120,9 @@ fn announce(running: &Running) {
         for warning in running.warnings().iter() {
             tracing::warn!("{warning}");
         }
+        for realm in running.shared().realms() {
+            tracing::info!(publisher = %realm.publisher, fingerprint = %realm.fingerprint, open = realm.open, "realm");
+        }
         let udp: Vec<_> = running.udp_addresses().iter().map(ToString::to_string).collect();
         let http = running.http_address().map(|address| address.to_string());
         let data_dir = running.settings().data_dir.display();
