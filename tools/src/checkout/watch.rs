@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use leasehold::{Lease, LeaseEvent, LeaseEvents, LeaseState};
+use leasehold::{Lease, LeaseEvent, LeaseEvents, LeaseState, LossCause};
 
 use super::{Args, OnLoss};
 use crate::{
@@ -19,6 +19,8 @@ pub struct Watch {
     on_loss: OnLoss,
     grace_action: OnLoss,
     troubled: bool,
+    /// Why the lease was lost, once that was told: it is asked for again and again, and refused each time.
+    lost: Option<LossCause>,
     over: bool,
 }
 
@@ -31,6 +33,7 @@ impl Watch {
             on_loss: args.on_loss,
             grace_action: args.grace_action,
             troubled: false,
+            lost: None,
             over: false,
         }
     }
@@ -56,7 +59,16 @@ impl Watch {
         let (feature, left) = (&self.feature, left(event));
         let troubled = !matches!(event.state, LeaseState::Healthy);
         let was_troubled = std::mem::replace(&mut self.troubled, troubled);
+        let lost = match event.state {
+            LeaseState::Lost { why, .. } => Some(why),
+            _ => None,
+        };
+        let was_lost = std::mem::replace(&mut self.lost, lost);
         match event.state {
+            LeaseState::Healthy if was_lost.is_some() => {
+                say!("{} {feature} is held again", paint(GOOD, "leasehold:"));
+                false
+            }
             LeaseState::Healthy if was_troubled => {
                 say!("{} the server answers again: {feature} is held", paint(GOOD, "leasehold:"));
                 false
@@ -70,6 +82,7 @@ impl Watch {
                 say!("{} {feature}: {text}{left}", paint(WARN, "leasehold:"));
                 self.grace_action == OnLoss::Stop
             }
+            LeaseState::Lost { .. } if lost == was_lost => false,
             LeaseState::Lost { why, .. } => {
                 say!("{} {feature} is lost: {why}", paint(BAD, "leasehold:"));
                 if self.on_loss == OnLoss::Keep {
