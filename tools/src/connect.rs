@@ -43,6 +43,14 @@ pub struct TrustArgs {
     pub site_key: Option<PathBuf>,
 }
 
+impl ConnectArgs {
+    /// The servers that were named, if any. A variable set to nothing names none: scripts pass those on.
+    #[must_use]
+    pub fn named(&self) -> Option<&str> {
+        self.server.as_deref().filter(|list| !list.trim().is_empty())
+    }
+}
+
 impl TrustArgs {
     /// The publishers' keys.
     ///
@@ -68,7 +76,7 @@ impl TrustArgs {
 pub fn builder(args: &ConnectArgs) -> Result<ClientBuilder, Failure> {
     // clap has read LEASEHOLD_SERVER already.
     let mut builder = Client::builder().port(args.port).environment(false);
-    if let Some(server) = &args.server {
+    if let Some(server) = args.named() {
         builder = builder.server(server).broadcast(false);
     }
     for key in args.trust.publisher_keys()? {

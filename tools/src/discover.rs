@@ -62,7 +62,7 @@ struct Line {
 /// If nobody answers, or the system has no socket.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let keys = args.connect.trust.publisher_keys()?;
-    let named = args.connect.server.as_deref().map_or(Ok(Vec::new()), connect::addresses)?;
+    let named = args.connect.named().map_or(Ok(Vec::new()), connect::addresses)?;
     let found = block_on(async {
         leasehold::discover(options(args)?).await.map_err(|e| connect::failure("cannot look for servers", &e))
     })?;
@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn options(args: &Args) -> Result<DiscoverOptions, Failure> {
-    let list = args.connect.server.as_deref().unwrap_or_default();
+    let list = args.connect.named().unwrap_or_default();
     let servers = ServerAddress::list(list).map_err(|e| Failure::usage("--server names no server").because_of(&e))?;
     Ok(DiscoverOptions {
         realm: RealmId::ANY,

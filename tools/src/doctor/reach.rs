@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The servers named in `args`, else those that answered a broadcast; each is talked to.
 pub(super) fn look(args: &ConnectArgs, heard: &[OfferHint]) -> Result<Vec<Finding>, Failure> {
-    let mut targets: Vec<SocketAddr> = match &args.server {
+    let mut targets: Vec<SocketAddr> = match args.named() {
         Some(text) => addresses(text)?,
         None => heard.iter().map(|offer| offer.address).collect(),
     };
