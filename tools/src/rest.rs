@@ -35,7 +35,8 @@ impl Rest {
     /// If the address is not plain HTTP, or the file is there and cannot be read.
     pub fn new(url: &str, token_path: &Path) -> Result<Self, Failure> {
         let token = match std::fs::read_to_string(token_path) {
-            Ok(text) => Some(text.trim().to_owned()),
+            Ok(text) if text.trim().bytes().all(|byte| byte.is_ascii_graphic()) => Some(text.trim().to_owned()),
+            Ok(_) => return Err(no_token(token_path)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(unreadable(token_path, &e)),
         };
@@ -150,9 +151,24 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     }
 }
 
+fn no_token(path: &Path) -> Failure {
+    Failure::new(format!("{} holds no token", path.display()))
+        .because("a token is one word")
+        .remedy("name the file the server made: --token-file DIR/rest.token, in its state folder DIR")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_holds_no_token_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "# a key file\npublisher = acme\n").unwrap();
+        assert!(Rest::new("http://127.0.0.1:1", file.path()).is_err());
+        std::fs::write(file.path(), "0123456789abcdef\n").unwrap();
+        assert!(Rest::new("http://127.0.0.1:1", file.path()).is_ok());
+    }
 
     #[test]
     fn an_address_is_plain_http_with_host_and_port() {
