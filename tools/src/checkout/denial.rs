@@ -51,7 +51,9 @@ fn of_denial(feature: &str, denied: &Denied) -> Failure {
         let due = human::show(std::time::Duration::from_millis(next.in_ms.into()));
         failure = failure.because(format!("the next one is due back{who} in {due}, unless renewed"));
     }
-    if denied.may_clear() {
+    if denied.code == Denial::NOT_STARTED {
+        failure.remedy("ask again once it has begun")
+    } else if denied.may_clear() {
         failure.remedy("wait for a seat: --retry-for 10m")
     } else if denied.code == Denial::NO_SUCH_FEATURE {
         failure
