@@ -23,12 +23,19 @@ fn a_broadcast_finds_the_server_in_well_under_a_second() {
 
 #[test]
 fn a_broadcast_finds_the_server_in_a_bad_network() {
-    let plan = Plan::seeded(62).discovery().loss(30).duplication(20).latency_ms(5..=500).feature("cad", 50);
-    let mut lan = plan.start();
-    let seats: Vec<_> = (0..50).map(|_| lan.checkout("cad", 1)).collect();
-    assert!(lan.run_until(MINUTE, |lan| seats.iter().all(|seat| lan.holds(*seat))));
-    println!("fifty clients in a bad network: all hold a seat after {} ms", lan.at);
-    assert!(lan.worst_ratio() <= 1.0);
+    let mut waits = Vec::new();
+    for seed in 0..if cfg!(debug_assertions) { 2 } else { 10 } {
+        let plan = Plan::seeded(620 + seed).discovery().loss(30).duplication(20).latency_ms(5..=500);
+        let mut lan = plan.feature("cad", 50).check_every(100).start();
+        let seats: Vec<_> = (0..50).map(|_| lan.checkout("cad", 1)).collect();
+        assert!(lan.run_until(10 * MINUTE, |lan| seats.iter().all(|seat| lan.holds(*seat))), "seed {}", lan.seed());
+        waits.extend(seats.iter().filter_map(|seat| lan.watched(*seat).granted_at));
+        assert!(lan.worst_ratio() <= 1.0);
+    }
+    waits.sort_unstable();
+    let [half, most, last] = [50, 90, 100].map(|percent| waits[(waits.len() - 1) * percent / 100]);
+    println!("{} clients in a bad network hold a seat after {half} ms (half), {most} (90 %), {last} (all)", waits.len());
+    assert!(most <= 60_000, "90 % only after {most} ms");
 }
 
 #[test]
