@@ -34,7 +34,10 @@ fn a_broadcast_finds_the_server_in_a_bad_network() {
     }
     waits.sort_unstable();
     let [half, most, last] = [50, 90, 100].map(|percent| waits[(waits.len() - 1) * percent / 100]);
-    println!("{} clients in a bad network hold a seat after {half} ms (half), {most} (90 %), {last} (all)", waits.len());
+    println!(
+        "{} clients in a bad network hold a seat after {half} ms (half), {most} (90 %), {last} (all)",
+        waits.len()
+    );
     assert!(most <= 60_000, "90 % only after {most} ms");
 }
 
