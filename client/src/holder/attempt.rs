@@ -3,9 +3,8 @@
 use leasehold_protocol::{
     Entropy,
     crypto::{
-        SessionKeys,
         mac::MacKey,
-        noise::{ClientInfo, Initiator, MESSAGE2_LEN, ServerInfo},
+        noise::{ClientInfo, Initiator},
     },
     packet::{Hello1, Hello2, PacketType, Prefix, Retry},
     time::{Mono, Now},
@@ -59,14 +58,11 @@ pub(super) enum Stage {
     Proving { session: Box<Session>, ask: Ask },
 }
 
-/// A HELLO1 on its way.
+/// A HELLO1 on its way: one for the whole attempt, so that whatever HELLO2 comes, however late, answers it.
 pub(super) struct Hello {
     initiator: Initiator,
-    /// Those sent before it, newest first: a busy server answers late, and a late answer is as good. Without them a
-    /// server slower than our patience would shake hands for ever and nobody would get in.
-    earlier: Vec<Initiator>,
     packet: Hello1,
-    /// A RETRY was believed for this very message. One is enough: a server that knows only RETRY makes no loop.
+    /// A RETRY was believed since it was sent last. One is enough: a server that knows only RETRY makes no loop.
     retried: bool,
 }
 
@@ -89,10 +85,8 @@ pub(super) struct Origin<'a> {
 
 /// Waits after each HELLO1, ± 20 %; after the last the server is taken for dead.
 const GAPS_MS: [u64; 4] = [250, 500, 1_000, 2_000];
-/// The same once a RETRY came: somebody is there, and each further HELLO1 costs it four key agreements.
+/// The same once a RETRY came: somebody is there, and may be busy.
 const HEARD_GAPS_MS: [u64; 4] = [500, 1_000, 2_000, 4_000];
-/// Earlier HELLO1 whose answer is still read.
-const EARLIER_MAX: usize = 3;
 /// Between two knocks at a server that was silent before, ± 20 %.
 pub(super) const KNOCK_MS: u64 = 3_000;
 /// The wait after the one HELLO1 of a knock, ± 20 %: always over before the next knock, which would find this one still
@@ -124,9 +118,8 @@ impl Attempt {
         now.ms_since(self.sent)
     }
 
-    /// Sends HELLO1, and sends it again as it is until a RETRY came: a server that has not seen a cookie reads no more of
-    /// it than its mac, and a RETRY to any copy is a RETRY to all. After that it is sent afresh each time, because a
-    /// server may drop a time stamp it has seen.
+    /// Sends HELLO1, and sends it again as it is: a server that has answered it says the same again, at no cost, and one
+    /// that has not reads it as if it were new.
     pub(super) fn step(&mut self, now: Now, origin: &mut Origin<'_>) -> Step {
         if now.mono < self.next() || matches!(self.stage, Stage::Proving { .. }) {
             return Step::Nothing;
@@ -136,24 +129,16 @@ impl Attempt {
             (Stage::Ready, None) => KNOCK_WAIT_MS,
             _ => return Step::Over { answered: self.heard },
         };
-        let Some(hello) = self.next_hello(now, origin) else { return Step::Over { answered: false } };
-        let bytes = hello.packet.as_bytes().to_vec();
-        self.stage = Stage::Hello(Box::new(hello));
+        if matches!(self.stage, Stage::Ready) {
+            let Some(hello) = self.hello(now, origin) else { return Step::Over { answered: false } };
+            self.stage = Stage::Hello(Box::new(hello));
+        }
+        let Stage::Hello(hello) = &mut self.stage else { return Step::Nothing };
+        hello.retried = false;
         self.tries += 1;
         self.sent = now.mono;
         self.next = now.mono.plus_ms(jittered(gap, 20, origin.entropy));
-        Step::Send(bytes)
-    }
-
-    fn next_hello(&mut self, now: Now, origin: &mut Origin<'_>) -> Option<Hello> {
-        match std::mem::replace(&mut self.stage, Stage::Ready) {
-            Stage::Hello(hello) if !self.heard => Some(*hello),
-            Stage::Hello(hello) => {
-                let (cookie, earlier) = (hello.packet.cookie, hello.all());
-                self.hello(now, cookie, earlier, origin)
-            }
-            _ => self.hello(now, [0; 16], Vec::new(), origin),
-        }
+        Step::Send(hello.packet.as_bytes().to_vec())
     }
 
     const fn gaps(&self) -> &'static [u64; 4] {
@@ -184,13 +169,13 @@ impl Attempt {
         if !self.mac.verify(&reply.as_bytes()[..HELLO2_MAC1_AT], &reply.mac1) {
             return None;
         }
-        let (info, keys) = hello.finish(&reply.noise)?;
+        let (info, keys) = hello.initiator.finish(&reply.noise).ok()?;
         let settled =
             Settled { client_sid: self.sid, server_sid: reply.server_sid.get(), server: self.server, info, keys };
         Some(Session::open(now, settled, entropy))
     }
 
-    fn hello(&self, now: Now, cookie: [u8; 16], earlier: Vec<Initiator>, origin: &mut Origin<'_>) -> Option<Hello> {
+    fn hello(&self, now: Now, origin: &mut Origin<'_>) -> Option<Hello> {
         let Origin { config, identity, entropy } = origin;
         let info = ClientInfo {
             unix_ms: now.wall.0.into(),
@@ -207,24 +192,7 @@ impl Attempt {
         packet.client_sid = self.sid.into();
         packet.noise = noise;
         packet.mac1 = self.mac.of(&packet.as_bytes()[..MAC1_AT]);
-        packet.cookie = cookie;
-        Some(Hello { initiator, earlier, packet, retried: false })
-    }
-}
-
-impl Hello {
-    /// Reads the Noise part of a HELLO2 that answers this HELLO1 or one before it.
-    fn finish(&mut self, message: &[u8; MESSAGE2_LEN]) -> Option<(ServerInfo, SessionKeys)> {
-        let all = std::iter::once(&mut self.initiator).chain(&mut self.earlier);
-        all.into_iter().find_map(|initiator| initiator.finish(message).ok())
-    }
-
-    /// Its handshakes, newest first, as far back as is worth remembering.
-    fn all(self) -> Vec<Initiator> {
-        let mut all = self.earlier;
-        all.insert(0, self.initiator);
-        all.truncate(EARLIER_MAX);
-        all
+        Some(Hello { initiator, packet, retried: false })
     }
 }
 

@@ -44,7 +44,8 @@ counters! {
     AnswersShortened = "answers_shortened", "Denials sent without their sentence for the same reason.";
     DataAccepted = "data_accepted", "DATA that authenticated.";
     Retries = "retries_sent", "RETRYs sent.";
-    Handshakes = "handshakes", "HELLO2s sent.";
+    Handshakes = "handshakes", "Handshakes answered.";
+    HandshakesRepeated = "handshakes_repeated", "HELLO2s sent again for the same HELLO1.";
     SessionsOpened = "sessions_opened", "Sessions whose first DATA verified.";
     SessionsReplaced = "sessions_replaced", "Of those, the ones that replaced an older one of the same program.";
     SessionsClosed = "sessions_closed", "Sessions ended, whatever the reason.";

@@ -5,9 +5,11 @@
 //! | [`table`] | the bounded slab of sessions, the ring of half-open ones, replacement and reclaim |
 //! | [`state`] | one session: keys, replay window, counters, age |
 //! | [`route`] | where its client is, and whether that is proved (W-4, W-8) |
+//! | [`answered`] | what was said to which HELLO1 |
 //! | [`cookie`] | the secret behind cookies |
 //! | [`limit`] | rate limits |
 
+mod answered;
 mod cookie;
 mod limit;
 mod route;

@@ -1,4 +1,4 @@
-//! HELLO1: in order of cost, the mac, the cookie, the rate, and only then Noise (SPEC 3.3 to 3.6).
+//! HELLO1: in order of cost, the mac, the cookie, what was said before, the rate, and only then Noise (SPEC 3.3 to 3.6).
 
 use leasehold_protocol::{
     crypto::noise::{Responder, ServerInfo},
@@ -40,6 +40,10 @@ impl Engine {
         if let Err(cookie) = shared.cookies.check(now.mono, &mut *self.entropy, who, &hello.cookie) {
             self.send_retry(path, index, hello, cookie);
             return Ok(Counter::Retries);
+        }
+        if let Some(said) = shared.sessions.answer_to(&hello.mac1) {
+            self.send(path, said.as_bytes());
+            return Ok(Counter::HandshakesRepeated);
         }
         let limits = &shared.limits;
         if !limits.handshakes_by_prefix.take(now.mono, path.from) || !limits.handshakes.take(now.mono) {
@@ -97,6 +101,7 @@ impl Engine {
         };
         let covered = size_of::<Hello2>() - 16;
         hello2.mac1 = realm.hello_mac.of(&hello2.as_bytes()[..covered]);
+        shared.sessions.note_answer(hello.mac1, hello2);
         self.send(path, hello2.as_bytes());
         Ok(Counter::Handshakes)
     }

@@ -9,9 +9,12 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use leasehold_protocol::{crypto::PublicKey, message::PathToken, time::Mono};
+use leasehold_protocol::{crypto::PublicKey, message::PathToken, packet::Hello2, time::Mono};
 
-use super::state::{Client, Refused, Session};
+use super::{
+    answered::Answered,
+    state::{Client, Refused, Session},
+};
 use crate::{
     Path, ServerConfig, lock,
     pool::{Chunks, FreeList, Link, Tally},
@@ -25,6 +28,7 @@ pub(crate) struct SessionTable {
     /// The handshakes answered last, oldest first; some of them have become sessions.
     half_open: Mutex<VecDeque<u32>>,
     half_open_max: usize,
+    answered: Answered,
     /// Which session a program has.
     programs: Box<[Mutex<BTreeMap<Program, u32>>]>,
     sessions_max: u64,
@@ -85,6 +89,7 @@ impl SessionTable {
             index_bits: len_max.next_power_of_two().ilog2(),
             half_open: Mutex::default(),
             half_open_max: half_open_max as usize,
+            answered: Answered::new(half_open_max as usize),
             programs: (0..SHARDS).map(|_| Mutex::default()).collect(),
             sessions_max: u64::from(sessions_max),
             live: Tally::default(),
@@ -111,6 +116,17 @@ impl SessionTable {
             self.take_if(oldest, |session| !session.confirmed);
         }
         Some(sid)
+    }
+
+    /// Notes that `answer` was said to the HELLO1 with `mac1`.
+    pub(crate) fn note_answer(&self, mac1: [u8; 16], answer: Hello2) {
+        self.answered.put(mac1, answer);
+    }
+
+    /// What was said to the HELLO1 with `mac1`, if the session that came of it still waits for its first word.
+    pub(crate) fn answer_to(&self, mac1: &[u8; 16]) -> Option<Hello2> {
+        let answer = self.answered.get(mac1)?;
+        self.with(answer.server_sid.get(), |session| !session.confirmed).filter(|waits| *waits).map(|_| answer)
     }
 
     /// Opens `datagram`, DATA for session `sid` with counter `counter`, in place. `Ok(None)` if there is no such session.

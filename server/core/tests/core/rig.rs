@@ -3,7 +3,7 @@
 mod client;
 mod site;
 
-pub use client::Client;
+pub use client::{Client, finish};
 pub use site::{Lot, Site};
 
 use leasehold_protocol::Entropy;

@@ -8,7 +8,7 @@ use leasehold_protocol::{
 };
 use zerocopy::IntoBytes;
 
-use crate::rig::{Client, Lot, Site};
+use crate::rig::{Client, Lot, Site, finish};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -239,6 +239,26 @@ fn a_full_table_gives_the_place_of_the_longest_silent_session_and_never_that_of_
 }
 
 #[test]
+fn the_same_hello1_again_gets_the_same_hello2_and_makes_no_second_session() {
+    let mut site = Site::new();
+    site.load(&[Lot::of("A", 9)]);
+    let mut client = Client::new(1);
+    let (initiator, hello) = client.hello1_with_cookie(&mut site);
+    let first = site.feed(client.from, hello.as_bytes());
+    for _ in 0..3 {
+        assert_eq!(site.feed(client.from, hello.as_bytes())[0].1, first[0].1);
+    }
+    assert_eq!((site.counter("handshakes"), site.counter("handshakes_repeated")), (1, 3));
+    client.session = Some(finish(initiator, &first[0].1));
+    client.request(&mut site, "A", 1).unwrap();
+    assert_eq!(site.shared.live_sessions(), 1);
+    // Its session has spoken: a copy that comes now, from whoever overheard it, is a handshake of its own.
+    assert_ne!(site.feed(client.from, hello.as_bytes())[0].1, first[0].1);
+    client.request(&mut site, "A", 1).unwrap();
+    assert_eq!(site.shared.live_sessions(), 1);
+}
+
+#[test]
 fn a_flood_of_handshakes_is_held_to_its_rate_and_to_its_network() {
     let config = ServerConfig { handshakes_per_second: 20, handshakes_per_prefix: 8, ..ServerConfig::default() };
     let mut site = Site::with(config, SiteKey::OPEN);
@@ -247,6 +267,7 @@ fn a_flood_of_handshakes_is_held_to_its_rate_and_to_its_network() {
         for n in 0..20u8 {
             let mut client = Client::new(n);
             client.from.set_ip([10, 7, net, n].into());
+            client.entropy.0 += u64::from(net) << 32;
             let (_, hello) = client.hello1_with_cookie(&mut site);
             *answered.entry(net).or_default() += site.feed(client.from, hello.as_bytes()).len();
         }
