@@ -202,10 +202,10 @@ impl Lease {
             self.state = LeaseState::Retrying { since: ask.first_sent().unwrap_or(now) };
         }
         let (verb, operation) = (*verb, ask.id);
-        Some(self.frame(verb, operation, who))
+        Some(self.frame(now, verb, operation, who))
     }
 
-    fn frame(&self, verb: Verb, operation: OperationId, who: &message::Holder) -> ClientFrame {
+    fn frame(&self, now: Mono, verb: Verb, operation: OperationId, who: &message::Holder) -> ClientFrame {
         let (claim, granted) = (self.claim, self.granted.as_ref());
         let lease = granted.map_or(LeaseId::NONE, |g| g.lease);
         match verb {
@@ -218,7 +218,9 @@ impl Lease {
                 version: self.spec.version,
                 seats: self.spec.seats,
                 holder: who.clone(),
-                ticket: granted.map(|g| g.ticket),
+                // Past its deadline the seat may be somebody else's, and a server that has forgotten both of them would
+                // believe the ticket.
+                ticket: granted.filter(|g| now < g.deadline).map(|g| g.ticket),
             })),
         }
     }

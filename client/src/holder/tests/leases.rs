@@ -93,7 +93,7 @@ fn a_lost_lease_comes_back_under_the_same_claim() {
     lan.server().restart(false);
     lan.run_until(15_000, |lan| lan.state(lease) == Some(LeaseState::Healthy));
     let last = lan.server().requests().last().map(|r| (r.claim, r.ticket.is_some())).unwrap();
-    assert_eq!(last, (claim, true), "the same claim, with the ticket of its last grant");
+    assert_eq!(last, (claim, false), "the same claim; its ticket is worth nothing any more, and is not shown");
     assert_eq!(lan.server().leases.len(), 1);
 }
 
