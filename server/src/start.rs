@@ -41,8 +41,9 @@ struct Ready {
 }
 
 pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
-    let now = clock_now();
     let mut ready = ready(&settings)?;
+    // Read once the folder is ours alone: until then another server may have granted, and blindness counts from here.
+    let now = clock_now();
     let found = ready.licences.read(&ready.folder)?;
     // On disk before the first grant.
     let serving = Serving::begin(&mut ready.folder, ready.licences.longest_ttl_ms(&found), now)?;
