@@ -115,8 +115,31 @@ fn a_server_gone_for_longer_than_the_lease_gives_it_back_when_it_returns() {
     assert!(!lan.holds(seat));
     lan.restart(0);
     let back = lan.at;
-    assert!(lan.run_until(MINUTE, |lan| lan.holds(seat)), "not regained: {:?}", lan.story(seat));
+    // Its ticket is worth nothing any more: the seat may have been somebody else's before the crash.
+    assert!(lan.run_until(2 * MINUTE, |lan| lan.holds(seat)), "not regained: {:?}", lan.story(seat));
     println!("regained {} ms after the server's return", lan.at - back);
+    assert!(lan.at - back >= 60_000, "not while the server cannot see who has its seats");
+    assert_eq!(lan.seats_out(0, "cad"), 1);
+}
+
+#[test]
+fn a_holder_that_slept_through_its_lease_takes_no_seat_from_a_server_that_forgot_who_has_it() {
+    let mut lan = Plan::seeded(35).feature_with("cad", 1, 300, 0).start();
+    let (client, other) = (lan.client(), lan.client());
+    let sleeper = lan.checkout_on(client, "cad", 1);
+    lan.run_for(MINUTE);
+    lan.suspend(client, 10 * MINUTE);
+    lan.run_for(6 * MINUTE);
+    let next = lan.checkout_on(other, "cad", 1);
+    lan.run_for(4 * MINUTE - 10 * SECOND);
+    assert!(lan.holds(next));
+    lan.crash(0);
+    lan.restart(0);
+    // It wakes while the server is blind, and the other one has not renewed since.
+    lan.run_for(30 * SECOND);
+    assert!(!lan.holds(sleeper), "{:?}", lan.story(sleeper));
+    lan.run_for(10 * MINUTE);
+    assert!(lan.holds(next) && !lan.holds(sleeper));
     assert_eq!(lan.seats_out(0, "cad"), 1);
 }
 
