@@ -80,7 +80,8 @@ docs() {
 }
 
 fuzz_corpora() {
-    cargo test --manifest-path fuzz/Cargo.toml
+    cargo test --manifest-path fuzz/Cargo.toml &&
+        cargo test --manifest-path fuzz/Cargo.toml --features planted-faults --test planted
 }
 
 supply_chain() {
