@@ -5,7 +5,7 @@
 //! fill a disk.
 
 use leasehold_core::{Ended, Event, Shared};
-use tracing::{debug, info, trace};
+use tracing::{debug, error, info, trace};
 
 /// Writes the line of `event`.
 pub(crate) fn log(event: &Event) {
@@ -39,6 +39,9 @@ pub(crate) fn log(event: &Event) {
             debug!(%realm, %client, %from, replaced, "session opened");
         }
         Event::SessionClosed { realm, client, why } => debug!(%realm, %client, ?why, "session closed"),
+        Event::LedgerBroken(e) => error!(
+            "the seats do not add up: {e}. This is a defect of leasehold: please report it, with this log; a restart counts anew"
+        ),
         Event::PlanChanged { realm, at } => info!(%realm, at_unix_ms = at.0, "licences began or ended by their dates"),
         other => debug!(?other, "event"),
     }

@@ -56,6 +56,7 @@ counters! {
     Grants = "grants", "Leases opened.";
     GrantsRepeated = "grants_repeated", "Requests that found their lease alive.";
     GrantsByTicket = "grants_by_ticket", "Leases honoured after a restart.";
+    LedgerErrors = "ledger_errors", "Buckets of seats that were found not to add up: never, unless this program is wrong.";
     Denials = "denials", "Requests and renewals answered with no.";
     DenialsNoSeat = "denials_no_seat", "Of those, for want of a seat.";
     Renewals = "renewals", "Renewals granted.";

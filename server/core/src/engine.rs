@@ -36,6 +36,8 @@ use self::outbox::Outbox;
 use crate::{
     Ended, Event, Path, Shared, Transmit,
     counters::{Block, Counter},
+    ledger,
+    pool::Worker,
 };
 
 /// One worker's share of the server's mind: it owns what it is about to say, and shares leases, sessions and seats with
@@ -50,6 +52,10 @@ use crate::{
 /// The same inputs with the same entropy give the same outputs.
 pub struct Engine {
     shared: Arc<Shared>,
+    /// This engine's hand in the seats and leases of all.
+    worker: Worker,
+    /// The bucket whose equation is looked at next.
+    audited: u32,
     entropy: Box<dyn Entropy>,
     counters: Arc<Block>,
     outbox: Outbox,
@@ -62,15 +68,20 @@ pub struct Engine {
     plaintext: Vec<u8>,
 }
 
-/// How many leases one [`Engine::handle_timeout`] looks at.
-const EXPIRY_BUDGET: usize = 512;
+/// How many leases one [`Engine::handle_timeout`] ends: about 50 µs, so that no renewal waits longer for a site that goes.
+const EXPIRY_BUDGET: usize = 128;
 
 impl Engine {
     /// An engine over `shared`. `entropy` must be unpredictable, and different for every engine, in anything but a test.
+    ///
+    /// # Panics
+    /// If there are 1 023 engines over `shared` already: one for each core is what they are for.
     #[must_use]
     pub fn new(shared: Arc<Shared>, entropy: Box<dyn Entropy>) -> Self {
         Self {
             counters: shared.counters.block(),
+            worker: shared.leases.stock.join().expect("a place for each of up to 1 023 engines"),
+            audited: 0,
             shared,
             entropy,
             outbox: Outbox::default(),
@@ -86,6 +97,7 @@ impl Engine {
     pub fn handle_datagram(&mut self, now: Now, path: Path, bytes: &mut [u8]) {
         self.counters.count(Counter::DatagramsReceived);
         self.counters.add(Counter::BytesReceived, bytes.len());
+        self.worker.turn();
         self.look(now);
         match packet::read_to_server(bytes) {
             Ok(Packet::Data(header)) => {
@@ -101,11 +113,13 @@ impl Engine {
             }
             Err(_) => self.counters.count(Counter::DropMalformed),
         }
+        self.worker.turn();
     }
 
     /// Runs what is due at `now`: plans, leases, answers that waited. Calling early, late or twice is harmless; work is
     /// bounded, and what is left over is due again at once.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.worker.turn();
         self.look(now);
         if self.shared.next_change().is_some_and(|at| at <= now.mono) {
             // The wall clock was set back since: look again when it gets there.
@@ -113,8 +127,10 @@ impl Engine {
         }
         self.outbox.release(now.mono);
         let shared = self.shared.clone();
-        shared.leases.expire_due(now.mono, EXPIRY_BUDGET, &mut self.ended);
+        shared.leases.expire_due(&mut self.worker, now.mono, EXPIRY_BUDGET, &mut self.ended);
         self.settle();
+        self.worker.turn();
+        self.audit();
     }
 
     /// Writes the next datagram into `out`, which is cleared first, and says where it goes.
@@ -134,18 +150,31 @@ impl Engine {
     /// it was about was renewed since.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
-        [self.shared.leases.wakeups.next(), self.shared.next_change(), self.outbox.next()].into_iter().flatten().min()
+        [self.shared.leases.stock.slab().soonest(), self.shared.next_change(), self.outbox.next()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Holds the equation of one bucket against its leases' own counts, in release builds too: each timeout looks at the next
+    /// one, and a sum that does not come out is told. Costs the same whatever the traffic, and stops nobody.
+    fn audit(&mut self) {
+        if let Some(error) = ledger::audit_next(&self.shared.leases, &mut self.worker, &mut self.audited) {
+            self.counters.count(Counter::LedgerErrors);
+            debug_assert!(false, "{error}");
+            self.events.push_back(Event::LedgerBroken(Box::new(error)));
+        }
     }
 
     /// What every step begins with: are the clocks together, and are the plans for now?
     fn look(&mut self, now: Now) {
-        let Self { shared, events, counters, .. } = self;
+        let Self { shared, events, counters, worker, .. } = self;
         shared.look_at_clocks(now, |by_ms, sessions| {
             counters.count(Counter::ClockSteps);
             counters.add(Counter::SessionsClosed, usize::try_from(sessions).unwrap_or(usize::MAX));
             events.push_back(Event::ClocksParted { by_ms, sessions });
         });
-        shared.keep_plans_current(now, |realm| {
+        shared.keep_plans_current(now, worker, |realm| {
             counters.count(Counter::PlanChanges);
             events.push_back(Event::PlanChanged { realm, at: now.wall });
         });

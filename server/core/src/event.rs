@@ -9,6 +9,8 @@ use leasehold_protocol::{
     vocab::{ClaimKey, Denial, FeatureName, LeaseId, OperationId, RealmId, SeatCount, Version},
 };
 
+use crate::LedgerError;
+
 /// One thing that happened, in the order it happened on this engine. What two engines report about one lease may arrive
 /// in either order; the lease's id, which is used once, tells which grant an end belongs to.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +61,8 @@ pub enum Event {
         /// How many sessions were dropped.
         sessions: u64,
     },
+    /// The seats of a bucket do not add up: a defect of this program, found by one of the looks it takes at itself.
+    LedgerBroken(Box<LedgerError>),
     /// A certificate began or ended by itself (L-9).
     PlanChanged {
         /// In which realm.

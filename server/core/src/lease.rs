@@ -1,48 +1,58 @@
 //! Leases: opened, renewed, ended.
 //!
-//! The hot words lie in the slab ([`crate::pool`]), where a renewal finds all it needs; what a lease is besides lies in a
-//! record of the same number, which a renewal never touches.
+//! What a renewal and an end need lies in the [pool](crate::pool); what a lease is besides lies in a record of the same
+//! number, which a renewal never touches.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use leasehold_protocol::{
     crypto::Fingerprint,
-    message::{Holder, LotUse},
+    message::{Activity, Holder},
     time::{Mono, Now, UnixMillis},
-    vocab::{ClaimKey, LeaseId, RealmId, SeatCount, Version},
+    vocab::{CertificateId, ClaimKey, FeatureName, LeaseId, RealmId, SeatCount, Version},
 };
 
 use crate::{
     Ended, LeaseStatus,
-    book::{Book, Pool},
+    book::{Pool, lot_uses},
     claims::Claims,
-    expiry::{Front, Wakeups},
     lock,
-    pool::{Chunks, Due, Renewal, Slab, Tally, Terms},
+    pool::{BUCKETS_MAX, BucketId, Chunks, Due, Renewal, Stock, Tally, Terms, Use, Worker},
 };
 
 /// All leases of all realms.
 #[derive(Debug)]
 pub(crate) struct Leases {
-    pub(crate) slab: Slab,
+    pub(crate) stock: Arc<Stock>,
     pub(crate) claims: Claims,
-    pub(crate) wakeups: Wakeups,
-    records: Chunks<Mutex<Option<Box<Record>>>>,
+    pub(crate) records: Chunks<Mutex<Option<Box<Record>>>>,
+    /// By bucket.
+    lots: Chunks<OnceLock<LotName>, 1024>,
     grants: Tally,
     pools: Tally,
+}
+
+/// What a bucket's seats are of.
+#[derive(Clone, Debug)]
+pub(crate) struct LotName {
+    pub(crate) bucket: BucketId,
+    pub(crate) certificate: CertificateId,
+    pub(crate) version: Version,
+    pub(crate) feature: FeatureName,
+    /// The pool's number.
+    pub(crate) pool: u32,
 }
 
 /// What a lease is, besides its hot words.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
+    pub(crate) id: LeaseId,
     pub(crate) pool: Arc<Pool>,
     pub(crate) claim: ClaimKey,
     pub(crate) client: Fingerprint,
     /// The version wanted.
     pub(crate) version: Version,
     pub(crate) seats: SeatCount,
-    /// Where the seats come from; moves when a lot ends and another has room.
-    pub(crate) uses: Vec<LotUse>,
     pub(crate) holder: Arc<Holder>,
     pub(crate) granted: Now,
     /// Grants in order, over the whole server.
@@ -54,148 +64,123 @@ pub(crate) struct Record {
 }
 
 /// A lease about to be opened: the caller has taken its seats.
-pub(crate) struct Opening {
+pub(crate) struct Opening<'a> {
     pub(crate) terms: Terms,
     pub(crate) record: Record,
+    pub(crate) uses: &'a [Use],
     /// When it ends, if it is not renewed.
     pub(crate) deadline: Mono,
+}
+
+/// What was found where a lease should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The lease, alive.
+    Alive { deadline: Mono, ttl_ms: u32, overage: bool },
+    /// The lease, at or past its deadline.
+    Due,
+    /// Another lease, or none.
+    NoSuchLease,
+    /// The lease, and it belongs to another client.
+    NotYours,
 }
 
 impl Leases {
     /// No leases yet, and room for `len_max`.
     pub(crate) fn new(len_max: u32) -> Self {
-        let len_max = len_max.clamp(1, 1 << 24);
+        let stock = Stock::new(len_max.clamp(1, 1 << 24));
         Self {
-            slab: Slab::new(len_max),
             claims: Claims::default(),
-            wakeups: Wakeups::default(),
-            records: Chunks::new(len_max),
+            records: Chunks::new(stock.slab().slots_max()),
+            lots: Chunks::new(BUCKETS_MAX),
             grants: Tally::default(),
             pools: Tally::default(),
+            stock,
         }
     }
 
-    /// Opens a lease in `book`; `None` if every slot is in use, and the caller still has the seats.
-    pub(crate) fn open(&self, book: &mut Book, opening: Opening) -> Option<LeaseId> {
-        let Opening { terms, mut record, deadline } = opening;
-        let id = self.slab.reserve()?;
-        let pool = record.pool.clone();
+    /// Opens a lease; `None` if there are as many as there may be, and the caller still has the seats.
+    ///
+    /// The record is there before the lease can be seen, and its lock is what keeps the uses of a lease as they are: who
+    /// ends the lease takes the record out first, who moves its seats holds it.
+    pub(crate) fn open(&self, worker: &mut Worker, opening: Opening<'_>) -> Option<Record> {
+        let Opening { terms, mut record, uses, deadline } = opening;
+        let id = worker.reserve()?;
+        record.id = id;
         record.number = self.grants.add(1);
-        let ttl_ms = record.ttl_ms;
-        *lock(self.records.reach(id.slot(), Mutex::default)?) = Some(Box::new(record));
-        self.slab.publish(id, &terms, ttl_ms, deadline);
-        book.file(&self.slab, id, deadline);
-        self.wakeups.file(book, &pool);
-        debug_assert!(book.is_balanced(), "after granting {id}: {book:?}");
-        Some(id)
+        *lock(self.records.reach(id.slot(), Mutex::default)?) = Some(Box::new(record.clone()));
+        worker.publish(id, &terms, record.ttl_ms, deadline, uses);
+        count_lease(worker, &record.pool, true);
+        Some(record)
     }
 
-    /// Renews `id` for who shows `terms`. Touches one slot and no lock.
-    pub(crate) fn renew(&self, id: LeaseId, now: Mono, terms: &Terms, lasts_ms: Option<u32>) -> Renewal {
-        self.slab.renew(id, now, terms, lasts_ms)
+    /// Renews `id` for who shows `terms`. Touches one slot and no lock, unless it is refused.
+    pub(crate) fn renew(
+        &self,
+        id: LeaseId,
+        now: Mono,
+        terms: &Terms,
+        lasts_ms: Option<u32>,
+        activity: Option<Activity>,
+    ) -> Found {
+        match self.stock.slab().renew(id, now, terms, lasts_ms, activity) {
+            Renewal::Alive { deadline, ttl_ms, overage } => Found::Alive { deadline, ttl_ms, overage },
+            Renewal::Due => Found::Due,
+            // A slot keeps claim and owner folded into one; the record tells which of them was wrong.
+            Renewal::NoSuchLease if self.is_of(id, terms) => Found::NotYours,
+            Renewal::NoSuchLease => Found::NoSuchLease,
+        }
+    }
+
+    /// Whether `id` is alive under the claim key of `terms` and belongs to somebody else.
+    fn is_of(&self, id: LeaseId, terms: &Terms) -> bool {
+        let record = self.record(id);
+        record.is_some_and(|r| r.claim == terms.claim && owner_of(r.client, r.pool.realm) != terms.owner)
     }
 
     /// The record of `id`, if it is alive.
     pub(crate) fn record(&self, id: LeaseId) -> Option<Record> {
+        self.record_and_uses(id).map(|(record, _)| record)
+    }
+
+    /// The record of `id` and whose seats it has, if it is alive.
+    pub(crate) fn record_and_uses(&self, id: LeaseId) -> Option<(Record, Vec<Use>)> {
         let record = lock(self.records.get(id.slot())?);
-        self.slab.deadline_of(id)?;
-        record.as_deref().cloned()
+        let record = record.as_deref().filter(|record| record.id == id)?;
+        self.stock.slab().deadline_of(id)?;
+        Some((record.clone(), self.stock.slab().uses(id.slot())))
     }
 
     /// Ends `id` at `at` by its holder's wish; `None` if it has ended before.
-    pub(crate) fn release(&self, id: LeaseId, at: Mono) -> Option<Ended> {
-        let pool = self.pool_of(id)?;
-        let mut book = lock(&pool.book);
-        self.slab.end(id)?;
-        self.close(&mut book, id, at)
+    pub(crate) fn release(&self, worker: &mut Worker, id: LeaseId, at: Mono) -> Option<Ended> {
+        worker.end(id)?;
+        self.close(worker, id, at)
     }
 
     /// Ends `id` if it has reached its deadline.
-    pub(crate) fn expire(&self, id: LeaseId, now: Mono) -> Option<Ended> {
-        let pool = self.pool_of(id)?;
-        let mut book = lock(&pool.book);
-        match self.slab.end_if_due(id, now) {
-            Due::Ended(deadline) => self.close(&mut book, id, deadline),
+    pub(crate) fn expire(&self, worker: &mut Worker, id: LeaseId, now: Mono) -> Option<Ended> {
+        match worker.end_if_due(id, now) {
+            Due::Ended(deadline) => self.close(worker, id, deadline),
             Due::Later(_) | Due::Gone => None,
         }
     }
 
-    /// Ends every lease of `book` that has reached its deadline, looking at no more than `budget` leases.
-    pub(crate) fn expire_all_of(&self, book: &mut Book, now: Mono, budget: &mut usize, ended: &mut Vec<Ended>) {
-        while let Front::Ended(id, deadline) = book.end_first_due(&self.slab, now, budget) {
-            ended.extend(self.close(book, id, deadline));
-        }
+    /// Ends the leases that have reached their deadline, at most `budget` of them, and looks at a bounded number; whether
+    /// nothing was left. What is left is due at once again.
+    pub(crate) fn expire_due(&self, worker: &mut Worker, now: Mono, mut budget: usize, ended: &mut Vec<Ended>) -> bool {
+        worker.sweep(now, &mut budget, |worker, id, deadline| ended.extend(self.close(worker, id, deadline)))
     }
 
-    /// Ends the leases of all books that have reached their deadline, looking at no more than `budget` leases; what is
-    /// left is due at once again.
-    pub(crate) fn expire_due(&self, now: Mono, mut budget: usize, ended: &mut Vec<Ended>) {
-        while budget > 0
-            && let Some(pool) = self.wakeups.take_due(now)
-        {
-            let mut book = lock(&pool.book);
-            self.expire_all_of(&mut book, now, &mut budget, ended);
-            book.wake = None;
-            self.wakeups.file(&mut book, &pool);
+    /// Takes a lease out of the books that the caller has just ended; its seats are free then.
+    fn close(&self, worker: &mut Worker, id: LeaseId, at: Mono) -> Option<Ended> {
+        let record = self.records.get(id.slot()).and_then(|record| lock(record).take());
+        let renewals = self.stock.slab().renewals(id.slot());
+        let waited = worker.close(id);
+        let record = record?;
+        count_lease(worker, &record.pool, false);
+        if waited {
+            self.tend(worker, &record.pool, record.number);
         }
-    }
-
-    /// Finds lots for the leases whose lots are not in force any more, oldest grant first, and marks those it finds none
-    /// for. For a book whose lots have just changed.
-    pub(crate) fn rehome_all(&self, book: &mut Book) {
-        if !book.is_over() && book.homeless.is_empty() {
-            return;
-        }
-        book.homeless.clear();
-        let everyone: Vec<LeaseId> = book.due.iter().map(|(_, id)| *id).collect();
-        for id in everyone {
-            self.slab.set_overage(id, false);
-            let Some(record) = self.records.get(id.slot()) else { continue };
-            if let Some(record) = lock(record).as_deref()
-                && !record.uses.iter().all(|used| book.is_covered(used))
-            {
-                self.slab.set_overage(id, true);
-                book.homeless.insert(record.number, (id, record.version));
-            }
-        }
-        self.rehome(book);
-        debug_assert!(book.is_balanced(), "after a new plan: {book:?}");
-    }
-
-    /// Finds lots for the overage of `book`, oldest grant first.
-    fn rehome(&self, book: &mut Book) {
-        if book.best_free().is_none() {
-            return;
-        }
-        let waiting: Vec<_> = book.homeless.iter().map(|(number, lease)| (*number, *lease)).collect();
-        for (number, (id, version)) in waiting {
-            match book.best_free() {
-                None => return,
-                Some(best) if best < version => continue,
-                Some(_) => {}
-            }
-            let Some(record) = self.records.get(id.slot()) else { continue };
-            if let Some(record) = lock(record).as_deref_mut()
-                && book.cover(version, &mut record.uses)
-            {
-                book.homeless.remove(&number);
-                self.slab.set_overage(id, false);
-            }
-        }
-    }
-
-    /// Takes a lease out of the books that the caller has just ended in the slab; its seats are free then.
-    fn close(&self, book: &mut Book, id: LeaseId, at: Mono) -> Option<Ended> {
-        let record = lock(self.records.get(id.slot())?).take()?;
-        let renewals = self.slab.renewals(id.slot());
-        book.unfile(&self.slab, id);
-        book.give_back(&record.uses);
-        book.homeless.remove(&record.number);
-        self.slab.recycle(id.slot());
-        if !book.homeless.is_empty() {
-            self.rehome(book);
-        }
-        debug_assert!(book.is_balanced(), "after ending {id}: {book:?}");
         Some(Ended {
             realm: record.pool.realm,
             lease: id,
@@ -209,9 +194,21 @@ impl Leases {
         })
     }
 
-    fn pool_of(&self, id: LeaseId) -> Option<Arc<Pool>> {
-        let record = lock(self.records.get(id.slot())?);
-        record.as_deref().map(|record| record.pool.clone())
+    /// What `bucket` is of.
+    pub(crate) fn lot(&self, bucket: BucketId) -> Option<LotName> {
+        self.lot_at(bucket.index())
+    }
+
+    /// What bucket number `index` is of.
+    pub(crate) fn lot_at(&self, index: u32) -> Option<LotName> {
+        self.lots.get(index)?.get().cloned()
+    }
+
+    /// Notes what a bucket is of.
+    pub(crate) fn name_lot(&self, name: LotName) {
+        if let Some(lot) = self.lots.reach(name.bucket.index(), OnceLock::new) {
+            let _ = lot.set(name);
+        }
     }
 
     /// A number for a new pool.
@@ -225,7 +222,7 @@ impl Leases {
         now: Now,
         address_of: impl Fn(u32) -> Option<std::net::SocketAddr>,
     ) -> Vec<LeaseStatus> {
-        self.slab.indices().filter_map(|slot| self.status(slot, now, &address_of)).collect()
+        self.stock.slab().indices().filter_map(|slot| self.status(slot, now, &address_of)).collect()
     }
 
     fn status(
@@ -235,9 +232,9 @@ impl Leases {
         address_of: impl Fn(u32) -> Option<std::net::SocketAddr>,
     ) -> Option<LeaseStatus> {
         let record = lock(self.records.get(slot)?);
-        let (record, view) = (record.as_deref()?, self.slab.view(slot)?);
+        let (record, view) = (record.as_deref()?, self.stock.slab().view(slot)?);
         // Past its deadline a lease has ended, whether or not anybody swept it.
-        (view.deadline > now.mono).then(|| LeaseStatus {
+        (view.deadline > now.mono && view.id == record.id).then(|| LeaseStatus {
             id: view.id,
             realm: record.pool.realm,
             claim: record.claim,
@@ -245,7 +242,7 @@ impl Leases {
             feature: record.pool.name.clone(),
             version: record.version,
             seats: record.seats,
-            lots: record.uses.clone(),
+            lots: lot_uses(self, &self.stock.slab().uses(slot)),
             holder: record.holder.clone(),
             granted_at: record.granted.mono,
             granted_wall: record.granted.wall,
@@ -257,16 +254,15 @@ impl Leases {
             address: address_of(view.session),
         })
     }
+}
 
-    /// Adds up what the leases filed in `book` hold, by certificate.
-    pub(crate) fn held_in(&self, book: &Book, mut each: impl FnMut(LeaseId, &Record)) {
-        for (_, id) in &book.due {
-            if let Some(record) = self.records.get(id.slot())
-                && let Some(record) = lock(record).as_deref()
-            {
-                each(*id, record);
-            }
-        }
+/// Counts a lease of `pool` that was opened, or closed.
+fn count_lease(worker: &mut Worker, pool: &Pool, opened: bool) {
+    if opened {
+        // An uncounted bucket has a seat for everybody.
+        let _ = worker.take(pool.leases, 1, crate::pool::Rank::Chosen);
+    } else {
+        worker.give(pool.leases, 1);
     }
 }
 

@@ -1,13 +1,14 @@
 //! The seat equation.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use leasehold_protocol::vocab::{CertificateId, FeatureName, LeaseId};
 
 use crate::{
-    book::{Book, Pool},
+    book::Pool,
     lease::Leases,
     lock,
+    pool::{BucketId, Sums, Worker},
 };
 
 /// A sum that does not come out: a defect of this program, never of anything received.
@@ -54,43 +55,85 @@ pub enum LedgerError {
     },
 }
 
-/// Checks the buckets of `pool`, and its leases one by one. Its checkouts wait meanwhile, its renewals do not.
-pub(crate) fn check_pool(pool: &Pool, leases: &Leases) -> Result<(), LedgerError> {
-    let book = lock(&pool.book);
-    check_book(pool, &book)?;
-    let (mut held, mut wrong) = (BTreeMap::<CertificateId, i64>::new(), None);
-    leases.held_in(&book, |lease, record| {
-        let sum = record.uses.iter().map(|used| used.seats.get()).sum();
-        if sum != record.seats.get() {
-            wrong = Some(LedgerError::Lease { lease, seats: record.seats.get(), held: sum });
-        }
-        for used in &record.uses {
-            *held.entry(used.certificate).or_default() += i64::from(used.seats.get());
-        }
-    });
-    if let Some(wrong) = wrong {
-        return Err(wrong);
-    }
-    for (certificate, entry) in &book.entries {
-        let held = held.remove(certificate).unwrap_or(0);
-        if held != entry.leased {
-            return Err(slab_error(pool, *certificate, held, entry.leased));
-        }
-    }
-    held.into_iter().next().map_or(Ok(()), |(certificate, held)| Err(slab_error(pool, certificate, held, 0)))
-}
+/// How often the sum over all leases is tried while workers are at work, before only the buckets are held to account.
+const TRIES_MAX: usize = 64;
 
-fn check_book(pool: &Pool, book: &Book) -> Result<(), LedgerError> {
-    for (certificate, entry) in &book.entries {
-        let (free, leased, capacity) = (entry.bucket.free(), entry.leased, entry.capacity);
-        if free + leased != capacity || leased < 0 {
-            let (feature, certificate) = (pool.name.clone(), *certificate);
-            return Err(LedgerError::Bucket { feature, certificate, free, leased, capacity });
+/// Checks the buckets of `pools`, and the leases against them one by one. Stops nobody: the buckets are seen at one instant
+/// each whatever goes on, the leases only if for the time of the look no worker was in the middle of anything.
+pub(crate) fn check(pools: &[Arc<Pool>], leases: &Leases, worker: &mut Worker) -> Result<(), LedgerError> {
+    for pool in pools {
+        let buckets: Vec<BucketId> = lock(&pool.book).entries.values().map(|entry| entry.bucket).collect();
+        for bucket in buckets {
+            check_bucket(pool, bucket, leases, worker)?;
         }
+    }
+    for _ in 0..TRIES_MAX {
+        let before = leases.stock.turns();
+        let sums = sum_leases(leases);
+        let outs: Vec<(Arc<Pool>, BucketId, i64)> = outs(pools, leases);
+        if before.is_some() && leases.stock.turns() == before {
+            let held = sums?;
+            let wrong = outs.iter().find(|(_, bucket, out)| held.get(bucket).copied().unwrap_or(0) != *out);
+            return wrong.map_or(Ok(()), |(pool, bucket, leased)| {
+                let (certificate, held) = (certificate(leases, *bucket), held.get(bucket).copied().unwrap_or(0));
+                Err(LedgerError::Slab { feature: pool.name.clone(), certificate, held, leased: *leased })
+            });
+        }
+        std::hint::spin_loop();
     }
     Ok(())
 }
 
-fn slab_error(pool: &Pool, certificate: CertificateId, held: i64, leased: i64) -> LedgerError {
-    LedgerError::Slab { feature: pool.name.clone(), certificate, held, leased }
+/// Checks one bucket, number `next` of those there are, and moves `next` on; a sum that does not come out.
+pub(crate) fn audit_next(leases: &Leases, worker: &mut Worker, next: &mut u32) -> Option<LedgerError> {
+    let index = *next;
+    *next = if index + 1 < leases.stock.buckets() { index + 1 } else { 0 };
+    let name = leases.lot_at(index)?;
+    let sums = worker.audit(name.bucket)?;
+    (!sums.is_balanced()).then(|| sums_error(name.feature, name.certificate, sums))
+}
+
+fn check_bucket(pool: &Pool, bucket: BucketId, leases: &Leases, worker: &mut Worker) -> Result<(), LedgerError> {
+    match worker.audit(bucket) {
+        Some(sums) if !sums.is_balanced() => Err(sums_error(pool.name.clone(), certificate(leases, bucket), sums)),
+        _ => Ok(()),
+    }
+}
+
+/// What the leases hold of each bucket, one by one.
+fn sum_leases(leases: &Leases) -> Result<BTreeMap<BucketId, i64>, LedgerError> {
+    let mut held = BTreeMap::<BucketId, i64>::new();
+    for slot in leases.stock.slab().indices() {
+        let Some(record) = leases.records.get(slot) else { continue };
+        let record = lock(record);
+        let Some(record) = record.as_deref() else { continue };
+        let uses = leases.stock.slab().uses(slot);
+        let sum: u32 = uses.iter().map(|used| used.seats).sum();
+        if sum != record.seats.get() {
+            return Err(LedgerError::Lease { lease: record.id, seats: record.seats.get(), held: sum });
+        }
+        for used in uses {
+            *held.entry(used.bucket).or_default() += i64::from(used.seats);
+        }
+    }
+    Ok(held)
+}
+
+/// What the workers say is out, by bucket.
+fn outs(pools: &[Arc<Pool>], leases: &Leases) -> Vec<(Arc<Pool>, BucketId, i64)> {
+    let out = |pool: &Arc<Pool>| {
+        let book = lock(&pool.book);
+        let out = |bucket| (pool.clone(), bucket, leases.stock.out(bucket));
+        book.entries.values().map(|entry| out(entry.bucket)).collect::<Vec<_>>()
+    };
+    pools.iter().flat_map(out).collect()
+}
+
+fn certificate(leases: &Leases, bucket: BucketId) -> CertificateId {
+    leases.lot(bucket).map_or(CertificateId([0; 8]), |lot| lot.certificate)
+}
+
+fn sums_error(feature: FeatureName, certificate: CertificateId, sums: Sums) -> LedgerError {
+    let Sums { free, out, capacity } = sums;
+    LedgerError::Bucket { feature, certificate, free, leased: out, capacity }
 }

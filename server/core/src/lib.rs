@@ -16,9 +16,10 @@
 //! |---|---|
 //! | `engine` | one file per verb: what is answered to what |
 //! | `plan` | certificates compiled into rights in force, by date |
-//! | `book` | the seats of one feature, and the order of its checkouts |
-//! | `expiry` | ordered deadlines |
+//! | `book` | the lots of one feature, and what is decided about them by one at a time |
 //! | `lease` | leases: opened, renewed, ended |
+//! | `overage` | leases whose lots are gone |
+//! | `next_due` | who is due back next |
 //! | `claims` | claim keys and what they stand for |
 //! | `ledger` | the seat equation |
 //! | `ticket` | the sealed proof of a lease |
@@ -27,9 +28,12 @@
 //! | `shared` | all of it together, and what an administrator sees |
 //!
 //! # What is ordered by what
-//! A renewal takes its session's lock and no other; it races with ends of its lease on one atomic word. Everything else
-//! takes locks in this order and never backwards: claim key, plan (for reading), book, then one of record and wakeups. A
-//! session's lock is taken alone, or last. No lock is held across a call into the driver.
+//! Seats and leases are ordered without locks, by the words of the [`pool`]: two checkouts of one feature do not wait for each
+//! other, nor for a release, an expiry, a count or a plan that leaves the feature's lots alone. A renewal takes its session's
+//! lock and no other; it races with ends of its lease on one atomic word. What locks there are guard what a lease is
+//! besides, and are taken in this order and never backwards: claim key, certificates, book (by name), then a record. A book
+//! is locked by who changes its lots, and by checkouts only while somebody waits. A session's lock is taken alone, or last.
+//! No lock is held across a call into the driver.
 
 mod book;
 mod claims;
@@ -37,13 +41,14 @@ mod config;
 mod counters;
 mod engine;
 mod event;
-mod expiry;
 mod lease;
 mod ledger;
+mod next_due;
+mod overage;
 mod path;
 mod plan;
 mod planted;
-mod pool;
+pub mod pool;
 mod realm;
 mod session;
 mod shared;

@@ -9,10 +9,13 @@ mod report;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, Mutex,
+        atomic::{Ordering, fence},
+    },
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use leasehold_protocol::{
     licence::{SeatLimit, SignedCertificate},
     time::{Now, UnixMillis},
@@ -25,7 +28,7 @@ use crate::{
     book::{Pool, Pools},
     lease::Leases,
     lock,
-    pool::Bucket,
+    pool::{BucketId, Worker},
     realm::RealmIdentity,
 };
 
@@ -72,17 +75,16 @@ pub(crate) struct Lot {
     pub(crate) ttl_ms: u32,
     /// Its grace, in milliseconds.
     pub(crate) grace_ms: u32,
-    /// Its free seats.
-    pub(crate) bucket: Arc<Bucket>,
+    /// Its seats.
+    pub(crate) bucket: BucketId,
 }
 
 /// The plan of one realm and the certificates it is made from.
 #[derive(Debug, Default)]
 pub(crate) struct Planner {
     plan: ArcSwap<Plan>,
-    /// Held for reading while a request is decided, so that no request sees seats under a plan that is being replaced;
-    /// held for writing while one is.
-    certificates: RwLock<Vec<Loaded>>,
+    /// Locked while a plan is made and put in force.
+    certificates: Mutex<Vec<Loaded>>,
 }
 
 /// A certificate with its days turned into instants.
@@ -94,12 +96,13 @@ pub(crate) struct Loaded {
 }
 
 /// Where the seats are that a plan is about.
-#[derive(Clone, Copy)]
 pub(crate) struct Stock<'a> {
     /// The realm's pools.
     pub(crate) pools: &'a Pools,
     /// The leases of every realm.
     pub(crate) leases: &'a Leases,
+    /// Whose hand puts seats in and takes them out.
+    pub(crate) worker: &'a mut Worker,
     /// How long a lease lives where its certificate does not say, in milliseconds.
     pub(crate) ttl_default_ms: u64,
 }
@@ -109,15 +112,31 @@ pub(crate) struct Stock<'a> {
 pub(crate) const STEP_BACK_MAX_MS: u64 = 60_000;
 
 impl Planner {
-    /// The plan as it is now, for those who only look.
+    /// The plan as it is now, to keep.
     pub(crate) fn plan(&self) -> Arc<Plan> {
         self.plan.load_full()
     }
 
-    /// Runs `decide` with a plan that is not replaced meanwhile.
-    pub(crate) fn with_plan<T>(&self, decide: impl FnOnce(&Plan) -> T) -> T {
-        let _still = self.certificates.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        decide(&self.plan.load())
+    /// The plan as it is now, for one request: no counter is touched. Another may be put in force at any time; who grants by
+    /// it asks [`Planner::is_still`] afterwards.
+    pub(crate) fn glance(&self) -> Guard<Arc<Plan>> {
+        self.plan.load()
+    }
+
+    /// Whether `plan` is in force still, for who has just published a lease that was granted by it. If so, who puts the next
+    /// one in force will find that lease.
+    ///
+    /// Ordering: the fence pairs with the one in [`Planner::put_in_force`]: a lease is published, then the plan is looked at;
+    /// the plan is replaced, then leases are looked at. One of the two sees the other.
+    pub(crate) fn is_still(&self, plan: &Arc<Plan>) -> bool {
+        fence(Ordering::SeqCst);
+        Arc::ptr_eq(&self.plan.load(), plan)
+    }
+
+    /// Ordering: see [`Planner::is_still`].
+    fn put_in_force(&self, plan: Plan) {
+        self.plan.store(Arc::new(plan));
+        fence(Ordering::SeqCst);
     }
 
     /// Puts `certificates` in place of all that were loaded before.
@@ -128,7 +147,7 @@ impl Planner {
         identity: &RealmIdentity,
         stock: Stock<'_>,
     ) -> PlanReport {
-        let mut held = self.certificates.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = lock(&self.certificates);
         *held = certificates.into_iter().map(Loaded::new).collect();
         self.replace(&held, now, identity, stock)
     }
@@ -138,7 +157,7 @@ impl Planner {
         if self.plan.load().is_for(now.wall) {
             return false;
         }
-        let held = self.certificates.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let held = lock(&self.certificates);
         // Another worker may have been quicker.
         let is_stale = !self.plan.load().is_for(now.wall);
         if is_stale {
@@ -147,7 +166,7 @@ impl Planner {
         is_stale
     }
 
-    fn replace(&self, held: &[Loaded], now: Now, identity: &RealmIdentity, stock: Stock<'_>) -> PlanReport {
+    fn replace(&self, held: &[Loaded], now: Now, identity: &RealmIdentity, mut stock: Stock<'_>) -> PlanReport {
         let draft = compile(held, identity, now.wall);
         let mut report = PlanReport {
             realm: identity.id,
@@ -156,9 +175,11 @@ impl Planner {
             next_change: draft.next_change,
             overage: 0,
         };
-        let plan = install::install(held, draft.plan, stock, identity);
-        report.overage = stock.pools.all().iter().map(|pool| lock(&pool.book).overage()).sum();
-        self.plan.store(Arc::new(plan));
+        let (plan, no_room) = install::plan_of(held, draft.plan, &stock, identity);
+        no_room.into_iter().for_each(|index| report.lines[index].leave_out());
+        install::install(plan, &mut stock, |plan| self.put_in_force(plan));
+        let pools = stock.pools.all();
+        report.overage = pools.iter().map(|pool| lock(&pool.book).stand(stock.worker).overage).sum();
         report
     }
 }
@@ -193,18 +214,11 @@ impl Lot {
         }
     }
 
-    /// The lot's seats as a bucket counts them.
-    pub(crate) const fn capacity(&self) -> i64 {
-        match self.seats {
-            SeatLimit::Counted(count) => count.get() as i64,
-            SeatLimit::Uncounted => UNCOUNTED,
-        }
+    /// The same as a bucket counts them.
+    pub(crate) fn capacity(&self) -> Option<i64> {
+        self.count().map(i64::from)
     }
 }
-
-/// The capacity of a bucket whose seats are not counted: more than could ever be out, so that they are counted for the
-/// record all the same (L-12), and small enough that the sums of seven lots fit.
-pub(crate) const UNCOUNTED: i64 = 1 << 60;
 
 /// The lots of `lots` that answer a request for `wanted`, in the order of L-11: exact version before higher, then
 /// sooner-ending before later, then file order; the last two are the order `lots` are in.

@@ -11,13 +11,13 @@ use leasehold_protocol::{
 
 use crate::{
     FeatureStatus, LeaseStatus, LedgerError, LotStatus, PlanReport, RealmConfig, RealmStatus, ServerConfig,
-    book::{Book, Pool},
+    book::{Counts, Pool, counts_of},
     counters::Counters,
     lease::Leases,
     ledger, lock,
     plan::{FeaturePlan, Lot, STEP_BACK_MAX_MS, Stock},
     planted::Planted,
-    pool::Tally,
+    pool::{Tally, Worker},
     realm::Realm,
     session::{CookieJar, PrefixSketch, RateBucket, SessionTable},
 };
@@ -33,6 +33,8 @@ pub struct Shared {
     pub(crate) counters: Counters,
     pub(crate) planted: Planted,
     draining: Tally,
+    /// The administration's hand in the seats: it loads licences and counts.
+    office: Mutex<Worker>,
     /// The next instant at which a certificate begins or ends, on the wall and as far as can be told on the lease clock.
     change_wall: Tally,
     change_mono: Tally,
@@ -69,8 +71,11 @@ impl Shared {
                 kept.push(Realm::new(realm, entropy));
             }
         }
+        let leases = Leases::new(config.leases_max);
+        let office = leases.stock.join().expect("a new stock has a place for a worker");
         Arc::new(Self {
-            leases: Leases::new(config.leases_max),
+            leases,
+            office: Mutex::new(office),
             sessions: SessionTable::new(&config),
             cookies: CookieJar::new(entropy),
             limits: Limits::new(&config, entropy),
@@ -93,7 +98,10 @@ impl Shared {
     /// For a realm that is not here, every certificate is reported as another realm's.
     pub fn load(&self, realm: RealmId, certificates: Vec<SignedCertificate>, now: Now) -> PlanReport {
         let Some(realm) = self.realm(realm) else { return PlanReport::of_no_realm(realm, certificates, now.wall) };
-        let report = realm.planner.load(certificates, now, &realm.identity, self.stock(realm));
+        let report = {
+            let mut office = lock(&self.office);
+            realm.planner.load(certificates, now, &realm.identity, self.stock(realm, &mut office))
+        };
         self.note_changes(now);
         report
     }
@@ -116,16 +124,16 @@ impl Shared {
         self.realms.iter().map(status).collect()
     }
 
-    /// Every feature that a certificate names or of which seats are out, by realm and name, each at one moment in which no
-    /// checkout of it was half done.
+    /// Every feature that a certificate names or of which seats are out, by realm and name; each of its lots at one instant,
+    /// in which no checkout was half done. Stops nobody.
     #[must_use]
     pub fn features(&self, now: Now) -> Vec<FeatureStatus> {
-        let mut all = Vec::new();
+        let (mut all, mut office) = (Vec::new(), lock(&self.office));
         for realm in &self.realms {
             // A plan is replaced by the engines alone, which tell about it; this reads the one in force.
             let plan = realm.planner.plan();
-            let status = |pool: &Arc<Pool>| feature_status(pool, plan.features.get(&pool.name), now);
-            all.extend(realm.pools.all().iter().filter_map(status));
+            let mut status = |pool: &Arc<Pool>| feature_status(pool, plan.features.get(&pool.name), now, &mut office);
+            all.extend(realm.pools.all().iter().filter_map(&mut status));
         }
         all
     }
@@ -136,14 +144,15 @@ impl Shared {
         self.leases.statuses(now, |sid| self.sessions.address(sid))
     }
 
-    /// Checks the seat equation, `free + leased == capacity`, for every bucket, and the leases against it one by one.
-    /// Exact at any time: checkouts of one feature at a time wait for it, renewals never.
+    /// Checks the seat equation, `free + leased == capacity`, for every bucket, and the leases against it one by one. Stops
+    /// nobody, and is never wrong about it: a bucket that never keeps still is passed over, and so are the leases if workers
+    /// are at work all the time.
     ///
     /// # Errors
     /// The first sum that does not come out.
     pub fn check_ledger(&self) -> Result<(), LedgerError> {
-        let mut pools = self.realms.iter().flat_map(|realm| realm.pools.all());
-        pools.try_for_each(|pool| ledger::check_pool(&pool, &self.leases))
+        let pools: Vec<Arc<Pool>> = self.realms.iter().flat_map(|realm| realm.pools.all()).collect();
+        ledger::check(&pools, &self.leases, &mut lock(&self.office))
     }
 
     /// Every counter since the start, by name, over all engines.
@@ -167,7 +176,7 @@ impl Shared {
     /// Leases that are out, with those that are past their deadline and not yet swept.
     #[must_use]
     pub fn live_leases(&self) -> u64 {
-        self.leases.slab.live()
+        self.leases.stock.live()
     }
 
     /// Sessions whose clients proved themselves and that have not ended.
@@ -188,13 +197,13 @@ impl Shared {
 
     /// Brings every realm's plan up to `now` if some certificate begins or ends by it (L-9); runs `each` for those that
     /// changed.
-    pub(crate) fn keep_plans_current(&self, now: Now, mut each: impl FnMut(RealmId)) {
+    pub(crate) fn keep_plans_current(&self, now: Now, worker: &mut Worker, mut each: impl FnMut(RealmId)) {
         let far_behind = now.wall.0 < self.changed_wall.get().saturating_sub(STEP_BACK_MAX_MS);
         if now.wall.0 < self.change_wall.get() && !far_behind {
             return;
         }
         for realm in &self.realms {
-            if realm.planner.keep_current(now, &realm.identity, self.stock(realm)) {
+            if realm.planner.keep_current(now, &realm.identity, self.stock(realm, worker)) {
                 each(realm.identity.id);
             }
         }
@@ -240,8 +249,8 @@ impl Shared {
         Some(self.change_mono.get()).filter(|at| *at != NEVER).map(Mono)
     }
 
-    fn stock<'a>(&'a self, realm: &'a Realm) -> Stock<'a> {
-        Stock { pools: &realm.pools, leases: &self.leases, ttl_default_ms: self.config.lease_ttl_default_ms }
+    fn stock<'a>(&'a self, realm: &'a Realm, worker: &'a mut Worker) -> Stock<'a> {
+        Stock { pools: &realm.pools, leases: &self.leases, worker, ttl_default_ms: self.config.lease_ttl_default_ms }
     }
 }
 
@@ -257,9 +266,11 @@ impl Limits {
 }
 
 /// What there is of one feature; nothing if no certificate names it and nothing is out.
-fn feature_status(pool: &Pool, plan: Option<&FeaturePlan>, now: Now) -> Option<FeatureStatus> {
-    let book = lock(&pool.book);
-    let (out, count) = (book.out(), book.capacity());
+fn feature_status(pool: &Pool, plan: Option<&FeaturePlan>, now: Now, worker: &mut Worker) -> Option<FeatureStatus> {
+    let (Counts { out, overage }, count) = {
+        let book = lock(&pool.book);
+        (book.stand(worker), book.capacity())
+    };
     if plan.is_none() && out == 0 {
         return None;
     }
@@ -274,21 +285,21 @@ fn feature_status(pool: &Pool, plan: Option<&FeaturePlan>, now: Now) -> Option<F
         count: count.map(narrow),
         used: narrow(out),
         free: count.map_or(i64::MAX, |count| count.cast_signed() - out.cast_signed()),
-        overage: narrow(book.overage()),
-        leases: narrow(book.due.len() as u64),
+        overage: narrow(overage),
+        leases: narrow(worker.stock().out(pool.leases).max(0).unsigned_abs()),
         next_end: lots.iter().filter_map(|lot| lot.ends).min(),
         not_started: first_later.filter(|_| lots.is_empty()).map(|(_, starts)| *starts),
         ended: last_ended.map(|(_, ended)| *ended),
-        lots: lots.iter().map(|lot| lot_status(lot, &book)).collect(),
+        lots: lots.iter().map(|lot| lot_status(lot, worker)).collect(),
     })
 }
 
-fn lot_status(lot: &Lot, book: &Book) -> LotStatus {
+fn lot_status(lot: &Lot, worker: &mut Worker) -> LotStatus {
     LotStatus {
         certificate: lot.certificate,
         version: lot.version,
         count: lot.count(),
-        used: narrow(book.out_of(lot.certificate)),
+        used: narrow(counts_of(worker, lot.bucket).0.unsigned_abs()),
         ends: lot.ends,
     }
 }

@@ -98,8 +98,8 @@ impl Engine {
         if self.shared.config.blind_until.is_some_and(|until| now.mono < until) {
             return 0;
         }
-        let slab = &self.shared.leases.slab;
-        let (live, max) = (slab.live(), u64::from(slab.len_max()));
+        let stock = &self.shared.leases.stock;
+        let (live, max) = (stock.live(), u64::from(stock.slab().leases_max()));
         u16::try_from(u64::from(u16::MAX) * max.saturating_sub(live) / max).unwrap_or(u16::MAX)
     }
 }

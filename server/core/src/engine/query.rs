@@ -8,7 +8,7 @@ use leasehold_protocol::{
 };
 
 use super::{Engine, data::Sender};
-use crate::{counters::Counter, lock, plan::FeaturePlan};
+use crate::{counters::Counter, lock, plan::FeaturePlan, pool::Worker};
 
 /// Bytes of one page: the longest body less a little for whatever else the datagram says.
 const PAGE_LEN_MAX: usize = codec::BODY_MAX - 64;
@@ -25,7 +25,9 @@ impl Engine {
         };
         let mut info = FeatureInfo { operation: query.operation, features: Vec::new(), more: false };
         let mut len = 16;
-        for line in only.into_iter().chain(many.into_iter().flatten()).filter_map(line) {
+        for line in
+            only.into_iter().chain(many.into_iter().flatten()).filter_map(|feature| line(&mut self.worker, feature))
+        {
             len += line_len_max(&line);
             if len > PAGE_LEN_MAX {
                 info.more = true;
@@ -39,10 +41,10 @@ impl Engine {
 }
 
 /// What is said of a feature; nothing of one with no right in force and no seat out.
-fn line(feature: &FeaturePlan) -> Option<FeatureLine> {
+fn line(worker: &mut Worker, feature: &FeaturePlan) -> Option<FeatureLine> {
     let book = lock(&feature.pool.book);
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    let used = narrow(book.out());
+    let used = narrow(book.stand(worker).out);
     if feature.lots.is_empty() && used == 0 {
         return None;
     }

@@ -38,16 +38,16 @@ impl Engine {
             Some(Claim::Released { operation, freed, .. }) => return freed && operation == release.operation,
             Some(Claim::Lease { lease, owner }) => {
                 let is_owner = owner == sender.client.owner || shared.planted.is(Fault::ForeignRelease);
-                let deadline = shared.leases.slab.deadline_of(lease);
+                let deadline = shared.leases.stock.slab().deadline_of(lease);
                 if deadline.is_some_and(|deadline| deadline <= now.mono) {
-                    self.ended.extend(shared.leases.expire(lease, now.mono));
+                    self.ended.extend(shared.leases.expire(&mut self.worker, lease, now.mono));
                 }
                 if !is_owner {
                     // Another client's: nothing of the asker's is held, and nothing is said about whose it is.
                     return false;
                 }
                 let alive = deadline.is_some_and(|deadline| deadline > now.mono);
-                let ended = alive.then(|| shared.leases.release(lease, now.mono)).flatten();
+                let ended = alive.then(|| shared.leases.release(&mut self.worker, lease, now.mono)).flatten();
                 let freed = ended.is_some();
                 self.events.extend(ended.map(|ended| Event::Released(Box::new(ended))));
                 freed

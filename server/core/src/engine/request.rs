@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use arc_swap::Guard;
 use leasehold_protocol::{
     licence::nearest::nearest,
-    message::{Grant, LotUse, NextDue, Request, ServerFrame},
+    message::{Grant, Holder, LotUse, NextDue, Request, ServerFrame},
     time::{Mono, Now, UnixMillis},
     vocab::{FeatureName, LeaseId, Version},
 };
@@ -16,13 +17,13 @@ use super::{
 };
 use crate::{
     Ended, Event, Fault, Granted, Shared,
-    book::Book,
+    book::{Counts, lot_uses},
     claims::{Claim, ClaimGuard},
     counters::Counter,
-    lease::{Leases, Opening, Record},
+    lease::{Found, Opening, Record},
     lock,
     plan::{FeaturePlan, Lot, Plan, serving},
-    pool::{Renewal, Terms},
+    pool::{Rank, Short, Terms, Use, Worker},
     realm::Realm,
     ticket::{self, Bearer},
 };
@@ -58,6 +59,7 @@ impl ClientTerms {
 struct Held {
     lease: LeaseId,
     record: Record,
+    lots: Vec<LotUse>,
     event: Event,
     counter: Counter,
 }
@@ -68,7 +70,7 @@ impl Engine {
         let realm = &shared.realms[sender.client.realm];
         request.holder.hostids.truncate(HOSTIDS_MAX);
         let asking = Asking { shared: &shared, realm, now, sender, request: &request };
-        let decided = asking.decide(&mut self.ended);
+        let decided = asking.decide(&mut Step { worker: &mut self.worker, ended: &mut self.ended });
         // Seats that came back to make room are told about before the grant they made room for.
         self.settle();
         match decided {
@@ -88,7 +90,7 @@ impl Engine {
         let bearer = Bearer { client, claim: &request.claim, feature: &request.feature, seats: request.seats };
         let config = &asking.shared.config;
         let ticket = ticket::seal(config, asking.realm, &bearer, held.lease, asking.now, &mut *self.entropy);
-        let mut lots = record.uses;
+        let mut lots = held.lots;
         lots.truncate(LOTS_TOLD_MAX);
         self.answers.push(ServerFrame::Grant(Box::new(Grant {
             operation: request.operation,
@@ -110,6 +112,12 @@ impl Engine {
     }
 }
 
+/// What the decision of a request is made with, and the leases it ended on the way.
+struct Step<'a> {
+    worker: &'a mut Worker,
+    ended: &'a mut Vec<Ended>,
+}
+
 /// One request being decided.
 struct Asking<'a> {
     shared: &'a Shared,
@@ -121,12 +129,12 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     /// Grants or refuses. The claim's lock is held throughout, so that the same claim on two workers is one lease.
-    fn decide(&self, ended: &mut Vec<Ended>) -> Result<Held, Refusal> {
+    fn decide(&self, step: &mut Step<'_>) -> Result<Held, Refusal> {
         let claim = self.shared.leases.claims.lock(self.realm.identity.id, self.request.claim);
         match claim.get() {
             Some(Claim::Released { .. }) => return Err(Refusal::released()),
             Some(Claim::Lease { lease, owner }) if !self.shared.planted.is(Fault::ClaimGrantedTwice) => {
-                if let Some(known) = self.repeat(lease, owner, ended) {
+                if let Some(known) = self.repeat(lease, owner, step) {
                     return known;
                 }
             }
@@ -141,16 +149,16 @@ impl Asking<'_> {
         {
             return Err(Refusal::restarting(until.ms_since(self.now.mono)));
         }
-        self.make_room(ended);
-        self.realm.planner.with_plan(|plan| self.checkout(plan, claim, by_ticket.is_some(), ended))
+        self.make_room(step);
+        self.checkout(claim, by_ticket.is_some(), step)
     }
 
     /// Answers a request whose claim key stands for `lease`; `None` if that lease has ended, so that this is a fresh
     /// request.
-    fn repeat(&self, lease: LeaseId, owner: u64, ended: &mut Vec<Ended>) -> Option<Result<Held, Refusal>> {
+    fn repeat(&self, lease: LeaseId, owner: u64, step: &mut Step<'_>) -> Option<Result<Held, Refusal>> {
         let (leases, request) = (&self.shared.leases, self.request);
-        ended.extend(leases.expire(lease, self.now.mono));
-        let record = leases.record(lease)?;
+        step.ended.extend(leases.expire(step.worker, lease, self.now.mono));
+        let (record, uses) = leases.record_and_uses(lease)?;
         if owner != self.sender.client.owner {
             return Some(Err(Refusal::not_yours()));
         }
@@ -160,87 +168,141 @@ impl Asking<'_> {
             return Some(Err(Refusal::claim_in_use(&record.pool.name, record.version, record.seats)));
         }
         let lasts_ms = self.shared.planted.is(Fault::ExpiryOneTtlEarly).then_some(1);
-        match leases.renew(lease, self.now.mono, &self.terms(), lasts_ms) {
-            Renewal::Alive { deadline, .. } => {
+        match leases.renew(lease, self.now.mono, &self.terms(), lasts_ms, None) {
+            Found::Alive { deadline, .. } => {
                 let event = Event::Renewed { lease, deadline, activity: None };
-                Some(Ok(Held { lease, record, event, counter: Counter::GrantsRepeated }))
+                let lots = lot_uses(leases, &uses);
+                Some(Ok(Held { lease, record, lots, event, counter: Counter::GrantsRepeated }))
             }
             // Another worker ended it in between.
-            Renewal::Due | Renewal::NoSuchLease | Renewal::NotYours => {
-                ended.extend(leases.expire(lease, self.now.mono));
+            Found::Due | Found::NoSuchLease | Found::NotYours => {
+                step.ended.extend(leases.expire(step.worker, lease, self.now.mono));
                 None
             }
         }
     }
 
-    /// If every slot is in use, sweeps what is due, whatever its feature.
-    fn make_room(&self, ended: &mut Vec<Ended>) {
-        let leases = &self.shared.leases;
-        let is_full = || leases.slab.live() >= u64::from(leases.slab.len_max());
-        while is_full() && leases.wakeups.next().is_some_and(|next| next <= self.now.mono) {
-            leases.expire_due(self.now.mono, SWEEP_STEP, ended);
-        }
+    /// If there are as many leases as there may be, sweeps what is due, whatever its feature.
+    fn make_room(&self, step: &mut Step<'_>) {
+        let stock = &self.shared.leases.stock;
+        while stock.live() >= u64::from(stock.slab().leases_max()) && self.sweep(step) {}
     }
 
-    fn checkout(
-        &self,
-        plan: &Plan,
-        mut claim: ClaimGuard<'_>,
-        by_ticket: bool,
-        ended: &mut Vec<Ended>,
-    ) -> Result<Held, Refusal> {
+    /// Ends some of the leases that are due, of whatever feature; whether that may have changed anything.
+    fn sweep(&self, step: &mut Step<'_>) -> bool {
+        let before = step.ended.len();
+        let all = self.shared.leases.expire_due(step.worker, self.now.mono, SWEEP_STEP, step.ended);
+        !all || step.ended.len() > before
+    }
+
+    /// Takes the seats and opens the lease. Nothing is locked but the claim key.
+    fn checkout(&self, mut claim: ClaimGuard<'_>, by_ticket: bool, step: &mut Step<'_>) -> Result<Held, Refusal> {
         let (request, leases) = (self.request, &self.shared.leases);
-        let feature = plan.features.get(&request.feature).ok_or_else(|| self.unknown(plan))?;
-        self.check_right(feature)?;
-        let mut book = lock(&feature.pool.book);
-        let uses = self.take(&mut book, feature, ended)?;
-        let terms = LotTerms::of(feature, &uses);
+        let (plan, uses) = self.take(step)?;
+        let feature = plan.features.get(&request.feature).ok_or_else(|| self.unknown(&plan))?;
+        let lots = lot_uses(leases, &uses);
+        let terms = LotTerms::of(feature, &lots);
         let lasts_ms = if self.shared.planted.is(Fault::ExpiryOneTtlEarly) { 1 } else { terms.ttl_ms };
         let deadline = self.now.mono.plus_ms(u64::from(lasts_ms));
-        let record = Record {
+        let record = self.record(feature, &terms);
+        let opening = Opening { terms: self.terms(), record, uses: &uses, deadline };
+        let Some(record) = leases.open(step.worker, opening) else {
+            uses.iter().for_each(|used| _ = step.worker.give(used.bucket, used.seats));
+            return Err(Refusal::too_many_leases(leases.stock.slab().leases_max()));
+        };
+        if !self.realm.planner.is_still(&plan) {
+            leases.settle_in(step.worker, &record);
+        }
+        let lease = record.id;
+        claim.set_lease(lease, self.sender.client.owner);
+        let event = Event::Granted(Box::new(self.granted(&record, lots.clone(), deadline, by_ticket)));
+        let counter = if by_ticket { Counter::GrantsByTicket } else { Counter::Grants };
+        Ok(Held { lease, record, lots, event, counter })
+    }
+
+    fn record(&self, feature: &FeaturePlan, terms: &LotTerms) -> Record {
+        Record {
+            id: LeaseId::NONE,
             pool: feature.pool.clone(),
-            claim: request.claim,
+            claim: self.request.claim,
             client: self.sender.client.fingerprint,
-            version: request.version,
-            seats: request.seats,
-            uses,
-            holder: Arc::new(request.holder.clone()),
+            version: self.request.version,
+            seats: self.request.seats,
+            holder: self.holder(),
             granted: self.now,
             number: 0,
             ttl_ms: terms.ttl_ms,
             grace_ms: terms.grace_ms,
             right_ends: terms.right_ends,
-        };
-        let opening = Opening { terms: self.terms(), record: record.clone(), deadline };
-        let Some(lease) = leases.open(&mut book, opening) else {
-            book.give_back(&record.uses);
-            return Err(Refusal::too_many_leases(leases.slab.len_max()));
-        };
-        claim.set_lease(lease, self.sender.client.owner);
-        let event = Event::Granted(Box::new(self.granted(lease, &record, deadline, by_ticket)));
-        let counter = if by_ticket { Counter::GrantsByTicket } else { Counter::Grants };
-        Ok(Held { lease, record, event, counter })
+        }
     }
 
-    /// Takes the seats, after sweeping this feature's due leases if there are not enough: a seat is free in the very
-    /// millisecond its lease ends, on whichever worker it was granted (E-5).
-    fn take(&self, book: &mut Book, feature: &FeaturePlan, ended: &mut Vec<Ended>) -> Result<Vec<LotUse>, Refusal> {
-        let (request, leases) = (self.request, &self.shared.leases);
-        let counted: Option<u64> = serving(&feature.lots, request.version).map(|lot| lot.count().map(u64::from)).sum();
-        if let Some(fitting) = counted.filter(|fitting| *fitting < u64::from(request.seats.get())) {
-            return Err(Refusal::too_many_seats(&request.feature, request.seats, self.stand(book, feature, fitting)));
-        }
-        let too_many = self.shared.planted.is(Fault::OneSeatTooMany);
+    /// The holder's words, shared with the other leases of the same session.
+    fn holder(&self) -> Arc<Holder> {
+        let holder = &self.request.holder;
+        let known = self.shared.sessions.with(self.sender.sid, |session| session.intern(holder));
+        known.unwrap_or_else(|| Arc::new(holder.clone()))
+    }
+
+    /// Takes the seats under the plan in force, after sweeping due leases if there are not enough: a seat is free in the
+    /// very millisecond its lease ends, on whichever worker it was granted (E-5).
+    fn take(&self, step: &mut Step<'_>) -> Result<(Guard<Arc<Plan>>, Vec<Use>), Refusal> {
         loop {
-            if let Some(uses) = book.take(request.version, request.seats, too_many) {
-                return Ok(uses);
+            let plan = self.realm.planner.glance();
+            let feature = plan.features.get(&self.request.feature).ok_or_else(|| self.unknown(&plan))?;
+            self.check_right(feature)?;
+            let fitting = self.fitting(step.worker, feature)?;
+            let mut uses = Vec::with_capacity(1);
+            match self.take_from(step.worker, feature, &mut uses) {
+                Ok(()) => return Ok((plan, uses)),
+                // No more than it takes: after an outage a whole site may be due at once.
+                Err(_) if self.sweep(step) => {}
+                // Its seats were moved in the meantime.
+                Err(_) if !self.realm.planner.is_still(&plan) => {}
+                Err(_) => {
+                    let stand = self.stand(step.worker, feature, fitting.unwrap_or(0));
+                    return Err(Refusal::no_seat(&self.request.feature, self.request.seats, stand));
+                }
             }
-            if !book.has_due(self.now.mono) {
-                let stand = self.stand(book, feature, counted.unwrap_or(0));
-                return Err(Refusal::no_seat(&request.feature, request.seats, stand));
+        }
+    }
+
+    /// Takes the seats from the lots that answer the version wanted, in the order of L-11; with the book in hand if somebody
+    /// waits for them, or if one step cannot span as many lots as it takes.
+    fn take_from(&self, worker: &mut Worker, feature: &FeaturePlan, uses: &mut Vec<Use>) -> Result<(), Short> {
+        let (wanted, seats) = (self.request.version, self.request.seats);
+        let taken = match &feature.lots[..] {
+            [only] => worker.take_in_order(&[only.bucket], seats.get(), Rank::Newcomer, uses),
+            lots => {
+                let buckets: Vec<_> = serving(lots, wanted).map(|lot| lot.bucket).collect();
+                worker.take_in_order(&buckets, seats.get(), Rank::Newcomer, uses)
             }
-            // No more than it takes: after an outage a whole site may be due at once.
-            leases.expire_all_of(book, self.now.mono, &mut SWEEP_STEP.clone(), ended);
+        };
+        match taken {
+            Err(Short::Waited | Short::TooWide) => lock(&feature.pool.book).take(worker, wanted, seats, uses),
+            #[cfg(feature = "planted-faults")]
+            Err(Short::NoSeat) if self.shared.planted.is(Fault::OneSeatTooMany) => {
+                let free: i64 = serving(&feature.lots, wanted).map(|lot| worker.count(lot.bucket)).sum();
+                let lot = serving(&feature.lots, wanted).next().filter(|_| free + 1 >= i64::from(seats.get()));
+                let lot = lot.ok_or(Short::NoSeat)?;
+                worker.overdraw(lot.bucket, seats.get());
+                uses.push(Use { bucket: lot.bucket, seats: seats.get() });
+                Ok(())
+            }
+            decided => decided,
+        }
+    }
+
+    /// How many seats there are for the version wanted, if they are counted: a request for more can never be granted.
+    fn fitting(&self, worker: &mut Worker, feature: &FeaturePlan) -> Result<Option<u64>, Refusal> {
+        let request = self.request;
+        let fitting: Option<u64> = serving(&feature.lots, request.version).map(|lot| lot.count().map(u64::from)).sum();
+        match fitting {
+            Some(fitting) if fitting < u64::from(request.seats.get()) => {
+                let stand = self.stand(worker, feature, fitting);
+                Err(Refusal::too_many_seats(&request.feature, request.seats, stand))
+            }
+            fitting => Ok(fitting),
         }
     }
 
@@ -274,21 +336,25 @@ impl Asking<'_> {
         Refusal::no_such_feature(name, nearest(name.as_str(), names))
     }
 
-    fn stand(&self, book: &mut Book, feature: &FeaturePlan, fitting: u64) -> Stand {
+    fn stand(&self, worker: &mut Worker, feature: &FeaturePlan, fitting: u64) -> Stand {
+        let (total, Counts { out, overage }) = {
+            let book = lock(&feature.pool.book);
+            (book.capacity(), book.stand(worker))
+        };
         Stand {
-            out: narrow(book.out()),
-            total: book.capacity().map_or(u32::MAX, narrow),
+            out: narrow(out),
+            total: total.map_or(u32::MAX, narrow),
             fitting: narrow(fitting),
-            overage: narrow(book.overage()),
-            next_due: self.next_due(book),
+            overage: narrow(overage),
+            next_due: self.next_due(feature),
             rule: rule(&feature.lots),
         }
     }
 
     /// Whose seats are due back next. Everybody may see it as long as there is no policy that hides it.
-    fn next_due(&self, book: &mut Book) -> Option<NextDue> {
-        let leases: &Leases = &self.shared.leases;
-        let (lease, deadline) = book.next_due(&leases.slab)?;
+    fn next_due(&self, feature: &FeaturePlan) -> Option<NextDue> {
+        let leases = &self.shared.leases;
+        let (lease, deadline) = leases.next_due(&feature.pool, self.now.mono)?;
         let holder = leases.record(lease).map(|record| record.holder);
         Some(NextDue {
             user: holder.as_ref().map(|holder| holder.user.clone()),
@@ -301,17 +367,17 @@ impl Asking<'_> {
         Terms { claim: self.request.claim, owner: self.sender.client.owner, session: self.sender.sid }
     }
 
-    fn granted(&self, lease: LeaseId, record: &Record, deadline: Mono, by_ticket: bool) -> Granted {
+    fn granted(&self, record: &Record, lots: Vec<LotUse>, deadline: Mono, by_ticket: bool) -> Granted {
         Granted {
             realm: self.realm.identity.id,
-            lease,
+            lease: record.id,
             claim: record.claim,
             client: record.client,
             operation: self.request.operation,
             feature: record.pool.name.clone(),
             version: record.version,
             seats: record.seats,
-            lots: record.uses.clone(),
+            lots,
             holder: record.holder.clone(),
             at: self.now.mono,
             deadline,

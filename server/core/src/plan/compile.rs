@@ -155,6 +155,8 @@ fn line(held: &[Loaded], loaded: &Loaded, outcome: Outcome) -> CertificateReport
             "{what} not in force: the certificate names the servers that may serve it, and the key of this one is not \
              among them: ask the publisher for a certificate that names it"
         ),
+        // Told where buckets are made.
+        Outcome::NoRoom => String::new(),
         Outcome::UnknownKind => format!("{what} not in force: this server does not know that kind of certificate"),
     };
     CertificateReport {

@@ -1,9 +1,15 @@
 //! A draft meets the seats that are out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, MutexGuard},
+};
 
 use leasehold_protocol::{
-    licence::certificate::{LEASE_TTL_MIN_S, TERM_MAX_S},
+    licence::{
+        SeatLimit,
+        certificate::{LEASE_TTL_MIN_S, TERM_MAX_S},
+    },
     vocab::FeatureName,
 };
 
@@ -11,41 +17,99 @@ use super::{
     FeaturePlan, Loaded, Lot, Plan, Stock,
     compile::{DraftFeature, DraftPlan},
 };
-use crate::{book::Pool, lock, realm::RealmIdentity};
+use crate::{
+    book::{Book, Pool},
+    lease::LotName,
+    lock,
+    pool::BucketId,
+    realm::RealmIdentity,
+};
 
-/// Gives every pool of the realm its new lots, and makes the plan that refers to them. For the holder of the planner's
-/// write lock: no request is being decided.
-///
-/// A pool whose feature is not named any more keeps its leases and loses its capacity: what is out is overage (L-10).
-pub(super) fn install(held: &[Loaded], draft: DraftPlan, stock: Stock<'_>, identity: &RealmIdentity) -> Plan {
-    let mut features = BTreeMap::new();
+/// The plan of `draft`, with a bucket for every lot, and the certificates there was no room for: indices into `held`.
+pub(super) fn plan_of(
+    held: &[Loaded],
+    draft: DraftPlan,
+    stock: &Stock<'_>,
+    identity: &RealmIdentity,
+) -> (Plan, Vec<usize>) {
+    let (mut features, mut no_room) = (BTreeMap::new(), Vec::new());
     for (name, feature) in draft.features {
-        features.insert(name.clone(), plan_of(held, &name, feature, stock));
-    }
-    for pool in stock.pools.all() {
-        let lots = features.get(&pool.name).map_or(&[][..], |feature: &FeaturePlan| &feature.lots);
-        let mut book = lock(&pool.book);
-        book.install(lots);
-        stock.leases.rehome_all(&mut book);
+        match stock.pools.of(&name, stock.leases) {
+            Some(pool) => _ = features.insert(name, feature_of(held, &pool, feature, stock, &mut no_room)),
+            None => no_room.extend(feature.lots),
+        }
     }
     let names_us = |index: &&usize| held[**index].signed.certificate.terms.server_keys.contains(&identity.fingerprint);
     let proof = draft.applied.iter().find(names_us).map(|index| held[*index].signed.cose.clone());
-    Plan {
+    let plan = Plan {
         features,
         proof: proof.unwrap_or_default(),
-        applied: draft.applied.len(),
+        applied: draft.applied.len() - no_room.len(),
         since: draft.since,
         next_change: draft.next_change,
+    };
+    (plan, no_room)
+}
+
+/// Puts `plan` in force by `put_in_force`, and gives every pool whose lots are others than before its new ones.
+///
+/// First all buckets of those pools are set waited, old and new: a checkout that meets one waits for the book, that is for
+/// this to be over, and looks at the plan again. Then the plan is put in force, and only then are its seats moved. Features
+/// whose lots stay notice nothing, and no renewal does.
+///
+/// A pool whose feature is not named any more keeps its leases and loses its capacity: what is out is overage (L-10).
+pub(super) fn install(plan: Plan, stock: &mut Stock<'_>, put_in_force: impl FnOnce(Plan)) {
+    let lots_of = |plan: &Plan, name: &FeatureName| plan.features.get(name).map_or_else(Vec::new, |f| f.lots.clone());
+    let all = stock.pools.all();
+    let pools: Vec<(&Arc<Pool>, Vec<Lot>)> = all.iter().map(|pool| (pool, lots_of(&plan, &pool.name))).collect();
+    let mut changing: Vec<(&Arc<Pool>, Vec<Lot>, MutexGuard<'_, Book>)> = Vec::new();
+    for (pool, lots) in pools {
+        let book = lock(&pool.book);
+        if !book.is_of(&lots) {
+            book.set_waited(stock.worker, true);
+            lots.iter().for_each(|lot| stock.worker.set_waited(lot.bucket, true));
+            changing.push((pool, lots, book));
+        }
+    }
+    put_in_force(plan);
+    for (pool, lots, book) in &mut changing {
+        book.install(stock.worker, lots);
+        stock.leases.rehome_all(stock.worker, pool, book);
     }
 }
 
-fn plan_of(held: &[Loaded], name: &FeatureName, draft: DraftFeature, stock: Stock<'_>) -> FeaturePlan {
-    let pool = stock.pools.of(name, stock.leases);
-    let lots = draft.lots.iter().map(|index| lot_of(&held[*index], &pool, stock.ttl_default_ms)).collect();
-    FeaturePlan { pool, lots, later: draft.later, ended: draft.ended }
+fn feature_of(
+    held: &[Loaded],
+    pool: &Arc<Pool>,
+    draft: DraftFeature,
+    stock: &Stock<'_>,
+    no_room: &mut Vec<usize>,
+) -> FeaturePlan {
+    let mut lots = Vec::with_capacity(draft.lots.len());
+    for index in draft.lots {
+        match bucket_of(&held[index], pool, stock) {
+            Some(bucket) => lots.push(lot_of(&held[index], bucket, stock.ttl_default_ms)),
+            None => no_room.push(index),
+        }
+    }
+    FeaturePlan { pool: pool.clone(), lots, later: draft.later, ended: draft.ended }
 }
 
-fn lot_of(loaded: &Loaded, pool: &Arc<Pool>, ttl_default_ms: u64) -> Lot {
+/// The bucket of a certificate: the one it had before, or a new one.
+fn bucket_of(loaded: &Loaded, pool: &Pool, stock: &Stock<'_>) -> Option<BucketId> {
+    if let Some(entry) = lock(&pool.book).entries.get(&loaded.signed.id) {
+        return Some(entry.bucket);
+    }
+    let bucket = match loaded.signed.certificate.count {
+        SeatLimit::Counted(_) => stock.leases.stock.add_bucket()?,
+        SeatLimit::Uncounted => stock.leases.stock.add_uncounted()?,
+    };
+    let (certificate, version) = (loaded.signed.id, loaded.signed.certificate.version);
+    stock.leases.name_lot(LotName { bucket, certificate, version, feature: pool.name.clone(), pool: pool.id });
+    Some(bucket)
+}
+
+fn lot_of(loaded: &Loaded, bucket: BucketId, ttl_default_ms: u64) -> Lot {
     let (certificate, terms) = (&loaded.signed.certificate, &loaded.signed.certificate.terms);
     let ttl_ms = terms.lease_ttl_s.map_or(ttl_default_ms, |s| u64::from(s) * 1000);
     let ttl_ms = ttl_ms.clamp(u64::from(LEASE_TTL_MIN_S) * 1000, u64::from(TERM_MAX_S) * 1000);
@@ -56,6 +120,6 @@ fn lot_of(loaded: &Loaded, pool: &Arc<Pool>, ttl_default_ms: u64) -> Lot {
         ends: loaded.ends,
         ttl_ms: u32::try_from(ttl_ms).unwrap_or(u32::MAX),
         grace_ms: terms.grace_s.unwrap_or(0).min(TERM_MAX_S) * 1000,
-        bucket: lock(&pool.book).bucket(loaded.signed.id),
+        bucket,
     }
 }

@@ -69,6 +69,8 @@ pub enum Outcome {
     OtherServer,
     /// It is of a kind this build does not know.
     UnknownKind,
+    /// This server has held more certificates since its start than it has room for.
+    NoRoom,
 }
 
 impl PlanReport {
@@ -88,6 +90,17 @@ impl PlanReport {
     /// The lines whose certificates are in force.
     pub fn applied(&self) -> impl Iterator<Item = &CertificateReport> {
         self.lines.iter().filter(|line| line.outcome == Outcome::Applied)
+    }
+}
+
+impl CertificateReport {
+    /// Says that there was no room for its seats.
+    pub(crate) fn leave_out(&mut self) {
+        self.outcome = Outcome::NoRoom;
+        self.sentence = format!(
+            "not in force: this server has held {} certificates since it was started and has room for no more: restart it",
+            crate::pool::BUCKETS_MAX
+        );
     }
 }
 

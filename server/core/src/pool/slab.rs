@@ -1,7 +1,9 @@
 //! Lease slots: where renewal, release and expiry meet, and exactly one wins.
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use leasehold_protocol::{
     message::Activity,
@@ -11,70 +13,98 @@ use leasehold_protocol::{
 
 use super::{
     chunks::Chunks,
+    due::{Soonest, Watch},
     free_list::{FreeList, Link},
-    sync::{AtomicU32, AtomicU64, Ordering},
+    seats::{BucketId, WORKERS_MAX},
+    sync::{AtomicU32, AtomicU64, Mutex, Ordering, Padded},
+    worker::Use,
 };
+use crate::lock;
 
-/// The hot part of every lease, in slots that are used again and again. What a lease is called is its slot and how often
-/// the slot was used, so an id from an earlier use opens nothing.
+/// Every lease, in slots that are used again and again. What a lease is called is its slot and how often the slot was used,
+/// so an id from an earlier use opens nothing.
 ///
 /// # Why a renewal never feeds a stranger
-/// Claim and owner are written apart from the hot word, by the one that took the slot from the free list, before it
-/// publishes with a `Release` store of hot. A renewal loads hot (`Acquire`), compares generation, claim and owner, and
-/// then swaps hot from what it loaded to the same generation with a new deadline. Suppose the slot changed hands in
-/// between: then somebody swapped hot to "free" first, and our swap, which expects the old word, fails; the old word
-/// does not come back before the 24-bit generation has gone round once. Suppose the swap succeeds: then it stands before
-/// the swap that ends the lease in hot's order, and with it (both are `AcqRel`) all our loads stand before the slot is
-/// freed, taken and written again. So what we compared was the claim of the very lease we renewed.
+/// The proof is written apart from the hot word, by the worker that has the slot to itself, before it publishes with a
+/// `Release` store of hot. A renewal loads hot (`Acquire`), compares generation and proof, and then swaps hot from what it
+/// loaded to the same generation with a new deadline. Suppose the slot changed hands in between: then somebody swapped hot
+/// to "free" first, and our swap, which expects the old word, fails; the old word does not come back before the 24-bit
+/// generation has gone round once within one millisecond. Suppose the swap succeeds: then it stands before the swap that
+/// ends the lease in hot's order, and with it (both are `AcqRel`) all our loads stand before the slot is freed, taken and
+/// written again. So what we compared was the proof of the very lease we renewed.
 /// Model: `tests/loom_slab.rs::a_late_renewal_of_a_reused_slot_feeds_nobody`.
 #[derive(Debug)]
-pub(crate) struct Slab {
-    slots: Chunks<Slot>,
+pub struct Slab {
+    blocks: Chunks<Block, 1>,
+    slots_max: u32,
     free: FreeList,
-    live: AtomicU64,
+    pub(super) soonest: Soonest,
+    /// The seats of leases of more than two buckets, by slot: their second word is [`WIDE`].
+    wide: Mutex<BTreeMap<u32, Vec<Use>>>,
+    leases_max: u32,
 }
 
+/// A few thousand leases. Made at once and never moved.
 #[derive(Debug)]
-#[repr(align(64))]
-struct Slot {
-    hot: AtomicU64,
-    claim: [AtomicU64; 2],
-    owner: AtomicU64,
-    filed: AtomicU64,
-    activity: AtomicU64,
+pub(super) struct Block {
+    slots: [Slot; BLOCK_LEN],
+    tenures: [Tenure; BLOCK_LEN],
+    watch: Padded<Watch>,
+}
+
+/// What a renewal reads and writes: 32 bytes, half a cache line.
+#[derive(Debug)]
+#[repr(align(32))]
+pub(super) struct Slot {
+    pub(super) hot: AtomicU64,
+    proof: AtomicU64,
     terms: AtomicU32,
-    session: AtomicU32,
-    renewals: AtomicU32,
-    link: Link,
+    activity: AtomicU32,
+    /// session 32 | renewals 32
+    heard: AtomicU64,
+}
+
+/// What the end of a lease needs besides: whose seats it has, each bucket 32 | seats 32, 0 for none. While the slot is in
+/// the free list, the first is its link.
+#[derive(Debug)]
+pub(super) struct Tenure {
+    first: Link,
+    second: AtomicU64,
 }
 
 /// What a lease is opened with, and what a renewal must show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Terms {
+pub struct Terms {
     /// The claim key.
-    pub(crate) claim: ClaimKey,
+    pub claim: ClaimKey,
     /// Client key and realm, hashed.
-    pub(crate) owner: u64,
+    pub owner: u64,
     /// The session it came by.
-    pub(crate) session: u32,
+    pub session: u32,
 }
 
 /// What a renewal found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Renewal {
-    /// The lease, alive; it ends at `deadline` now.
-    Alive { deadline: Mono, ttl_ms: u32, overage: bool },
-    /// The lease, at or past its deadline: it has ended, whether or not anybody swept it.
+pub enum Renewal {
+    /// The lease, alive.
+    Alive {
+        /// When it ends now.
+        deadline: Mono,
+        /// Its TTL in milliseconds.
+        ttl_ms: u32,
+        /// It stands above what the licences allow (L-10).
+        overage: bool,
+    },
+    /// The lease, at or past its deadline: it has ended, whether or not anybody swept it. Who is told so ends it
+    /// ([`Worker::end_if_due`](super::Worker::end_if_due)): a worker whose clock is behind could renew it else.
     Due,
-    /// Another lease, or none.
+    /// Another lease, or none, or not with that claim key of that client.
     NoSuchLease,
-    /// The lease, and it belongs to another client.
-    NotYours,
 }
 
 /// Whether a lease has reached its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Due {
+pub enum Due {
     /// It had, and the caller is the one that ended it.
     Ended(Mono),
     /// It was renewed until then.
@@ -85,71 +115,109 @@ pub(crate) enum Due {
 
 /// A slot's words, for those who only look.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SlotView {
-    pub(crate) id: LeaseId,
-    pub(crate) deadline: Mono,
-    pub(crate) activity: Activity,
-    pub(crate) overage: bool,
-    pub(crate) session: u32,
-    pub(crate) renewals: u32,
+pub struct SlotView {
+    /// Which lease.
+    pub id: LeaseId,
+    /// When it ends, if it is not renewed.
+    pub deadline: Mono,
+    /// What its holder said last.
+    pub activity: Activity,
+    /// It stands above what the licences allow (L-10).
+    pub overage: bool,
+    /// The session that spoke for it last.
+    pub session: u32,
+    /// How often it was renewed.
+    pub renewals: u32,
 }
 
+/// Leases in a block.
+pub(super) const BLOCK_LEN: usize = if cfg!(any(loom, shuttle)) { 2 } else { 4096 };
+#[expect(clippy::cast_possible_truncation, reason = "a small number")]
+const BLOCK_LEN_U32: u32 = BLOCK_LEN as u32;
+/// Slots a worker takes from the shared list at a time, and hands back at a time.
+pub(super) const BATCH: usize = if cfg!(any(loom, shuttle)) { 1 } else { 64 };
+/// Slots that may lie idle in the hands of workers.
+const SPARE_MAX: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 2 * 64 * WORKERS_MAX };
+
 impl Slab {
-    /// No leases yet, and room for `len_max`.
-    pub(crate) fn new(len_max: u32) -> Self {
-        Self { slots: Chunks::new(len_max), free: FreeList::new(), live: AtomicU64::new(0) }
+    /// No leases yet, and room for `leases_max`.
+    pub(super) fn new(leases_max: u32) -> Self {
+        // What workers keep for themselves comes on top: no lease is denied a slot for lying in another worker's hand.
+        let slots_max = leases_max.saturating_add(SPARE_MAX);
+        Self {
+            blocks: Chunks::new(slots_max.div_ceil(BLOCK_LEN_U32)),
+            slots_max,
+            free: FreeList::new(),
+            soonest: Soonest::new(),
+            wide: Mutex::default(),
+            leases_max,
+        }
     }
 
-    /// Takes a free slot and says what the lease in it will be called; `None` if all are in use. The slot is the caller's
-    /// alone until [`Slab::publish`] or [`Slab::recycle`].
-    pub(crate) fn reserve(&self) -> Option<LeaseId> {
-        let index = self.free.pop(self.slots.len_max(), |i| self.slots.get(i).map(|slot| &slot.link))?;
-        let slot = self.slots.reach(index, Slot::free)?;
-        // Relaxed: the slot came to us through the free list, which showed us its last owner's writes.
-        let generation = next_generation(generation(slot.hot.load(Ordering::Relaxed)));
-        Some(LeaseId::new(index, generation))
+    /// Takes a free slot, one of `own` first, and says what the lease in it will be called; `None` if all are in use. The
+    /// slot is the caller's alone until [`Slab::publish`] or [`Slab::recycle`].
+    pub(super) fn reserve(&self, own: &mut Vec<u32>) -> Option<LeaseId> {
+        if own.is_empty() {
+            self.free.take_some(BATCH, self.slots_max, |i| self.link(i), own);
+            for index in &*own {
+                self.blocks.reach(index / BLOCK_LEN_U32, Block::new)?;
+            }
+        }
+        self.named(own.pop()?)
     }
 
-    /// Makes `id`, whose slot the caller reserved, a lease that is alive until `deadline`.
+    /// What the next lease in slot `index` will be called. For who has the slot to itself.
+    #[inline]
+    pub(super) fn named(&self, index: u32) -> Option<LeaseId> {
+        Some(self.block(index)?.named(index))
+    }
+
+    /// Makes `id`, whose slot the caller reserved, a lease over `uses` that is alive until `deadline`.
     ///
     /// Ordering: the words are `Relaxed` and published by the `Release` of hot; see [`Slab`].
-    pub(crate) fn publish(&self, id: LeaseId, terms: &Terms, ttl_ms: u32, deadline: Mono) {
-        let Some(slot) = self.slots.get(id.slot()) else { return };
-        let words = claim_words(terms.claim);
-        slot.claim[0].store(words[0], Ordering::Relaxed);
-        slot.claim[1].store(words[1], Ordering::Relaxed);
-        slot.owner.store(terms.owner, Ordering::Relaxed);
-        slot.session.store(terms.session, Ordering::Relaxed);
+    #[inline]
+    pub(super) fn publish(&self, id: LeaseId, terms: &Terms, ttl_ms: u32, deadline: Mono, uses: &[Use]) {
+        let Some(block) = self.block(id.slot()) else { return };
+        let (slot, tenure) = (block.slot(id.slot()), block.tenure(id.slot()));
+        slot.proof.store(terms.proof(), Ordering::Relaxed);
         slot.terms.store(ttl_ms & TTL_MASK, Ordering::Relaxed);
-        slot.filed.store(deadline.0, Ordering::Relaxed);
         slot.activity.store(0, Ordering::Relaxed);
-        slot.renewals.store(0, Ordering::Relaxed);
+        slot.heard.store(u64::from(terms.session) << 32, Ordering::Relaxed);
+        self.write_uses(id.slot(), tenure, uses);
+        let deadline = deadline.max(Mono(1));
         slot.hot.store(hot(id.generation(), deadline), Ordering::Release);
-        // Relaxed: a count for people.
-        self.live.fetch_add(1, Ordering::Relaxed);
+        if block.watch().sleeps_past(deadline, ttl_ms) {
+            block.watch().wake(deadline, ttl_ms);
+            self.soonest.lower(deadline);
+        }
     }
 
-    /// Renews `id` at `now` for who shows `terms`, for `ttl_ms` or else for the lease's own TTL. Never shortens a lease.
+    /// Renews `id` at `now` for who shows `terms`, for `ttl_ms` or else for the lease's own TTL, and notes what its holder
+    /// says it is doing. Never shortens a lease.
     ///
-    /// Ordering: see [`Slab`]. Verdicts other than "gone" are confirmed by a swap of hot, so each was true at one moment.
+    /// Ordering: see [`Slab`]. "Due" is confirmed by a swap of hot, so it was true at one moment.
     /// Progress: lock-free. A retry means that somebody renewed or ended the same lease.
-    pub(crate) fn renew(&self, id: LeaseId, now: Mono, terms: &Terms, ttl_ms: Option<u32>) -> Renewal {
-        let Some(slot) = self.slots.get(id.slot()) else { return Renewal::NoSuchLease };
+    #[inline]
+    pub fn renew(
+        &self,
+        id: LeaseId,
+        now: Mono,
+        terms: &Terms,
+        ttl_ms: Option<u32>,
+        activity: Option<Activity>,
+    ) -> Renewal {
+        let Some(slot) = self.slot(id.slot()) else { return Renewal::NoSuchLease };
         let mut seen = slot.hot.load(Ordering::Acquire);
-        while is_alive_as(seen, id) && slot.has_claim(terms.claim) {
+        while is_alive_as(seen, id) && slot.proof.load(Ordering::Relaxed) == terms.proof() {
             let words = slot.terms.load(Ordering::Relaxed);
-            let is_owner = slot.owner.load(Ordering::Relaxed) == terms.owner;
             let is_due = deadline(seen) <= now;
             let until = now.plus_ms(u64::from(ttl_ms.unwrap_or(words & TTL_MASK))).max(deadline(seen));
-            let next = if is_owner && !is_due { hot(generation(seen), until) } else { seen };
+            let next = if is_due { seen } else { hot(generation(seen), until) };
             match slot.hot.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Acquire) {
                 Err(other) => seen = other,
-                Ok(_) if !is_owner => return Renewal::NotYours,
                 Ok(_) if is_due => return Renewal::Due,
                 Ok(_) => {
-                    // Relaxed, and written even if the lease has just ended: for people, and nothing depends on them.
-                    slot.session.store(terms.session, Ordering::Relaxed);
-                    slot.renewals.fetch_add(1, Ordering::Relaxed);
+                    slot.note(terms.session, activity);
                     let overage = words & OVERAGE != 0;
                     return Renewal::Alive { deadline: deadline(next), ttl_ms: words & TTL_MASK, overage };
                 }
@@ -158,77 +226,101 @@ impl Slab {
         Renewal::NoSuchLease
     }
 
-    /// Notes what the holder of `id` is doing.
-    pub(crate) fn set_activity(&self, id: LeaseId, activity: Activity) {
-        if let Some(slot) = self.slots.get(id.slot()) {
-            let flags = u64::from(activity.busy) | u64::from(activity.unsaved) << 1;
-            // Relaxed: for people, and nothing depends on it.
-            slot.activity.store(u64::from(activity.idle_s) << 32 | flags, Ordering::Relaxed);
+    /// The slot and the tenure of `id`.
+    #[inline]
+    pub(super) fn place(&self, id: LeaseId) -> Option<(&Slot, &Tenure)> {
+        let block = self.block(id.slot())?;
+        Some((block.slot(id.slot()), block.tenure(id.slot())))
+    }
+
+    /// Puts the slot `index` into `own`, which the caller reserved and did not publish, or whose lease it ended; what is too
+    /// much there goes to the list of all.
+    #[inline]
+    pub(super) fn recycle(&self, index: u32, own: &mut Vec<u32>) {
+        own.push(index);
+        if own.len() >= 2 * BATCH {
+            self.hand_back(BATCH, own);
         }
     }
 
-    /// Ends `id` whatever its deadline; whether the caller is the one that ended it, and what the deadline was.
-    ///
-    /// Ordering: `AcqRel` as in [`Slab::renew`].
-    pub(crate) fn end(&self, id: LeaseId) -> Option<Mono> {
-        match self.end_when(id, |_| true) {
-            Due::Ended(deadline) => Some(deadline),
-            Due::Later(_) | Due::Gone => None,
-        }
-    }
-
-    /// Ends `id` if its deadline is `now` or earlier: the seat is free in the same millisecond, and not before.
-    pub(crate) fn end_if_due(&self, id: LeaseId, now: Mono) -> Due {
-        self.end_when(id, |deadline| deadline <= now)
-    }
-
-    fn end_when(&self, id: LeaseId, is_due: impl Fn(Mono) -> bool) -> Due {
-        let Some(slot) = self.slots.get(id.slot()) else { return Due::Gone };
-        let mut seen = slot.hot.load(Ordering::Acquire);
-        while is_alive_as(seen, id) {
-            if !is_due(deadline(seen)) {
-                return Due::Later(deadline(seen));
-            }
-            let free = hot(generation(seen), FREE);
-            match slot.hot.compare_exchange(seen, free, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => {
-                    self.live.fetch_sub(1, Ordering::Relaxed);
-                    return Due::Ended(deadline(seen));
-                }
-                Err(other) => seen = other,
-            }
-        }
-        Due::Gone
-    }
-
-    /// Puts the slot `index` back, which the caller reserved and did not publish, or whose lease it ended.
-    pub(crate) fn recycle(&self, index: u32) {
-        if let Some(slot) = self.slots.get(index) {
-            self.free.push(index, &slot.link);
-        }
+    /// Gives `count` slots of `own` to the list of all.
+    pub(super) fn hand_back(&self, count: usize, own: &mut Vec<u32>) {
+        let rest = own.split_off(own.len() - count.min(own.len()));
+        self.free.push_all(&rest, |i| self.link(i));
     }
 
     /// When `id` ends if it is not renewed; `None` if it has been ended.
-    pub(crate) fn deadline_of(&self, id: LeaseId) -> Option<Mono> {
-        let word = self.slots.get(id.slot())?.hot.load(Ordering::Acquire);
+    #[must_use]
+    pub fn deadline_of(&self, id: LeaseId) -> Option<Mono> {
+        let word = self.slot(id.slot())?.hot.load(Ordering::Acquire);
         is_alive_as(word, id).then(|| deadline(word))
     }
 
-    /// Under which deadline `id` is filed. For the holder of its book's lock, which is what orders it.
-    pub(crate) fn filed(&self, id: LeaseId) -> Mono {
-        Mono(self.slots.get(id.slot()).map_or(0, |slot| slot.filed.load(Ordering::Relaxed)))
-    }
-
-    /// Notes under which deadline `id` is filed. For the holder of its book's lock.
-    pub(crate) fn set_filed(&self, id: LeaseId, deadline: Mono) {
-        if let Some(slot) = self.slots.get(id.slot()) {
-            slot.filed.store(deadline.0, Ordering::Relaxed);
+    /// Whose seats the lease in slot `index` has. For who ended it, or holds what keeps others from ending it.
+    pub(crate) fn uses(&self, index: u32) -> Vec<Use> {
+        match self.short_uses(index) {
+            Some(uses) => uses.into_iter().flatten().collect(),
+            None => {
+                let first = self.tenure(index).and_then(|tenure| Use::unpack(tenure.first.0.load(Ordering::Relaxed)));
+                first.into_iter().chain(lock(&self.wide).get(&index).into_iter().flatten().copied()).collect()
+            }
         }
     }
 
-    /// Notes whether `id` stands above what the licences allow. For the holder of its book's lock.
+    /// The same, if they are no more than two.
+    #[inline]
+    pub(super) fn short_uses(&self, index: u32) -> Option<[Option<Use>; 2]> {
+        self.tenure(index).map_or(Some([None; 2]), Tenure::uses)
+    }
+
+    /// The same, of a lease of more than two that the caller ended.
+    #[cold]
+    pub(super) fn take_wide_uses(&self, index: u32) -> Vec<Use> {
+        let uses = self.uses(index);
+        lock(&self.wide).remove(&index);
+        uses
+    }
+
+    /// The bucket the lease in slot `index` has its first seats of, if there is one. A guess for who does not own it.
+    #[inline]
+    pub(crate) fn first_bucket(&self, index: u32) -> Option<BucketId> {
+        Use::unpack(self.tenure(index)?.first.0.load(Ordering::Relaxed)).map(|used| used.bucket)
+    }
+
+    /// Whether a lease in slot `index` may have seats of a bucket that `is_one`. A guess for who does not own it.
+    pub(crate) fn may_use(&self, index: u32, is_one: impl Fn(BucketId) -> bool) -> bool {
+        self.view(index).is_some()
+            && self.short_uses(index).is_none_or(|uses| uses.into_iter().flatten().any(|used| is_one(used.bucket)))
+    }
+
+    /// Replaces the uses of the lease in slot `index`. For who holds what keeps others from ending or reading it.
+    pub(crate) fn set_uses(&self, index: u32, uses: &[Use]) {
+        if let Some(tenure) = self.tenure(index) {
+            if tenure.second.load(Ordering::Relaxed) == WIDE {
+                lock(&self.wide).remove(&index);
+            }
+            self.write_uses(index, tenure, uses);
+        }
+    }
+
+    #[inline]
+    fn write_uses(&self, index: u32, tenure: &Tenure, uses: &[Use]) {
+        let (first, second) = match uses {
+            [] => (0, 0),
+            [only] => (only.pack(), 0),
+            [first, second] => (first.pack(), second.pack()),
+            [first, rest @ ..] => {
+                lock(&self.wide).insert(index, rest.to_vec());
+                (first.pack(), WIDE)
+            }
+        };
+        tenure.first.0.store(first, Ordering::Relaxed);
+        tenure.second.store(second, Ordering::Relaxed);
+    }
+
+    /// Notes whether `id` stands above what the licences allow. For one planner at a time.
     pub(crate) fn set_overage(&self, id: LeaseId, overage: bool) {
-        if let Some(slot) = self.slots.get(id.slot()) {
+        if let Some(slot) = self.slot(id.slot()) {
             // Relaxed: a renewal that misses it tells its holder one heartbeat later.
             if overage {
                 slot.terms.fetch_or(OVERAGE, Ordering::Relaxed);
@@ -239,89 +331,230 @@ impl Slab {
     }
 
     /// The words of the lease in slot `index`; `None` if it is free.
-    pub(crate) fn view(&self, index: u32) -> Option<SlotView> {
-        let slot = self.slots.get(index)?;
+    #[must_use]
+    pub fn view(&self, index: u32) -> Option<SlotView> {
+        let slot = self.slot(index)?;
         let word = slot.hot.load(Ordering::Acquire);
         (deadline(word) != FREE).then(|| slot.view(index, word))
     }
 
     /// How often the lease in slot `index` was renewed, also right after it was ended.
-    pub(crate) fn renewals(&self, index: u32) -> u32 {
-        self.slots.get(index).map_or(0, |slot| slot.renewals.load(Ordering::Relaxed))
+    #[must_use]
+    pub fn renewals(&self, index: u32) -> u32 {
+        self.slot(index).map_or(0, |slot| renewals(slot.heard.load(Ordering::Relaxed)))
     }
 
     /// The slots that may hold a lease.
-    pub(crate) fn indices(&self) -> std::ops::Range<u32> {
+    #[must_use]
+    pub fn indices(&self) -> std::ops::Range<u32> {
         0..self.free.reached()
     }
 
-    /// Leases that are out.
-    pub(crate) fn live(&self) -> u64 {
-        self.live.load(Ordering::Relaxed)
+    /// Slots there may ever be: some more than leases, for those that lie idle in the hands of workers.
+    #[must_use]
+    pub const fn slots_max(&self) -> u32 {
+        self.slots_max
     }
 
     /// The most leases there may be.
-    pub(crate) const fn len_max(&self) -> u32 {
-        self.slots.len_max()
+    #[must_use]
+    pub const fn leases_max(&self) -> u32 {
+        self.leases_max
+    }
+
+    /// No lease is due before; `None` if there is none. May be early.
+    #[must_use]
+    pub fn soonest(&self) -> Option<Mono> {
+        self.soonest.get()
+    }
+}
+
+impl Slab {
+    /// The blocks that were reached, each with the number of its first slot.
+    pub(super) fn blocks_reached(&self) -> impl Iterator<Item = (u32, &Block)> {
+        let reached = self.free.reached().div_ceil(BLOCK_LEN_U32);
+        (0..reached).filter_map(|number| Some((number * BLOCK_LEN_U32, self.blocks.get(number)?)))
+    }
+
+    #[inline]
+    fn block(&self, index: u32) -> Option<&Block> {
+        self.blocks.get(index / BLOCK_LEN_U32)
+    }
+
+    #[inline]
+    fn slot(&self, index: u32) -> Option<&Slot> {
+        Some(self.block(index)?.slot(index))
+    }
+
+    #[inline]
+    fn tenure(&self, index: u32) -> Option<&Tenure> {
+        Some(self.block(index)?.tenure(index))
+    }
+
+    fn link(&self, index: u32) -> Option<&Link> {
+        Some(&self.tenure(index)?.first)
+    }
+}
+
+impl Block {
+    fn new() -> Self {
+        Self {
+            slots: std::array::from_fn(|_| Slot::free()),
+            tenures: std::array::from_fn(|_| Tenure::none()),
+            watch: Padded(Watch::new()),
+        }
+    }
+
+    #[inline]
+    fn named(&self, index: u32) -> LeaseId {
+        // Relaxed: the slot came to us with its last owner's writes.
+        let generation = next_generation(generation(self.slot(index).hot.load(Ordering::Relaxed)));
+        LeaseId::new(index, generation)
+    }
+
+    #[inline]
+    pub(super) const fn watch(&self) -> &Watch {
+        &self.watch.0
+    }
+
+    pub(super) const fn slots(&self) -> &[Slot; BLOCK_LEN] {
+        &self.slots
+    }
+
+    #[inline]
+    const fn slot(&self, index: u32) -> &Slot {
+        &self.slots[index as usize % BLOCK_LEN]
+    }
+
+    #[inline]
+    const fn tenure(&self, index: u32) -> &Tenure {
+        &self.tenures[index as usize % BLOCK_LEN]
+    }
+}
+
+impl Terms {
+    /// What a slot keeps of claim key and owner: 64 bits, of which 64 are the holder's secret. Who would renew a lease of
+    /// somebody else's has to guess them, one authentic datagram a guess.
+    const fn proof(&self) -> u64 {
+        let both = u128::from_le_bytes(self.claim.0);
+        #[expect(clippy::cast_possible_truncation, reason = "the low half, then the high half")]
+        let (low, high) = (both as u64, (both >> 64) as u64);
+        low ^ high.rotate_left(32) ^ self.owner
     }
 }
 
 impl Slot {
+    /// Ends the lease `id` in it if `is_due` says so of its deadline; whether the caller is the one that ended it.
+    ///
+    /// Ordering: `AcqRel` as in [`Slab::renew`]; who ends a lease sees its uses.
+    #[inline]
+    pub(super) fn end_when(&self, id: LeaseId, is_due: impl Fn(Mono) -> bool) -> Due {
+        let mut seen = self.hot.load(Ordering::Acquire);
+        while is_alive_as(seen, id) {
+            if !is_due(deadline(seen)) {
+                return Due::Later(deadline(seen));
+            }
+            let free = hot(generation(seen), FREE);
+            match self.hot.compare_exchange(seen, free, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Due::Ended(deadline(seen)),
+                Err(other) => seen = other,
+            }
+        }
+        Due::Gone
+    }
+
     fn free() -> Self {
         Self {
             hot: AtomicU64::new(0),
-            claim: [AtomicU64::new(0), AtomicU64::new(0)],
-            owner: AtomicU64::new(0),
-            filed: AtomicU64::new(0),
-            activity: AtomicU64::new(0),
+            proof: AtomicU64::new(0),
             terms: AtomicU32::new(0),
-            session: AtomicU32::new(0),
-            renewals: AtomicU32::new(0),
-            link: Link::new(),
+            activity: AtomicU32::new(0),
+            heard: AtomicU64::new(0),
         }
     }
 
-    fn has_claim(&self, claim: ClaimKey) -> bool {
-        let words = claim_words(claim);
-        self.claim[0].load(Ordering::Relaxed) == words[0] && self.claim[1].load(Ordering::Relaxed) == words[1]
+    /// Relaxed, and written even if the lease has just ended: for people, and nothing depends on them. Of two renewals at
+    /// the same time one may go uncounted.
+    #[inline]
+    fn note(&self, session: u32, activity: Option<Activity>) {
+        let renewals = renewals(self.heard.load(Ordering::Relaxed)).wrapping_add(1);
+        self.heard.store(u64::from(session) << 32 | u64::from(renewals), Ordering::Relaxed);
+        if let Some(activity) = activity {
+            let flags = u32::from(activity.busy) << 31 | u32::from(activity.unsaved) << 30;
+            self.activity.store(activity.idle_s.min(IDLE_MAX_S) | flags, Ordering::Relaxed);
+        }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the low half is the flags")]
     fn view(&self, index: u32, word: u64) -> SlotView {
         let activity = self.activity.load(Ordering::Relaxed);
-        let (idle_s, flags) = ((activity >> 32) as u32, activity as u32);
+        let (busy, unsaved) = (activity >> 31 != 0, activity >> 30 & 1 != 0);
+        let heard = self.heard.load(Ordering::Relaxed);
         SlotView {
             id: LeaseId::new(index, generation(word)),
             deadline: deadline(word),
-            activity: Activity { idle_s, busy: flags & 1 != 0, unsaved: flags & 2 != 0 },
+            activity: Activity { idle_s: activity & IDLE_MAX_S, busy, unsaved },
             overage: self.terms.load(Ordering::Relaxed) & OVERAGE != 0,
-            session: self.session.load(Ordering::Relaxed),
-            renewals: self.renewals.load(Ordering::Relaxed),
+            session: (heard >> 32) as u32,
+            renewals: renewals(heard),
         }
+    }
+}
+
+impl Tenure {
+    fn none() -> Self {
+        Self { first: Link::new(), second: AtomicU64::new(0) }
+    }
+
+    /// Whose seats the lease has, if of no more than two buckets.
+    #[inline]
+    pub(super) fn uses(&self) -> Option<[Option<Use>; 2]> {
+        let (first, second) = (self.first.0.load(Ordering::Relaxed), self.second.load(Ordering::Relaxed));
+        (second != WIDE).then(|| [Use::unpack(first), Use::unpack(second)])
+    }
+}
+
+impl Use {
+    const fn pack(self) -> u64 {
+        (self.bucket.0 as u64) << 32 | self.seats as u64
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "two halves")]
+    const fn unpack(word: u64) -> Option<Self> {
+        let (bucket, seats) = (BucketId((word >> 32) as u32), word as u32);
+        if seats == 0 { None } else { Some(Self { bucket, seats }) }
     }
 }
 
 /// The latest deadline the hot word can say: 34 years after boot.
 const DEADLINE_MAX: u64 = (1 << 40) - 1;
 /// The deadline of a slot with no lease in it.
-const FREE: Mono = Mono(0);
+pub(super) const FREE: Mono = Mono(0);
 /// Generations run from 1 to this and begin again: id 0 is no lease.
 const GENERATION_MAX: u32 = (1 << 24) - 1;
 /// The TTL's share of the terms word.
 const TTL_MASK: u32 = OVERAGE - 1;
 /// The lease stands above what the licences allow.
 const OVERAGE: u32 = 1 << 31;
+/// The longest idle time a slot can say: 34 years.
+const IDLE_MAX_S: u32 = (1 << 30) - 1;
+/// In place of a second use: there are more of them, elsewhere.
+const WIDE: u64 = u64::MAX;
 
 fn hot(generation: u32, deadline: Mono) -> u64 {
     u64::from(generation) << 40 | deadline.0.min(DEADLINE_MAX)
 }
 
-const fn deadline(hot: u64) -> Mono {
+pub(super) const fn deadline(hot: u64) -> Mono {
     Mono(hot & DEADLINE_MAX)
 }
 
-const fn generation(hot: u64) -> u32 {
+pub(super) const fn generation(hot: u64) -> u32 {
     (hot >> 40) as u32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half")]
+const fn renewals(heard: u64) -> u32 {
+    heard as u32
 }
 
 const fn next_generation(generation: u32) -> u32 {
@@ -330,10 +563,4 @@ const fn next_generation(generation: u32) -> u32 {
 
 fn is_alive_as(hot: u64, id: LeaseId) -> bool {
     generation(hot) == id.generation() && deadline(hot) != FREE
-}
-
-fn claim_words(claim: ClaimKey) -> [u64; 2] {
-    let both = u128::from_le_bytes(claim.0);
-    #[expect(clippy::cast_possible_truncation, reason = "the low half, then the high half")]
-    [both as u64, (both >> 64) as u64]
 }

@@ -1,8 +1,10 @@
 //! One session.
 
+use std::sync::Arc;
+
 use leasehold_protocol::{
     crypto::{Fingerprint, PublicKey, ReplayWindow, SessionKeys, open_datagram, seal_datagram},
-    message::PathToken,
+    message::{Holder, PathToken},
     packet::PacketType,
     time::Mono,
 };
@@ -34,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) heard_at: Mono,
     /// Whether it was told that this server goes away.
     pub(crate) told_goodbye: bool,
+    /// Who its client last said holds the seats: all leases it asked for in the same words share them.
+    holder: Option<Arc<Holder>>,
     keys: SessionKeys,
     window: ReplayWindow,
     /// One above the highest counter received.
@@ -72,12 +76,21 @@ impl Session {
             confirmed: false,
             heard_at: now,
             told_goodbye: false,
+            holder: None,
             keys,
             window: ReplayWindow::default(),
             received_next: 0,
             send_next: 0,
             opened_at: now,
             forged: 0,
+        }
+    }
+
+    /// The words of `holder`, kept once for all leases of this session that were asked for in them.
+    pub(crate) fn intern(&mut self, holder: &Holder) -> Arc<Holder> {
+        match &self.holder {
+            Some(known) if **known == *holder => known.clone(),
+            _ => self.holder.insert(Arc::new(holder.clone())).clone(),
         }
     }
 

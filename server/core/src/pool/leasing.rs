@@ -1,0 +1,141 @@
+//! What one worker does with leases: opens them, ends them, and ends those that are due.
+
+use leasehold_protocol::{time::Mono, vocab::LeaseId};
+
+use super::{
+    seats::GIVING,
+    slab::{Due, Terms},
+    worker::{Use, Worker},
+};
+
+impl Worker {
+    /// Takes a free slot for a lease to come; `None` if there are as many leases as there may be. The slot is this worker's
+    /// alone until [`Worker::publish`] or [`Worker::unreserve`].
+    ///
+    /// The limit is exact for one worker; of several that reach it together, each may open one lease more, or be refused the
+    /// last one while another is ending a lease.
+    #[inline]
+    pub fn reserve(&mut self) -> Option<LeaseId> {
+        let slab = &self.stock.slab;
+        if slab.indices().end >= slab.leases_max() || self.free.is_empty() {
+            return self.reserve_slowly();
+        }
+        slab.named(self.free.pop()?)
+    }
+
+    /// Gives back a slot that was reserved for nothing.
+    pub fn unreserve(&mut self, id: LeaseId) {
+        self.stock.slab.recycle(id.slot(), &mut self.free);
+    }
+
+    /// Makes `id` a lease over `uses`, which this worker took, that is alive until `deadline`.
+    #[inline]
+    pub fn publish(&mut self, id: LeaseId, terms: &Terms, ttl_ms: u32, deadline: Mono, uses: &[Use]) {
+        self.stock.slab.publish(id, terms, ttl_ms, deadline, uses);
+        self.own.count_leases(1);
+    }
+
+    /// [`Worker::reserve`] and [`Worker::publish`] in one, for who has nothing to do in between.
+    #[inline]
+    pub fn open(&mut self, terms: &Terms, ttl_ms: u32, deadline: Mono, uses: &[Use]) -> Option<LeaseId> {
+        let id = self.reserve()?;
+        self.publish(id, terms, ttl_ms, deadline, uses);
+        Some(id)
+    }
+
+    /// Ends `id` whatever its deadline; whether the caller is the one that ended it, and what the deadline was. Who ended
+    /// it must [`Worker::close`] it.
+    #[inline]
+    pub fn end(&mut self, id: LeaseId) -> Option<Mono> {
+        match self.end_when(id, |_| true) {
+            Due::Ended(deadline) => Some(deadline),
+            Due::Later(_) | Due::Gone => None,
+        }
+    }
+
+    /// Ends `id` if its deadline is `now` or earlier: the seat is free in the same millisecond, and not before. Who
+    /// ended it must [`Worker::close`] it.
+    pub fn end_if_due(&mut self, id: LeaseId, now: Mono) -> Due {
+        self.end_when(id, |deadline| deadline <= now)
+    }
+
+    /// Gives back the seats of a lease this worker has ended, and its slot; whether somebody waits for one of them.
+    #[inline]
+    pub fn close(&mut self, id: LeaseId) -> bool {
+        let waited = match self.stock.slab.short_uses(id.slot()) {
+            Some([Some(only), None]) => self.give(only.bucket, only.seats),
+            Some(uses) => self.give_all(uses.into_iter().flatten()),
+            None => self.give_all(self.stock.slab.take_wide_uses(id.slot())),
+        };
+        self.own.count_leases(-1);
+        self.stock.slab.recycle(id.slot(), &mut self.free);
+        waited
+    }
+
+    /// [`Worker::end`] and [`Worker::close`] in one, for who has nothing to do in between.
+    #[inline]
+    pub fn release(&mut self, id: LeaseId) -> Option<Mono> {
+        let deadline = self.end(id)?;
+        self.close(id);
+        Some(deadline)
+    }
+
+    /// Ends the leases that are due at `now`, at most `budget` of them, and hands each to `each`, which must
+    /// [`Worker::close`] it; whether none was left. Looks at a bounded number of slots: what is left is due at once again
+    /// ([`Slab::soonest`](super::Slab::soonest)).
+    pub fn sweep(&mut self, now: Mono, budget: &mut usize, mut each: impl FnMut(&mut Self, LeaseId, Mono)) -> bool {
+        let stock = self.stock.clone();
+        stock.slab.look_for_due(now, |id| {
+            if *budget == 0 {
+                return false;
+            }
+            if let Due::Ended(deadline) = self.end_if_due(id, now) {
+                *budget -= 1;
+                each(self, id, deadline);
+            }
+            true
+        })
+    }
+
+    #[inline]
+    fn end_when(&mut self, id: LeaseId, is_due: impl Fn(Mono) -> bool) -> Due {
+        let Some((slot, tenure)) = self.stock.slab.place(id) else { return Due::Gone };
+        let cell_of = |used: Use| self.own.cells.get(used.bucket.0);
+        // Said before the lease ends, so that nobody is denied its seats for the moment in which they are nobody's. If
+        // somebody else ends it, it was a guess.
+        let cells = tenure.uses().unwrap_or_default().map(|used| used.and_then(cell_of));
+        cells.into_iter().flatten().for_each(|cell| _ = cell.begin(GIVING));
+        let due = slot.end_when(id, is_due);
+        if !matches!(due, Due::Ended(_)) {
+            for cell in cells.into_iter().flatten() {
+                let out = cell.begin(GIVING);
+                cell.end(out, 0);
+            }
+        }
+        due
+    }
+
+    fn give_all(&mut self, uses: impl IntoIterator<Item = Use>) -> bool {
+        let waited = |waited: bool, used: Use| self.give(used.bucket, used.seats) | waited;
+        uses.into_iter().fold(false, waited)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn reserve_slowly(&mut self) -> Option<LeaseId> {
+        let Self { stock, free, .. } = self;
+        let is_full = || stock.live() >= u64::from(stock.slab.leases_max());
+        if stock.slab.indices().end >= stock.slab.leases_max() && is_full() {
+            return None;
+        }
+        stock.slab.reserve(free)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let count = self.free.len();
+        self.stock.slab.hand_back(count, &mut self.free);
+        self.own.leave();
+    }
+}
