@@ -48,6 +48,7 @@ mod hand;
 mod leasing;
 mod seats;
 mod slab;
+mod slot;
 mod sync;
 mod tally;
 #[cfg(test)]

@@ -14,7 +14,8 @@
 use leasehold_protocol::{time::Mono, vocab::LeaseId};
 
 use super::{
-    slab::{BLOCK_LEN, Block, FREE, Slab, deadline, generation},
+    slab::Slab,
+    slot::{BLOCK_LEN, Block, FREE, deadline, generation},
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 

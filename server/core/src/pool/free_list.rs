@@ -25,13 +25,18 @@ impl Link {
         Self(AtomicU64::new(0))
     }
 
-    /// Relaxed: published by the head, and read by who has seen the head.
-    fn set(&self, next: u32) {
-        self.0.store(u64::from(next), Ordering::Relaxed);
+    /// Points to `next`. Relaxed: published by the head, and read by who has seen the head.
+    pub(super) fn set(&self, next: Option<u32>) {
+        self.0.store(next.map_or(0, |next| u64::from(next) + 1), Ordering::Relaxed);
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "an index; anything else is thrown away unread")]
-    fn get(&self) -> u32 {
+    /// What it points to.
+    pub(super) fn get(&self) -> Option<u32> {
+        self.word().checked_sub(1)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "an index and one; anything else is thrown away unread")]
+    fn word(&self) -> u32 {
         self.0.load(Ordering::Relaxed) as u32
     }
 }
@@ -48,35 +53,20 @@ impl FreeList {
         self.pop_used(link).or_else(|| self.take_fresh(1, len_max).next())
     }
 
-    /// Takes up to `count` free indices below `len_max` into `into`, used ones first.
-    pub(crate) fn take_some<'a>(
-        &self,
-        count: usize,
-        len_max: u32,
-        link: impl Fn(u32) -> Option<&'a Link>,
-        into: &mut Vec<u32>,
-    ) {
-        into.extend(std::iter::from_fn(|| self.pop_used(&link)).take(count));
-        if into.is_empty() {
-            // The lowest on top: it is used first.
-            into.extend(self.take_fresh(u32::try_from(count).unwrap_or(u32::MAX), len_max).rev());
-        }
-    }
-
     /// Puts `index` back, whose link is `link`. The caller must be its only owner.
+    ///
+    /// Ordering: `Release` publishes the link and the owner's last writes to whoever pops it. The load is `Relaxed`: only its
+    /// value is used, and the compare-and-swap checks it.
     pub(crate) fn push(&self, index: u32, link: &Link) {
-        self.splice(index, link);
-    }
-
-    /// Puts `indices` back, in one change of the head. The caller must be their only owner.
-    pub(crate) fn push_all<'a>(&self, indices: &[u32], link: impl Fn(u32) -> Option<&'a Link>) {
-        for pair in indices.windows(2) {
-            if let Some(link) = link(pair[0]) {
-                link.set(pair[1] + 1);
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            #[expect(clippy::cast_possible_truncation, reason = "the low half is the index")]
+            link.set((head as u32).checked_sub(1));
+            match self.head.compare_exchange_weak(head, retagged(head, index + 1), Ordering::AcqRel, Ordering::Relaxed)
+            {
+                Ok(_) => return,
+                Err(seen) => head = seen,
             }
-        }
-        if let (Some(first), Some(link)) = (indices.first(), indices.last().and_then(|last| link(*last))) {
-            self.splice(*first, link);
         }
     }
 
@@ -88,16 +78,16 @@ impl FreeList {
 
     /// Takes the top of the list.
     ///
-    /// Ordering: the `Acquire` of head pairs with the `Release` in [`FreeList::splice`]: the link read after it is the one
+    /// Ordering: the `Acquire` of head pairs with the `Release` in [`FreeList::push`]: the link read after it is the one
     /// that was pushed, and so is everything the last owner wrote to the place. The link is `Relaxed`: if another thread
     /// took the top meanwhile and is writing its link, the tag makes our compare-and-swap fail and what we read is
     /// thrown away.
     /// Progress: lock-free.
     /// Model: `tests/loom_slab.rs::a_free_slot_is_taken_by_one`.
-    fn pop_used<'a>(&self, link: impl Fn(u32) -> Option<&'a Link>) -> Option<u32> {
+    pub(super) fn pop_used<'a>(&self, link: impl Fn(u32) -> Option<&'a Link>) -> Option<u32> {
         let mut head = self.head.load(Ordering::Acquire);
         while let Some(index) = top(head) {
-            let next = link(index)?.get();
+            let next = link(index)?.word();
             match self.head.compare_exchange_weak(head, retagged(head, next), Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Some(index),
                 Err(seen) => head = seen,
@@ -107,28 +97,11 @@ impl FreeList {
     }
 
     /// Takes up to `count` indices below `len_max` that were never used.
-    fn take_fresh(&self, count: u32, len_max: u32) -> std::ops::Range<u32> {
+    pub(super) fn take_fresh(&self, count: u32, len_max: u32) -> std::ops::Range<u32> {
         // Relaxed: an index handed out here was never anybody's, so there is nothing to see.
         let end = |next: u32| next.saturating_add(count).min(len_max);
         let more = |next: u32| (next < len_max).then(|| end(next));
         self.fresh.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_or(0..0, |next| next..end(next))
-    }
-
-    /// Puts a chain of places before the head: `first` is its first, `last` the link of its last.
-    ///
-    /// Ordering: `Release` publishes the links and the owner's last writes to whoever pops them. The load is `Relaxed`:
-    /// only its value is used, and the compare-and-swap checks it.
-    fn splice(&self, first: u32, last: &Link) {
-        let mut head = self.head.load(Ordering::Relaxed);
-        loop {
-            #[expect(clippy::cast_possible_truncation, reason = "the low half is the index")]
-            last.set(head as u32);
-            match self.head.compare_exchange_weak(head, retagged(head, first + 1), Ordering::AcqRel, Ordering::Relaxed)
-            {
-                Ok(_) => return,
-                Err(seen) => head = seen,
-            }
-        }
     }
 }
 
@@ -160,24 +133,10 @@ mod tests {
     }
 
     #[test]
-    fn many_are_taken_and_put_back_at_once() {
-        let links: Vec<_> = (0..5).map(|_| Link::new()).collect();
-        let (list, mut own) = (FreeList::new(), vec![]);
-        list.take_some(3, 5, |i| links.get(i as usize), &mut own);
-        assert_eq!(own, [2, 1, 0]);
-        list.push_all(&own, |i| links.get(i as usize));
-        own.clear();
-        list.take_some(2, 5, |i| links.get(i as usize), &mut own);
-        assert_eq!(own, [2, 1]);
-        own.clear();
-        list.take_some(9, 5, |i| links.get(i as usize), &mut own);
-        assert_eq!(own, [0], "used ones first");
-        own.clear();
-        list.take_some(9, 5, |i| links.get(i as usize), &mut own);
-        assert_eq!(own, [4, 3]);
-        own.clear();
-        list.take_some(9, 5, |i| links.get(i as usize), &mut own);
-        assert!(own.is_empty());
+    fn indices_that_were_never_used_come_in_runs() {
+        let list = FreeList::new();
+        assert_eq!((list.take_fresh(3, 5), list.take_fresh(3, 5), list.take_fresh(3, 5)), (0..3, 3..5, 0..0));
+        assert_eq!(list.reached(), 5);
     }
 
     #[test]

@@ -38,13 +38,6 @@ impl<'a> Hand<'a> {
         self.own.cell(bucket)
     }
 
-    /// Takes `want` seats from this worker's own cell, if it has them.
-    pub(super) fn take_here(&self, cell: &Cell, want: i64) -> bool {
-        // Relaxed: only the value is used, and the compare-and-swap checks it.
-        let seen = Word(cell.word.load(Ordering::Relaxed));
-        seen.holds(want) && cell.change(seen, seen.taken(want))
-    }
-
     /// Takes `want` seats of `bucket`, wherever they are; a share of what lies there comes into the own cell with them.
     pub(super) fn take_anywhere(&mut self, bucket: BucketId, want: i64, rank: Rank) -> Result<(), Short> {
         loop {

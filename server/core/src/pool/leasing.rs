@@ -38,8 +38,14 @@ impl Worker {
     /// [`Worker::reserve`] and [`Worker::publish`] in one, for who has nothing to do in between.
     #[inline]
     pub fn open(&mut self, terms: &Terms, ttl_ms: u32, deadline: Mono, uses: &[Use]) -> Option<LeaseId> {
-        let id = self.reserve()?;
-        self.publish(id, terms, ttl_ms, deadline, uses);
+        let slab = &self.stock.slab;
+        if slab.indices().end >= slab.leases_max() || self.free.is_empty() {
+            let id = self.reserve_slowly()?;
+            self.publish(id, terms, ttl_ms, deadline, uses);
+            return Some(id);
+        }
+        let id = slab.open(self.free.pop()?, terms, ttl_ms, deadline, uses)?;
+        self.own.count_leases(1);
         Some(id)
     }
 
@@ -67,14 +73,33 @@ impl Worker {
             Some(uses) => self.give_all(uses.into_iter().flatten()),
             None => self.give_all(self.stock.slab.take_wide_uses(id.slot())),
         };
-        self.own.count_leases(-1);
-        self.stock.slab.recycle(id.slot(), &mut self.free);
+        self.put_away(id);
         waited
     }
 
     /// [`Worker::end`] and [`Worker::close`] in one, for who has nothing to do in between.
     #[inline]
     pub fn release(&mut self, id: LeaseId) -> Option<Mono> {
+        let (slot, tenure) = self.stock.slab.place(id)?;
+        // Nearly always the seats are of one bucket, and of one this worker has a cell of.
+        if let Some(only) = tenure.only()
+            && let Some(cell) = self.own.cells.get(only.bucket.0)
+        {
+            let out = cell.begin(GIVING);
+            let Due::Ended(deadline) = slot.end_when(id, |_| true) else {
+                cell.end(out, 0);
+                return None;
+            };
+            // A guess until now; and if it was wrong, the wrong bucket is given nothing.
+            if tenure.only() == Some(only) && cell.put_here(i64::from(only.seats)) {
+                cell.end(out, -i64::from(only.seats));
+                self.put_away(id);
+                return Some(deadline);
+            }
+            cell.end(out, 0);
+            self.close(id);
+            return Some(deadline);
+        }
         let deadline = self.end(id)?;
         self.close(id);
         Some(deadline)
@@ -101,18 +126,25 @@ impl Worker {
     fn end_when(&mut self, id: LeaseId, is_due: impl Fn(Mono) -> bool) -> Due {
         let Some((slot, tenure)) = self.stock.slab.place(id) else { return Due::Gone };
         let cell_of = |used: Use| self.own.cells.get(used.bucket.0);
-        // Said before the lease ends, so that nobody is denied its seats for the moment in which they are nobody's. If
-        // somebody else ends it, it was a guess.
-        let cells = tenure.uses().unwrap_or_default().map(|used| used.and_then(cell_of));
-        cells.into_iter().flatten().for_each(|cell| _ = cell.begin(GIVING));
+        // Said before the lease ends, so that nobody is denied its seats for the moment in which they are nobody's. Whose
+        // they are is a guess until it has ended.
+        let said = tenure.uses().unwrap_or_default().map(|used| used.and_then(cell_of));
+        said.into_iter().flatten().for_each(|cell| _ = cell.begin(GIVING));
         let due = slot.end_when(id, is_due);
         if !matches!(due, Due::Ended(_)) {
-            for cell in cells.into_iter().flatten() {
+            for cell in said.into_iter().flatten() {
                 let out = cell.begin(GIVING);
                 cell.end(out, 0);
             }
         }
         due
+    }
+
+    /// Keeps the slot of a lease that was closed.
+    #[inline]
+    fn put_away(&mut self, id: LeaseId) {
+        self.own.count_leases(-1);
+        self.stock.slab.recycle(id.slot(), &mut self.free);
     }
 
     fn give_all(&mut self, uses: impl IntoIterator<Item = Use>) -> bool {

@@ -329,6 +329,22 @@ impl Cell {
         Self { word: AtomicU64::new(Word::EMPTY.0), out: AtomicI64::new(0) }
     }
 
+    /// Takes `seats` from here, if they are here: one try. For its worker.
+    #[inline]
+    pub(super) fn take_here(&self, seats: i64) -> bool {
+        // Relaxed: only the value is used, and the compare-and-swap checks it.
+        let seen = Word(self.word.load(Ordering::Relaxed));
+        seen.holds(seats) && self.change(seen, seen.taken(seats))
+    }
+
+    /// Puts `seats` in here, if it is open: one try. For its worker.
+    #[inline]
+    pub(super) fn put_here(&self, seats: i64) -> bool {
+        // Relaxed: as above.
+        let seen = Word(self.word.load(Ordering::Relaxed));
+        seen.is_open() && self.change(seen, seen.given(seats))
+    }
+
     /// Replaces `from` by `to`; whether it did. Ordering: see [`Seats`].
     #[inline]
     pub(super) fn change(&self, from: Word, to: Word) -> bool {

@@ -13,10 +13,14 @@ use leasehold_protocol::{
 
 use super::{
     chunks::Chunks,
-    due::{Soonest, Watch},
-    free_list::{FreeList, Link},
+    due::Soonest,
+    free_list::FreeList,
     seats::{BucketId, WORKERS_MAX},
-    sync::{AtomicU32, AtomicU64, Mutex, Ordering, Padded},
+    slot::{
+        BLOCK_LEN_U32, Block, FREE, OVERAGE, Slot, TTL_MASK, Tenure, WIDE, deadline, generation, hot, is_alive_as,
+        renewals,
+    },
+    sync::{Mutex, Ordering},
     worker::Use,
 };
 use crate::lock;
@@ -42,34 +46,6 @@ pub struct Slab {
     /// The seats of leases of more than two buckets, by slot: their second word is [`WIDE`].
     wide: Mutex<BTreeMap<u32, Vec<Use>>>,
     leases_max: u32,
-}
-
-/// A few thousand leases. Made at once and never moved.
-#[derive(Debug)]
-pub(super) struct Block {
-    slots: [Slot; BLOCK_LEN],
-    tenures: [Tenure; BLOCK_LEN],
-    watch: Padded<Watch>,
-}
-
-/// What a renewal reads and writes: 32 bytes, half a cache line.
-#[derive(Debug)]
-#[repr(align(32))]
-pub(super) struct Slot {
-    pub(super) hot: AtomicU64,
-    proof: AtomicU64,
-    terms: AtomicU32,
-    activity: AtomicU32,
-    /// session 32 | renewals 32
-    heard: AtomicU64,
-}
-
-/// What the end of a lease needs besides: whose seats it has, each bucket 32 | seats 32, 0 for none. While the slot is in
-/// the free list, the first is its link.
-#[derive(Debug)]
-pub(super) struct Tenure {
-    first: Link,
-    second: AtomicU64,
 }
 
 /// What a lease is opened with, and what a renewal must show.
@@ -130,12 +106,10 @@ pub struct SlotView {
     pub renewals: u32,
 }
 
-/// Leases in a block.
-pub(super) const BLOCK_LEN: usize = if cfg!(any(loom, shuttle)) { 2 } else { 4096 };
-#[expect(clippy::cast_possible_truncation, reason = "a small number")]
-const BLOCK_LEN_U32: u32 = BLOCK_LEN as u32;
 /// Slots a worker takes from the shared list at a time, and hands back at a time.
 pub(super) const BATCH: usize = if cfg!(any(loom, shuttle)) { 1 } else { 64 };
+#[expect(clippy::cast_possible_truncation, reason = "a small number")]
+const BATCH_U32: u32 = BATCH as u32;
 /// Slots that may lie idle in the hands of workers.
 const SPARE_MAX: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 2 * 64 * WORKERS_MAX };
 
@@ -158,12 +132,26 @@ impl Slab {
     /// slot is the caller's alone until [`Slab::publish`] or [`Slab::recycle`].
     pub(super) fn reserve(&self, own: &mut Vec<u32>) -> Option<LeaseId> {
         if own.is_empty() {
-            self.free.take_some(BATCH, self.slots_max, |i| self.link(i), own);
-            for index in &*own {
-                self.blocks.reach(index / BLOCK_LEN_U32, Block::new)?;
-            }
+            self.take_batch(own)?;
         }
         self.named(own.pop()?)
+    }
+
+    /// Takes a batch of free slots into `own`, used ones first: one change of the list, and slots that lie together stay in one
+    /// worker's hand.
+    fn take_batch(&self, own: &mut Vec<u32>) -> Option<()> {
+        match self.free.pop_used(|index| Some(&self.tenure(index)?.second)) {
+            Some(first) => {
+                let next = |index: &u32| self.tenure(*index).and_then(|tenure| tenure.first.get());
+                own.extend(std::iter::successors(Some(first), next));
+            }
+            // The lowest on top: it is used first.
+            None => own.extend(self.free.take_fresh(BATCH_U32, self.slots_max).rev()),
+        }
+        for index in &*own {
+            self.blocks.reach(index / BLOCK_LEN_U32, Block::new)?;
+        }
+        Some(())
     }
 
     /// What the next lease in slot `index` will be called. For who has the slot to itself.
@@ -177,7 +165,22 @@ impl Slab {
     /// Ordering: the words are `Relaxed` and published by the `Release` of hot; see [`Slab`].
     #[inline]
     pub(super) fn publish(&self, id: LeaseId, terms: &Terms, ttl_ms: u32, deadline: Mono, uses: &[Use]) {
-        let Some(block) = self.block(id.slot()) else { return };
+        if let Some(block) = self.block(id.slot()) {
+            self.publish_in(block, id, terms, ttl_ms, deadline, uses);
+        }
+    }
+
+    /// The same, in the slot `index` that the caller has to itself; what the lease is called.
+    #[inline]
+    pub(super) fn open(&self, index: u32, terms: &Terms, ttl_ms: u32, deadline: Mono, uses: &[Use]) -> Option<LeaseId> {
+        let block = self.block(index)?;
+        let id = block.named(index);
+        self.publish_in(block, id, terms, ttl_ms, deadline, uses);
+        Some(id)
+    }
+
+    #[inline]
+    fn publish_in(&self, block: &Block, id: LeaseId, terms: &Terms, ttl_ms: u32, deadline: Mono, uses: &[Use]) {
         let (slot, tenure) = (block.slot(id.slot()), block.tenure(id.slot()));
         slot.proof.store(terms.proof(), Ordering::Relaxed);
         slot.terms.store(ttl_ms & TTL_MASK, Ordering::Relaxed);
@@ -243,10 +246,16 @@ impl Slab {
         }
     }
 
-    /// Gives `count` slots of `own` to the list of all.
+    /// Gives `count` slots of `own` to the list of all, as one batch.
     pub(super) fn hand_back(&self, count: usize, own: &mut Vec<u32>) {
-        let rest = own.split_off(own.len() - count.min(own.len()));
-        self.free.push_all(&rest, |i| self.link(i));
+        let batch = own.split_off(own.len() - count.min(own.len()));
+        let places = batch.iter().filter_map(|index| self.tenure(*index));
+        for (tenure, next) in places.zip(batch.iter().skip(1).map(|next| Some(*next)).chain([None])) {
+            tenure.first.set(next);
+        }
+        if let Some((first, tenure)) = batch.first().and_then(|first| Some((*first, self.tenure(*first)?))) {
+            self.free.push(first, &tenure.second);
+        }
     }
 
     /// When `id` ends if it is not renewed; `None` if it has been ended.
@@ -296,7 +305,7 @@ impl Slab {
     /// Replaces the uses of the lease in slot `index`. For who holds what keeps others from ending or reading it.
     pub(crate) fn set_uses(&self, index: u32, uses: &[Use]) {
         if let Some(tenure) = self.tenure(index) {
-            if tenure.second.load(Ordering::Relaxed) == WIDE {
+            if tenure.second.0.load(Ordering::Relaxed) == WIDE {
                 lock(&self.wide).remove(&index);
             }
             self.write_uses(index, tenure, uses);
@@ -315,7 +324,7 @@ impl Slab {
             }
         };
         tenure.first.0.store(first, Ordering::Relaxed);
-        tenure.second.store(second, Ordering::Relaxed);
+        tenure.second.0.store(second, Ordering::Relaxed);
     }
 
     /// Notes whether `id` stands above what the licences allow. For one planner at a time.
@@ -390,177 +399,4 @@ impl Slab {
     fn tenure(&self, index: u32) -> Option<&Tenure> {
         Some(self.block(index)?.tenure(index))
     }
-
-    fn link(&self, index: u32) -> Option<&Link> {
-        Some(&self.tenure(index)?.first)
-    }
-}
-
-impl Block {
-    fn new() -> Self {
-        Self {
-            slots: std::array::from_fn(|_| Slot::free()),
-            tenures: std::array::from_fn(|_| Tenure::none()),
-            watch: Padded(Watch::new()),
-        }
-    }
-
-    #[inline]
-    fn named(&self, index: u32) -> LeaseId {
-        // Relaxed: the slot came to us with its last owner's writes.
-        let generation = next_generation(generation(self.slot(index).hot.load(Ordering::Relaxed)));
-        LeaseId::new(index, generation)
-    }
-
-    #[inline]
-    pub(super) const fn watch(&self) -> &Watch {
-        &self.watch.0
-    }
-
-    pub(super) const fn slots(&self) -> &[Slot; BLOCK_LEN] {
-        &self.slots
-    }
-
-    #[inline]
-    const fn slot(&self, index: u32) -> &Slot {
-        &self.slots[index as usize % BLOCK_LEN]
-    }
-
-    #[inline]
-    const fn tenure(&self, index: u32) -> &Tenure {
-        &self.tenures[index as usize % BLOCK_LEN]
-    }
-}
-
-impl Terms {
-    /// What a slot keeps of claim key and owner: 64 bits, of which 64 are the holder's secret. Who would renew a lease of
-    /// somebody else's has to guess them, one authentic datagram a guess.
-    const fn proof(&self) -> u64 {
-        let both = u128::from_le_bytes(self.claim.0);
-        #[expect(clippy::cast_possible_truncation, reason = "the low half, then the high half")]
-        let (low, high) = (both as u64, (both >> 64) as u64);
-        low ^ high.rotate_left(32) ^ self.owner
-    }
-}
-
-impl Slot {
-    /// Ends the lease `id` in it if `is_due` says so of its deadline; whether the caller is the one that ended it.
-    ///
-    /// Ordering: `AcqRel` as in [`Slab::renew`]; who ends a lease sees its uses.
-    #[inline]
-    pub(super) fn end_when(&self, id: LeaseId, is_due: impl Fn(Mono) -> bool) -> Due {
-        let mut seen = self.hot.load(Ordering::Acquire);
-        while is_alive_as(seen, id) {
-            if !is_due(deadline(seen)) {
-                return Due::Later(deadline(seen));
-            }
-            let free = hot(generation(seen), FREE);
-            match self.hot.compare_exchange(seen, free, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Due::Ended(deadline(seen)),
-                Err(other) => seen = other,
-            }
-        }
-        Due::Gone
-    }
-
-    fn free() -> Self {
-        Self {
-            hot: AtomicU64::new(0),
-            proof: AtomicU64::new(0),
-            terms: AtomicU32::new(0),
-            activity: AtomicU32::new(0),
-            heard: AtomicU64::new(0),
-        }
-    }
-
-    /// Relaxed, and written even if the lease has just ended: for people, and nothing depends on them. Of two renewals at
-    /// the same time one may go uncounted.
-    #[inline]
-    fn note(&self, session: u32, activity: Option<Activity>) {
-        let renewals = renewals(self.heard.load(Ordering::Relaxed)).wrapping_add(1);
-        self.heard.store(u64::from(session) << 32 | u64::from(renewals), Ordering::Relaxed);
-        if let Some(activity) = activity {
-            let flags = u32::from(activity.busy) << 31 | u32::from(activity.unsaved) << 30;
-            self.activity.store(activity.idle_s.min(IDLE_MAX_S) | flags, Ordering::Relaxed);
-        }
-    }
-
-    fn view(&self, index: u32, word: u64) -> SlotView {
-        let activity = self.activity.load(Ordering::Relaxed);
-        let (busy, unsaved) = (activity >> 31 != 0, activity >> 30 & 1 != 0);
-        let heard = self.heard.load(Ordering::Relaxed);
-        SlotView {
-            id: LeaseId::new(index, generation(word)),
-            deadline: deadline(word),
-            activity: Activity { idle_s: activity & IDLE_MAX_S, busy, unsaved },
-            overage: self.terms.load(Ordering::Relaxed) & OVERAGE != 0,
-            session: (heard >> 32) as u32,
-            renewals: renewals(heard),
-        }
-    }
-}
-
-impl Tenure {
-    fn none() -> Self {
-        Self { first: Link::new(), second: AtomicU64::new(0) }
-    }
-
-    /// Whose seats the lease has, if of no more than two buckets.
-    #[inline]
-    pub(super) fn uses(&self) -> Option<[Option<Use>; 2]> {
-        let (first, second) = (self.first.0.load(Ordering::Relaxed), self.second.load(Ordering::Relaxed));
-        (second != WIDE).then(|| [Use::unpack(first), Use::unpack(second)])
-    }
-}
-
-impl Use {
-    const fn pack(self) -> u64 {
-        (self.bucket.0 as u64) << 32 | self.seats as u64
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "two halves")]
-    const fn unpack(word: u64) -> Option<Self> {
-        let (bucket, seats) = (BucketId((word >> 32) as u32), word as u32);
-        if seats == 0 { None } else { Some(Self { bucket, seats }) }
-    }
-}
-
-/// The latest deadline the hot word can say: 34 years after boot.
-const DEADLINE_MAX: u64 = (1 << 40) - 1;
-/// The deadline of a slot with no lease in it.
-pub(super) const FREE: Mono = Mono(0);
-/// Generations run from 1 to this and begin again: id 0 is no lease.
-const GENERATION_MAX: u32 = (1 << 24) - 1;
-/// The TTL's share of the terms word.
-const TTL_MASK: u32 = OVERAGE - 1;
-/// The lease stands above what the licences allow.
-const OVERAGE: u32 = 1 << 31;
-/// The longest idle time a slot can say: 34 years.
-const IDLE_MAX_S: u32 = (1 << 30) - 1;
-/// In place of a second use: there are more of them, elsewhere.
-const WIDE: u64 = u64::MAX;
-
-fn hot(generation: u32, deadline: Mono) -> u64 {
-    u64::from(generation) << 40 | deadline.0.min(DEADLINE_MAX)
-}
-
-pub(super) const fn deadline(hot: u64) -> Mono {
-    Mono(hot & DEADLINE_MAX)
-}
-
-pub(super) const fn generation(hot: u64) -> u32 {
-    (hot >> 40) as u32
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the low half")]
-const fn renewals(heard: u64) -> u32 {
-    heard as u32
-}
-
-const fn next_generation(generation: u32) -> u32 {
-    if generation == GENERATION_MAX { 1 } else { generation + 1 }
-}
-
-fn is_alive_as(hot: u64, id: LeaseId) -> bool {
-    generation(hot) == id.generation() && deadline(hot) != FREE
 }

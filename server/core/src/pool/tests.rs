@@ -27,6 +27,7 @@ mod shuttle_pool;
 
 /// Tries `model` in every order, and says how many there were. With `preemptions_max`, only those in which no more than so
 /// many threads are interrupted where they could have gone on: for models whose every order would take hours.
+/// `LOOM_MAX_PREEMPTIONS` overrules it.
 #[cfg(loom)]
 fn explore<F: Fn() + Send + Sync + 'static>(preemptions_max: Option<usize>, model: F) {
     use std::sync::{

@@ -7,7 +7,6 @@ use super::{
     exchange::{Moves, WIDTH},
     hand::Hand,
     seats::{BucketId, Desk, GIVING, Sums, TAKING},
-    sync::Ordering,
     word::Word,
 };
 
@@ -86,9 +85,7 @@ impl Worker {
         let want = i64::from(seats);
         if let Some(cell) = self.own.cells.get(bucket.0) {
             let out = cell.begin(TAKING);
-            // Relaxed: only the value is used, and the compare-and-swap checks it.
-            let seen = Word(cell.word.load(Ordering::Relaxed));
-            if seen.holds(want) && cell.change(seen, seen.taken(want)) {
+            if cell.take_here(want) {
                 cell.end(out, want);
                 return Ok(());
             }
@@ -169,9 +166,7 @@ impl Worker {
         let give = i64::from(seats);
         if let Some(cell) = self.own.cells.get(bucket.0) {
             let out = cell.begin(GIVING);
-            // Relaxed: as in [`Worker::take`].
-            let seen = Word(cell.word.load(Ordering::Relaxed));
-            if seen.is_open() && cell.change(seen, seen.given(give)) {
+            if cell.put_here(give) {
                 cell.end(out, -give);
                 return false;
             }
@@ -263,7 +258,7 @@ impl Worker {
             cell.end(out, want);
             return Ok(());
         }
-        let taken = if hand.take_here(cell, want) { Ok(()) } else { hand.take_anywhere(bucket, want, rank) };
+        let taken = if cell.take_here(want) { Ok(()) } else { hand.take_anywhere(bucket, want, rank) };
         cell.end(out, if taken.is_ok() { want } else { 0 });
         taken
     }

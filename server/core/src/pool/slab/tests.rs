@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::pool::slot::{DEADLINE_MAX, GENERATION_MAX, next_generation};
 use crate::pool::{Rank, Stock, Worker};
 
 const TTL_MS: u32 = 5000;

@@ -36,7 +36,7 @@ fn of_two_bundles_that_cross_in_each_others_cells_exactly_one_wins() {
 
 #[test]
 fn a_bundle_and_a_take_of_its_last_word_do_not_deny_each_other() {
-    explore(Some(4), || {
+    explore(Some(3), || {
         let Laid { buckets, workers: [mut me, mut rival], .. } = lay(&[(1, [CLOSED; 2]), (1, [CLOSED; 2])]);
         let (one, other) = (buckets[0], buckets[1]);
         let rival = thread::spawn(move || rival.takes(other, 1));
@@ -86,7 +86,7 @@ fn counts_see_a_bundle_whole() {
 
 #[test]
 fn who_helps_an_exchange_that_is_over_does_not_undo_it() {
-    explore(Some(4), || {
+    explore(Some(3), || {
         // The helper meets the bundle's mark, and loses its processor until the bundle is long over, or ends it itself.
         let Laid { buckets, workers: [mut me, mut helps], .. } = lay(&[(0, [Some(2), CLOSED]), (1, [CLOSED, CLOSED])]);
         let (one, other) = (buckets[0], buckets[1]);

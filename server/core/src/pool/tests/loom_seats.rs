@@ -9,7 +9,7 @@ use super::{
 
 #[test]
 fn the_last_seat_is_granted_once() {
-    explore(None, || {
+    explore(Some(4), || {
         let Laid { buckets, workers: [mut me, mut rival], .. } = lay(&[(1, [CLOSED, CLOSED])]);
         let bucket = buckets[0];
         let rival = thread::spawn(move || rival.takes(bucket, 1));
