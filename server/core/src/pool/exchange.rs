@@ -195,7 +195,8 @@ impl Seats {
         done
     }
 
-    /// Finishes the exchange whose mark was met, or sees to it that it fails.
+    /// Finishes the exchange whose mark was met, or sees to it that it fails. The mark was loaded with `Acquire` at least: with
+    /// it comes what it stands for.
     #[cold]
     pub(super) fn help(&self, mark: Word) {
         let Some((desk, sequence)) = mark.marked() else { return };

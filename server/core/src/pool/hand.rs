@@ -113,7 +113,8 @@ impl<'a> Hand<'a> {
     #[inline]
     pub(super) fn put(&self, cell: &Cell, bucket: BucketId, seats: i64) -> bool {
         loop {
-            let seen = Word(cell.word.load(Ordering::Relaxed));
+            // Not Relaxed: who helps must see what the mark was put in for.
+            let seen = Word(cell.word.load(Ordering::SeqCst));
             if seen.is_mark() {
                 self.seats.help(seen);
             } else if !seen.has(Word::OPEN) {
