@@ -72,6 +72,16 @@ pub fn server_info() -> ServerInfo {
     ServerInfo { cluster_id: 1.into(), boot_id: 2.into(), server_id: 3.into(), limits: 0.into(), log_number: 0.into() }
 }
 
+pub mod contest;
+pub mod counter;
+pub mod crowd;
+pub mod desk;
+pub mod latency;
+pub mod machine;
+pub mod numbers;
+pub mod plot;
+pub mod rivals;
+pub mod wave;
 mod world;
 
 pub use world::{Pair, World};
