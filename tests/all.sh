@@ -3,8 +3,9 @@
 # the one before said, and ends with one plain line, "N passed, N failed". Status 0 only if nothing failed.
 #
 #   bash tests/all.sh                    everything that a change must pass
-#   LEASEHOLD_LONG=1 bash tests/all.sh   and loom, fuzzing for 10 minutes a target, 1 000 seeds, a day in the big worlds,
-#                                        10^6 datagrams on the wire, supply-chain rules
+#   LEASEHOLD_LONG=1 bash tests/all.sh   and loom, a million shuttle schedules, planted mutants, 10^7 steps of the pool beside
+#                                        its twin and a minute of its histories, fuzzing for 10 minutes a target, 1 000
+#                                        seeds, a day in the big worlds, 10^6 datagrams on the wire, supply-chain rules
 #   bash tests/all.sh NAME...            only the stages whose names contain one of these
 #
 # A failing simulated world prints its seed and the command that repeats it.
@@ -110,7 +111,11 @@ stage "docs" docs
 stage "supply chain" supply_chain
 
 if [[ -n $long ]]; then
-    stage "long: loom" bash server/core/loom.sh
+    stage "long: loom" sh server/core/loom.sh
+    stage "long: shuttle" env SHUTTLE_ITERATIONS="${SHUTTLE_ITERATIONS:-200000}" sh server/core/shuttle.sh
+    stage "long: mutants" sh server/core/mutants.sh
+    stage "long: the pool" env LEASEHOLD_MODEL_OPS=10000000 LEASEHOLD_HISTORY_SECONDS=60 \
+        cargo test --release -p leasehold-core --test pool
     LEASEHOLD_SEEDS=${LEASEHOLD_SEEDS:-1000} stage "long: 1000 seeds" \
         "${sim[@]}" --test simulated -- --nocapture no_rule_breaks_in_worlds_of_many_seeds
     LEASEHOLD_HOURS=${LEASEHOLD_HOURS:-24} stage "long: soak" \

@@ -2,7 +2,12 @@
 //! them.
 
 #[cfg(loom)]
-pub(super) use loom::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
+mod loomed;
+
+#[cfg(loom)]
+pub(super) use self::loomed::{AtomicI64, AtomicU32, AtomicU64};
+#[cfg(loom)]
+pub(super) use loom::sync::atomic::{Ordering, fence};
 #[cfg(shuttle)]
 pub(super) use shuttle::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(not(any(loom, shuttle)))]

@@ -20,8 +20,8 @@ pub(super) struct Laid<const WORKERS: usize> {
 pub(super) const CLOSED: Option<u32> = None;
 pub(super) const TTL_MS: u32 = 2000;
 
-/// For each bucket of `rows` the seats at its home and those in the cell of each worker, [`CLOSED`] or open. Makes every
-/// table the threads will reach: those are not modelled.
+/// For each bucket of `rows` the seats at its home and those in the cell of each worker, [`CLOSED`] or open. Makes
+/// every table the threads will reach: those are not modelled.
 pub(super) fn lay<const WORKERS: usize>(rows: &[(u32, [Option<u32>; WORKERS])]) -> Laid<WORKERS> {
     let stock = Stock::new(4);
     let workers = std::array::from_fn(|_| stock.join().unwrap());

@@ -11,7 +11,7 @@ use crate::pool::{Due, Renewal, Use};
 
 #[test]
 fn a_lease_that_is_published_during_a_walk_is_not_overlooked() {
-    explore(Some(3), || {
+    explore(Some(5), || {
         let Laid { buckets, workers: [mut grants, mut sweeps], .. } = lay(&[(0, [Some(2), CLOSED])]);
         let bucket = buckets[0];
         grants.opens(bucket, 1, 400);
@@ -32,7 +32,7 @@ fn a_lease_that_is_published_during_a_walk_is_not_overlooked() {
 
 #[test]
 fn the_first_lease_of_a_block_is_not_overlooked() {
-    explore(Some(3), || {
+    explore(None, || {
         // The other block's bound says "never" until the lease is there.
         let Laid { buckets, workers: [mut grants, mut sweeps], .. } = lay(&[(0, [Some(3), CLOSED])]);
         let bucket = buckets[0];
@@ -54,7 +54,7 @@ fn the_first_lease_of_a_block_is_not_overlooked() {
 
 #[test]
 fn a_lease_of_a_shorter_ttl_than_any_before_is_not_overlooked() {
-    explore(Some(3), || {
+    explore(Some(4), || {
         let Laid { buckets, workers: [mut grants, mut sweeps], .. } = lay(&[(0, [Some(2), CLOSED])]);
         let bucket = buckets[0];
         let first = grants.opens_for(bucket, 1, 8000, 400);
@@ -77,7 +77,7 @@ fn a_lease_of_a_shorter_ttl_than_any_before_is_not_overlooked() {
 
 #[test]
 fn a_lease_in_a_block_that_is_being_put_to_sleep_is_not_overlooked() {
-    explore(Some(3), || {
+    explore(Some(4), || {
         let Laid { buckets, workers: [mut grants, mut sweeps], .. } = lay(&[(0, [Some(1), CLOSED])]);
         let bucket = buckets[0];
         grants.opens(bucket, 1, 400);
@@ -111,7 +111,7 @@ fn of_two_sweepers_one_ends_a_lease() {
 
 #[test]
 fn a_seat_that_fell_due_is_granted_or_given_back_once() {
-    explore(Some(4), || {
+    explore(None, || {
         let Laid { buckets, workers: [mut takes, mut sweeps], .. } = lay(&[(0, [Some(1), Some(0)])]);
         let bucket = buckets[0];
         takes.opens(bucket, 1, 1000);
@@ -125,7 +125,7 @@ fn a_seat_that_fell_due_is_granted_or_given_back_once() {
 
 #[test]
 fn who_asks_at_the_deadline_gets_the_seat_although_a_sweeper_is_at_it() {
-    explore(Some(4), || {
+    explore(Some(5), || {
         let Laid { buckets, workers: [mut asks, mut sweeps], .. } = lay(&[(0, [Some(1), Some(0)])]);
         let bucket = buckets[0];
         let id = asks.opens(bucket, 1, 1000);

@@ -1,4 +1,4 @@
-//! Models of seats that move from word to word while somebody looks for them: he is not denied, and does not count wrong.
+//! Models of seats that move from word to word while somebody looks for them, who must not be denied or count wrong.
 
 use loom::thread;
 
