@@ -33,7 +33,7 @@ plant() {
 run() (
     case $1 in
     std) flags= target=$root/target/mutants/std name=pool::$2 profile= ;;
-    *) flags="--cfg $1" target=$root/target/$1 name=pool::tests::$2 profile=--release ;;
+    *) flags="--cfg $1" target=$root/target/mutants/$1 name=pool::tests::$2 profile=--release ;;
     esac
     cd "$tree"
     RUSTFLAGS=$flags CARGO_TARGET_DIR=$target timeout 600 \

@@ -18,7 +18,8 @@ pub struct ServerConfig {
     pub boot_id: u64,
     /// The UDP port told in OFFER. Default 5097.
     pub port: u16,
-    /// The most leases at once, 1 to 2^24. Default 2^20, about 700 MB when all are out: 650 bytes each.
+    /// The most leases at once, 1 to 2^24. Default 2^20, about 270 MB when all are out: 250 bytes each, and what holders say of
+    /// themselves once a session.
     pub leases_max: u32,
     /// The most sessions at once, 1 to 2^20. Default 2^18, about 90 MB when all are open: 330 bytes each.
     pub sessions_max: u32,
