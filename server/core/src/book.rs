@@ -12,7 +12,7 @@ use std::{
 
 use leasehold_protocol::{
     message::LotUse,
-    time::Mono,
+    time::{Mono, UnixMillis},
     vocab::{CertificateId, FeatureName, LeaseId, RealmId, SeatCount, Version},
 };
 
@@ -61,6 +61,8 @@ pub(crate) struct Book {
     pub(crate) lots: Vec<Lot>,
     /// Leases with seats of lots that are not in force: the overage, in the order they were granted.
     pub(crate) homeless: BTreeMap<u64, (LeaseId, Version)>,
+    /// None of them wants a version below.
+    pub(crate) homeless_least: Version,
 }
 
 /// The seats of one certificate.
@@ -192,6 +194,22 @@ impl Book {
         self.lots.iter().any(|lot| lot.bucket == bucket)
     }
 
+    /// The lots that are not in force and of which seats are out.
+    pub(crate) fn gone<'a>(&'a self, worker: &'a mut Worker) -> impl Iterator<Item = BucketId> + 'a {
+        let gone = self.entries.values().filter(|entry| !entry.in_force).map(|entry| entry.bucket);
+        gone.filter(|bucket| match bucket.is_counted() {
+            // There are none: what is missing is out.
+            true => worker.count(*bucket) < 0,
+            false => worker.stock().out(*bucket) != 0,
+        })
+    }
+
+    /// The first end of the rights `uses` are of.
+    pub(crate) fn first_end(&self, uses: &[Use]) -> Option<UnixMillis> {
+        let is_used = |lot: &&Lot| uses.iter().any(|used| used.bucket == lot.bucket);
+        self.lots.iter().filter(is_used).filter_map(|lot| lot.ends).min()
+    }
+
     /// The highest version any free seat is of.
     pub(crate) fn best_free(&self, worker: &mut Worker) -> Option<Version> {
         self.lots.iter().filter(|lot| worker.count(lot.bucket) > 0).map(|lot| lot.version).max()
@@ -207,6 +225,8 @@ impl Book {
         let mut counts = Counts::default();
         for entry in self.entries.values() {
             let (out, capacity) = counts_of(worker, entry.bucket);
+            // Of what is not counted there is enough while it is in force, and nothing after.
+            let capacity = if entry.in_force { capacity } else { 0 };
             counts.out += out.unsigned_abs();
             counts.overage += u64::try_from(out - capacity).unwrap_or(0);
         }

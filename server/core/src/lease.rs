@@ -171,14 +171,28 @@ impl Leases {
         worker.sweep(now, &mut budget, |worker, id, deadline| ended.extend(self.close(worker, id, deadline)))
     }
 
+    /// Ends the leases of `pool` that have reached their deadline, at most `budget` of them.
+    pub(crate) fn expire_due_of(
+        &self,
+        worker: &mut Worker,
+        pool: &Pool,
+        now: Mono,
+        budget: usize,
+        ended: &mut Vec<Ended>,
+    ) {
+        let is_ours = |bucket| self.pool_of(bucket) == Some(pool.id);
+        worker.sweep_of(now, is_ours, budget, |worker, id, deadline| ended.extend(self.close(worker, id, deadline)));
+    }
+
     /// Takes a lease out of the books that the caller has just ended; its seats are free then.
     fn close(&self, worker: &mut Worker, id: LeaseId, at: Mono) -> Option<Ended> {
         let record = self.records.get(id.slot()).and_then(|record| lock(record).take());
-        let renewals = self.stock.slab().renewals(id.slot());
+        let slab = self.stock.slab();
+        let (renewals, was_over) = (slab.renewals(id.slot()), slab.is_over(id.slot()));
         let waited = worker.close(id);
         let record = record?;
         count_lease(worker, &record.pool, false);
-        if waited {
+        if waited || was_over {
             self.tend(worker, &record.pool, record.number);
         }
         Some(Ended {
@@ -202,6 +216,11 @@ impl Leases {
     /// What bucket number `index` is of.
     pub(crate) fn lot_at(&self, index: u32) -> Option<LotName> {
         self.lots.get(index)?.get().cloned()
+    }
+
+    /// The pool `bucket` is of.
+    pub(crate) fn pool_of(&self, bucket: BucketId) -> Option<u32> {
+        Some(self.lots.get(bucket.index())?.get()?.pool)
     }
 
     /// Notes what a bucket is of.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Ended, Event, Fault, Granted, Shared,
-    book::{Counts, lot_uses},
+    book::{Counts, Pool, lot_uses},
     claims::{Claim, ClaimGuard},
     counters::Counter,
     lease::{Found, Opening, Record},
@@ -188,6 +188,14 @@ impl Asking<'_> {
         while stock.live() >= u64::from(stock.slab().leases_max()) && self.sweep(step) {}
     }
 
+    /// Ends some of the leases of `pool` that are due, no more than it takes: after an outage a whole site may be. Whether
+    /// there were any.
+    fn sweep_pool(&self, pool: &Pool, step: &mut Step<'_>) -> bool {
+        let before = step.ended.len();
+        self.shared.leases.expire_due_of(step.worker, pool, self.now.mono, SWEEP_STEP, step.ended);
+        step.ended.len() > before
+    }
+
     /// Ends some of the leases that are due, of whatever feature; whether that may have changed anything.
     fn sweep(&self, step: &mut Step<'_>) -> bool {
         let before = step.ended.len();
@@ -198,6 +206,10 @@ impl Asking<'_> {
     /// Takes the seats and opens the lease. Nothing is locked but the claim key.
     fn checkout(&self, mut claim: ClaimGuard<'_>, by_ticket: bool, step: &mut Step<'_>) -> Result<Held, Refusal> {
         let (request, leases) = (self.request, &self.shared.leases);
+        let leases_max = leases.stock.slab().leases_max();
+        if leases.stock.live() >= u64::from(leases_max) {
+            return Err(Refusal::too_many_leases(leases_max));
+        }
         let (plan, uses) = self.take(step)?;
         let feature = plan.features.get(&request.feature).ok_or_else(|| self.unknown(&plan))?;
         let lots = lot_uses(leases, &uses);
@@ -208,7 +220,7 @@ impl Asking<'_> {
         let opening = Opening { terms: self.terms(), record, uses: &uses, deadline };
         let Some(record) = leases.open(step.worker, opening) else {
             uses.iter().for_each(|used| _ = step.worker.give(used.bucket, used.seats));
-            return Err(Refusal::too_many_leases(leases.stock.slab().leases_max()));
+            return Err(Refusal::too_many_leases(leases_max));
         };
         if !self.realm.planner.is_still(&plan) {
             leases.settle_in(step.worker, &record);
@@ -247,6 +259,7 @@ impl Asking<'_> {
     /// Takes the seats under the plan in force, after sweeping due leases if there are not enough: a seat is free in the
     /// very millisecond its lease ends, on whichever worker it was granted (E-5).
     fn take(&self, step: &mut Step<'_>) -> Result<(Guard<Arc<Plan>>, Vec<Use>), Refusal> {
+        let mut swept = false;
         loop {
             let plan = self.realm.planner.glance();
             let feature = plan.features.get(&self.request.feature).ok_or_else(|| self.unknown(&plan))?;
@@ -255,8 +268,8 @@ impl Asking<'_> {
             let mut uses = Vec::with_capacity(1);
             match self.take_from(step.worker, feature, &mut uses) {
                 Ok(()) => return Ok((plan, uses)),
-                // No more than it takes: after an outage a whole site may be due at once.
-                Err(_) if self.sweep(step) => {}
+                // And once more after there was nothing to sweep: another worker may have been at it.
+                Err(_) if !swept => swept = !self.sweep_pool(&feature.pool, step),
                 // Its seats were moved in the meantime.
                 Err(_) if !self.realm.planner.is_still(&plan) => {}
                 Err(_) => {
@@ -279,7 +292,11 @@ impl Asking<'_> {
             }
         };
         match taken {
-            Err(Short::Waited | Short::TooWide) => lock(&feature.pool.book).take(worker, wanted, seats, uses),
+            Err(Short::Waited | Short::TooWide) => {
+                let book = lock(&feature.pool.book);
+                // Whoever held it may have put other lots in force: then nothing is taken under this plan.
+                if book.is_of(&feature.lots) { book.take(worker, wanted, seats, uses) } else { Err(Short::NoSeat) }
+            }
             #[cfg(feature = "planted-faults")]
             Err(Short::NoSeat) if self.shared.planted.is(Fault::OneSeatTooMany) => {
                 let free: i64 = serving(&feature.lots, wanted).map(|lot| worker.count(lot.bucket)).sum();

@@ -1,7 +1,7 @@
 //! A draft meets the seats that are out.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, MutexGuard},
 };
 
@@ -54,7 +54,7 @@ pub(super) fn plan_of(
 /// Puts `plan` in force by `put_in_force`, and gives every pool whose lots are others than before its new ones.
 ///
 /// First all buckets of those pools are set waited, old and new: a checkout that meets one waits for the book, that is for
-/// this to be over, and looks at the plan again. Then the plan is put in force, and only then are its seats moved. Features
+/// this to be over, finds other lots in the book than it knows of, and begins again under the new plan. Then the plan is put in force, and only then are its seats moved. Features
 /// whose lots stay notice nothing, and no renewal does.
 ///
 /// A pool whose feature is not named any more keeps its leases and loses its capacity: what is out is overage (L-10).
@@ -72,9 +72,14 @@ pub(super) fn install(plan: Plan, stock: &mut Stock<'_>, put_in_force: impl FnOn
         }
     }
     put_in_force(plan);
-    for (pool, lots, book) in &mut changing {
+    let mut gone = BTreeSet::new();
+    for (_, lots, book) in &mut changing {
         book.install(stock.worker, lots);
-        stock.leases.rehome_all(stock.worker, pool, book);
+        gone.extend(book.gone(stock.worker));
+    }
+    let mut holders = stock.leases.holders_of(&gone);
+    for (pool, _, book) in &mut changing {
+        stock.leases.rehome_all(stock.worker, book, holders.remove(&pool.id).unwrap_or_default());
     }
 }
 

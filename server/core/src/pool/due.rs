@@ -14,6 +14,7 @@
 use leasehold_protocol::{time::Mono, vocab::LeaseId};
 
 use super::{
+    seats::BucketId,
     slab::Slab,
     slot::{BLOCK_LEN, Block, FREE, deadline, generation},
     sync::{AtomicU32, AtomicU64, Ordering},
@@ -26,6 +27,17 @@ pub(super) struct Watch {
     due: AtomicU64,
     /// The shortest TTL any lease in it was ever granted for, in milliseconds.
     shortest: AtomicU32,
+}
+
+/// What became of a lease that somebody looked at because it was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Looked {
+    /// It has ended.
+    Gone,
+    /// It was renewed until then.
+    Later(Mono),
+    /// Nobody looked: enough for this turn.
+    Enough,
 }
 
 /// The same for all blocks: the earliest of their bounds 48 | how often one was lowered 16.
@@ -118,9 +130,9 @@ impl Soonest {
 }
 
 impl Slab {
-    /// Hands every lease that is due at `now` to `each`, which returns whether to go on; whether nothing was left. Stops
-    /// after some blocks; what is left is due at once again.
-    pub(super) fn look_for_due(&self, now: Mono, mut each: impl FnMut(LeaseId) -> bool) -> bool {
+    /// Hands every lease that is due at `now` to `each`; whether nothing was left. Stops after some blocks; what is left is due
+    /// at once again.
+    pub(super) fn look_for_due(&self, now: Mono, mut each: impl FnMut(LeaseId) -> Looked) -> bool {
         let seen = self.soonest.0.load(Ordering::SeqCst);
         if Soonest::bound(seen) > now.0 {
             return true;
@@ -143,9 +155,33 @@ impl Slab {
     }
 }
 
+impl Slab {
+    /// Hands the leases that are due at `now` and have seats of a bucket that `is_one` to `each`, as long as it returns true.
+    /// Raises no bound: the others are still to be looked at.
+    pub(super) fn look_for_due_of(
+        &self,
+        now: Mono,
+        is_one: impl Fn(BucketId) -> bool,
+        mut each: impl FnMut(LeaseId) -> bool,
+    ) {
+        if self.soonest.get().is_none_or(|soonest| soonest > now) {
+            return;
+        }
+        for (first, block) in self.blocks_reached().filter(|(_, block)| block.watch().bound() <= now.0) {
+            for (index, slot) in (first..).zip(block.slots()) {
+                let word = slot.hot.load(Ordering::Relaxed);
+                let is_due = deadline(word) != FREE && deadline(word) <= now;
+                if is_due && self.may_use(index, &is_one) && !each(LeaseId::new(index, generation(word))) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
 impl Block {
     /// Looks at every lease of this block, whose first slot is number `first`; whether it came to the end of it.
-    fn look_through(&self, first: u32, now: Mono, each: &mut impl FnMut(LeaseId) -> bool) -> bool {
+    fn look_through(&self, first: u32, now: Mono, each: &mut impl FnMut(LeaseId) -> Looked) -> bool {
         let watch = self.watch();
         let (seen, shortest) = (watch.due.load(Ordering::SeqCst), watch.shortest.load(Ordering::SeqCst));
         let mut next = NEVER;
@@ -158,8 +194,12 @@ impl Block {
             }
             if at > now {
                 next = at.0;
-            } else if !each(LeaseId::new(index, generation(word))) {
-                return false;
+                continue;
+            }
+            match each(LeaseId::new(index, generation(word))) {
+                Looked::Gone => {}
+                Looked::Later(at) => next = next.min(at.0),
+                Looked::Enough => return false,
             }
         }
         watch.raise(seen, shortest, now, Some(Mono(next)).filter(|next| next.0 != NEVER));

@@ -76,7 +76,7 @@ impl<'a> Hand<'a> {
         rank: Rank,
         uses: &mut Vec<Use>,
     ) -> Result<(), Short> {
-        loop {
+        for again in 0.. {
             uses.clear();
             self.seen.clear();
             let (mut left, mut ends) = (i64::from(seats), vec![0]);
@@ -93,10 +93,16 @@ impl<'a> Hand<'a> {
                 }
             }
             let is_still = |(bucket, at): (&BucketId, &[usize])| self.seats.is_still(*bucket, &self.seen[at[0]..at[1]]);
-            if buckets.iter().zip(ends.windows(2)).all(is_still) {
-                return Err(Short::NoSeat);
+            let is_short = buckets.iter().zip(ends.windows(2)).all(is_still);
+            if is_short && (again >= BUSY_LOOKS_MAX || !self.is_any_being_given(buckets)) {
+                break;
             }
         }
+        Err(Short::NoSeat)
+    }
+
+    fn is_any_being_given(&self, buckets: &[BucketId]) -> bool {
+        buckets.iter().any(|bucket| self.seats.is_being_given(*bucket, self.desk))
     }
 
     /// What a look at `bucket` finds free; `None` if it is not counted.

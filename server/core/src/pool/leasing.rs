@@ -3,7 +3,8 @@
 use leasehold_protocol::{time::Mono, vocab::LeaseId};
 
 use super::{
-    seats::GIVING,
+    due::Looked,
+    seats::{BucketId, GIVING},
     slab::{Due, Terms},
     worker::{Use, Worker},
 };
@@ -112,14 +113,37 @@ impl Worker {
         let stock = self.stock.clone();
         stock.slab.look_for_due(now, |id| {
             if *budget == 0 {
-                return false;
+                return Looked::Enough;
             }
+            match self.end_if_due(id, now) {
+                Due::Ended(deadline) => {
+                    *budget -= 1;
+                    each(self, id, deadline);
+                    Looked::Gone
+                }
+                Due::Later(deadline) => Looked::Later(deadline),
+                Due::Gone => Looked::Gone,
+            }
+        })
+    }
+
+    /// The same for leases with seats of a bucket that `is_one`, all of them up to `budget`, and no others: for who wants just
+    /// those seats.
+    pub fn sweep_of(
+        &mut self,
+        now: Mono,
+        is_one: impl Fn(BucketId) -> bool,
+        mut budget: usize,
+        mut each: impl FnMut(&mut Self, LeaseId, Mono),
+    ) {
+        let stock = self.stock.clone();
+        stock.slab.look_for_due_of(now, is_one, |id| {
             if let Due::Ended(deadline) = self.end_if_due(id, now) {
-                *budget -= 1;
+                budget -= 1;
                 each(self, id, deadline);
             }
-            true
-        })
+            budget > 0
+        });
     }
 
     #[inline]

@@ -353,6 +353,11 @@ impl Slab {
         self.slot(index).map_or(0, |slot| renewals(slot.heard.load(Ordering::Relaxed)))
     }
 
+    /// Whether the lease in slot `index` stands above what the licences allow, also right after it was ended.
+    pub(crate) fn is_over(&self, index: u32) -> bool {
+        self.slot(index).is_some_and(|slot| slot.terms.load(Ordering::Relaxed) & OVERAGE != 0)
+    }
+
     /// The slots that may hold a lease.
     #[must_use]
     pub fn indices(&self) -> std::ops::Range<u32> {

@@ -3,6 +3,7 @@
 mod claims;
 mod discovery;
 mod expiry;
+mod moments;
 mod paths;
 mod plans;
 #[cfg(feature = "planted-faults")]
