@@ -68,7 +68,7 @@ pub struct Engine {
     plaintext: Vec<u8>,
 }
 
-/// How many leases one [`Engine::handle_timeout`] ends: about 50 µs, so that no renewal waits longer for a site that goes.
+/// How many leases one [`Engine::handle_timeout`] ends: some 50 µs, so that renewals do not wait for a site that goes.
 const EXPIRY_BUDGET: usize = 128;
 
 impl Engine {

@@ -32,7 +32,8 @@
 //! other, nor for a release, an expiry, a count or a plan that leaves the feature's lots alone. A renewal takes its session's
 //! lock and no other; it races with ends of its lease on one atomic word. What locks there are guard what a lease is
 //! besides, and are taken in this order and never backwards: claim key, certificates, book (by name), then a record. A book
-//! is locked by who changes its lots, and by checkouts only while somebody waits. A session's lock is taken alone, or last.
+//! is locked by who changes its lots, by who counts what is out (a status, a feature query, a denial), and by checkouts only
+//! while somebody waits. A session's lock is taken alone, or last.
 //! No lock is held across a call into the driver.
 
 mod book;

@@ -1,5 +1,6 @@
 //! The lock-free part: buckets of free seats and the slots of leases. Everything above it is plain Rust, with locks where
-//! they belong; nothing in here takes one on the way of a checkout, a renewal, a release or an expiry.
+//! they belong; nothing in here takes one on the way of a checkout, a renewal, a release or an expiry, except for leases over
+//! more than two buckets, whose further seats lie in a map.
 //!
 //! A [`Stock`] is everybody's; each thread that grants has a [`Worker`] in it. `docs/allocation.md` says how it works, why
 //! it is right, and what was tried instead.
@@ -14,18 +15,17 @@
 //!   0  hot         u64  generation 24 | deadline 40 (ms on the lease clock; 0: no lease)
 //!   8  proof       u64  claim key and owner, folded
 //!  16  terms       u32  TTL in ms 31 | overage 1
-//!  20  session     u32  the session that spoke for it last
-//!  24  activity    u32  what the holder said last: busy 1 | unsaved 1 | idle seconds 30
-//!  28  renewals    u32
+//!  20  activity    u32  what the holder said last: busy 1 | unsaved 1 | idle seconds 30
+//!  24  heard       u64  the session that spoke for it last 32 | renewals 32
 //! a tenure: what its end needs besides         16 bytes
-//!   0  first use   u64  bucket 32 | seats 32; the free list's link while the slot is in it
-//!   8  second use  u64  the same; all ones: there are more of them, in a map
+//!   0  first use   u64  bucket 32 | seats 32; the link within its batch while the slot is free
+//!   8  second use  u64  the same; all ones: there are more of them, in a map; the link between batches
 //! a home: a bucket's seats for all             64 bytes, a cache line
 //!   0  word        u64  mark, flags, tag, seats (see `word`)
-//!   8  capacity    i64
+//!   8  capacity    i64  doubled, plus one while it is being changed
 //! a cell: a worker's part of a bucket          16 bytes; those of one worker lie together
 //!   0  word        u64
-//!   8  out         i64  seats this worker took less those it gave back
+//!   8  out         i64  seats this worker took less those it gave back, times four, plus what it is about
 //! ```
 //!
 //! # Who may write what
@@ -35,7 +35,7 @@
 //! | hot | whoever wins the compare-and-swap | itself |
 //! | proof, terms (TTL), uses | the worker that has the slot to itself, before it publishes | the store of hot |
 //! | terms (overage), uses of a live lease | a planner, who keeps others from reading them | whatever it keeps them by |
-//! | activity, session, renewals | whoever renewed; last one wins, and nothing depends on them | nothing |
+//! | activity, heard | whoever renewed; last one wins, and nothing depends on them | nothing |
 //! | home, cell | whoever wins the compare-and-swap | itself |
 //! | out | its worker | itself |
 //! | capacity | a planner, one at a time | itself |
