@@ -103,28 +103,26 @@ impl Worker {
             [] => Ok(()),
             [only] => self.take(only.bucket, only.seats, rank),
             _ if wants.len() > BUNDLE_MAX => Err(Short::TooWide),
-            _ => {
-                let own = &*self.own;
-                let mut begun = [None; BUNDLE_MAX];
-                for (cell, want) in begun.iter_mut().zip(wants) {
-                    *cell = own.cell(want.bucket).map(|cell| (cell, cell.begin(TAKING)));
-                }
-                let mut hand = Hand {
-                    seats: &self.stock.seats,
-                    desk: self.desk,
-                    own,
-                    seen: &mut self.seen,
-                    moves: &mut self.moves,
-                };
-                let taken = hand.take_bundle(wants, &begun, rank);
-                for (begun, want) in begun.iter().zip(wants) {
-                    if let Some((cell, out)) = begun {
-                        cell.end(*out, if taken.is_ok() { i64::from(want.seats) } else { 0 });
-                    }
-                }
-                taken
-            }
+            _ => self.take_several(wants, rank),
         }
+    }
+
+    fn take_several(&mut self, wants: &[Use], rank: Rank) -> Result<(), Short> {
+        debug_assert!(
+            (1..wants.len()).all(|n| wants[n..].iter().all(|w| w.bucket != wants[n - 1].bucket)),
+            "a bucket twice"
+        );
+        let own = &*self.own;
+        let mut begun = [None; BUNDLE_MAX];
+        for (cell, want) in begun.iter_mut().zip(wants) {
+            *cell = own.cell(want.bucket).map(|cell| (cell, cell.begin(TAKING)));
+        }
+        let Self { stock, desk, seen, moves, .. } = self;
+        let taken = Hand { seats: &stock.seats, desk: *desk, own, seen, moves }.take_bundle(wants, &begun, rank);
+        for ((cell, out), want) in begun.iter().zip(wants).filter_map(|(begun, want)| Some((begun.as_ref()?, want))) {
+            cell.end(*out, if taken.is_ok() { i64::from(want.seats) } else { 0 });
+        }
+        taken
     }
 
     /// Takes `seats` from `buckets`, from as few as it takes in the order given, all or none; what it took of each is left
