@@ -114,12 +114,17 @@ impl Refusal {
         let (out, total) = (stand.out, stand.total);
         let what = match total.checked_sub(out) {
             _ if stand.overage > 0 => format!(
-                "{} out of {feature} and the licences in force allow {total}: none is granted until those above it are \
-                 back",
+                "{} out of {feature} and the licences in force allow {total} in all: more go out only within that",
                 seats_are(out)
             ),
             Some(0) if total == 1 => format!("the only seat of {feature} is out"),
             Some(0) => format!("all {total} seats of {feature} are out"),
+            // What is free is of a version that does not do.
+            Some(_) if stand.fitting < total => format!(
+                "{} of {feature} asked for, and of the {} that answer the version asked for too few are free",
+                seats(wanted.get()),
+                stand.fitting
+            ),
             Some(free) => {
                 format!("{} of {feature} asked for, and of {total} only {free} may be free", seats(wanted.get()))
             }

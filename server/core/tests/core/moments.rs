@@ -165,3 +165,22 @@ fn a_lease_that_moved_to_another_right_ends_with_that_one() {
     let again = client.send_request(&mut site, &request).unwrap();
     assert!(again.right_ends.is_some_and(|ends| ends > site.now.wall), "{:?}", again.right_ends);
 }
+
+#[test]
+fn a_denial_speaks_of_the_seats_that_answer_the_version() {
+    let mut site = Site::new();
+    site.load(&[Lot::of("A", 1).version("6.0"), Lot::of("A", 5).version("4.0").serial("2")]);
+    let mut client = Client::connected(1, &mut site);
+    let asked = |client: &mut Client| {
+        let claim = client.claim();
+        let mut request = client.request_frame(claim, "A", 1);
+        request.version = "6.0".parse().unwrap();
+        request
+    };
+    let (first, second) = (asked(&mut client), asked(&mut client));
+    client.send_request(&mut site, &first).unwrap();
+    let denied = client.send_request(&mut site, &second).unwrap_err();
+    assert!(
+        denied.sentence.starts_with("1 seat of A asked for, and of the 1 that answer the version asked for too few")
+    );
+}
