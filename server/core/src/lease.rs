@@ -108,7 +108,11 @@ impl Leases {
         let id = worker.reserve()?;
         record.id = id;
         record.number = self.grants.add(1);
-        *lock(self.records.reach(id.slot(), Mutex::default)?) = Some(Box::new(record.clone()));
+        let Some(place) = self.records.reach(id.slot(), Mutex::default) else {
+            worker.unreserve(id);
+            return None;
+        };
+        *lock(place) = Some(Box::new(record.clone()));
         worker.publish(id, &terms, record.ttl_ms, deadline, uses);
         count_lease(worker, &record.pool, true);
         Some(record)

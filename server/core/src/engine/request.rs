@@ -206,10 +206,6 @@ impl Asking<'_> {
     /// Takes the seats and opens the lease. Nothing is locked but the claim key.
     fn checkout(&self, mut claim: ClaimGuard<'_>, by_ticket: bool, step: &mut Step<'_>) -> Result<Held, Refusal> {
         let (request, leases) = (self.request, &self.shared.leases);
-        let leases_max = leases.stock.slab().leases_max();
-        if leases.stock.live() >= u64::from(leases_max) {
-            return Err(Refusal::too_many_leases(leases_max));
-        }
         let (plan, uses) = self.take(step)?;
         let feature = plan.features.get(&request.feature).ok_or_else(|| self.unknown(&plan))?;
         let lots = lot_uses(leases, &uses);
@@ -220,7 +216,7 @@ impl Asking<'_> {
         let opening = Opening { terms: self.terms(), record, uses: &uses, deadline };
         let Some(record) = leases.open(step.worker, opening) else {
             uses.iter().for_each(|used| _ = step.worker.give(used.bucket, used.seats));
-            return Err(Refusal::too_many_leases(leases_max));
+            return Err(Refusal::too_many_leases(leases.stock.slab().leases_max()));
         };
         if !self.realm.planner.is_still(&plan) {
             leases.settle_in(step.worker, &record);
@@ -265,6 +261,7 @@ impl Asking<'_> {
             let feature = plan.features.get(&self.request.feature).ok_or_else(|| self.unknown(&plan))?;
             self.check_right(feature)?;
             let fitting = self.fitting(step.worker, feature)?;
+            self.check_room()?;
             let mut uses = Vec::with_capacity(1);
             match self.take_from(step.worker, feature, &mut uses) {
                 Ok(()) => return Ok((plan, uses)),
@@ -308,6 +305,13 @@ impl Asking<'_> {
             }
             decided => decided,
         }
+    }
+
+    /// Whether there is room for one more lease: asked before seats are taken, so that nobody is denied those for nothing.
+    fn check_room(&self) -> Result<(), Refusal> {
+        let stock = &self.shared.leases.stock;
+        let leases_max = stock.slab().leases_max();
+        if stock.live() < u64::from(leases_max) { Ok(()) } else { Err(Refusal::too_many_leases(leases_max)) }
     }
 
     /// How many seats there are for the version wanted, if they are counted: a request for more can never be granted.

@@ -44,6 +44,7 @@ pub(super) struct Tenure {
 pub(super) const BLOCK_LEN: usize = if cfg!(any(loom, shuttle)) { 2 } else { 4096 };
 #[expect(clippy::cast_possible_truncation, reason = "a small number")]
 pub(super) const BLOCK_LEN_U32: u32 = BLOCK_LEN as u32;
+
 impl Block {
     pub(super) fn new() -> Self {
         Self {
