@@ -11,6 +11,7 @@
 //! | `discovery` | receiving broadcast and multicast |
 //! | `ports` | a worker's sockets, and which of them an answer leaves from |
 //! | `batch` | receive buffers and what came with each datagram |
+//! | `outgoing` | answers collected, and sent together |
 //! | `worker` | wait, feed, drain, repeat |
 //! | `counters` | what the sockets did, for `/metrics` |
 
@@ -18,6 +19,7 @@ mod batch;
 mod counters;
 mod discovery;
 mod interfaces;
+mod outgoing;
 mod ports;
 mod sockets;
 mod worker;

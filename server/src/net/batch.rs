@@ -7,8 +7,9 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use tokio::{io::Interest, net::UdpSocket};
 
 /// The longest thing one buffer can be given: with GRO the kernel joins datagrams of one sender up to the largest IP
-/// packet there is, and what does not fit is cut off. Only the pages that are written to take memory.
-const BUFFER_LEN: usize = 64 * 1024;
+/// packet there is, and what does not fit is cut off. Only the pages that are written to take memory. Five cache lines more than
+/// a power of two: the beginnings of all buffers would fall into one set of the cache otherwise, and push each other out.
+const BUFFER_LEN: usize = 64 * 1024 + 5 * 64;
 
 /// Buffers for one batch.
 pub(super) struct Batch {

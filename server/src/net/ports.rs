@@ -5,17 +5,13 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket as StdSocket},
     task::Poll,
-    time::Duration,
 };
 
 use leasehold_core::Transmit;
 use quinn_udp::UdpSocketState;
-use tokio::{io::Interest, net::UdpSocket, time::timeout};
+use tokio::net::UdpSocket;
 
-use super::{Interfaces, NetCounters, discovery::Companion};
-
-/// How long a full socket is waited for before the datagram is given up: its client asks again in half a second.
-const SEND_WAIT: Duration = Duration::from_millis(20);
+use super::{Interfaces, discovery::Companion, sockets::quiet};
 
 /// One socket.
 pub(super) struct Port {
@@ -36,6 +32,7 @@ enum Role {
 impl Port {
     fn new(socket: StdSocket, role: Role) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
+        quiet(&socket);
         let bound = socket.local_addr()?;
         Ok(Self { io: UdpSocket::from_std(socket)?, state, bound, role })
     }
@@ -87,30 +84,11 @@ impl Ports {
         .await;
     }
 
-    /// Sends one datagram from the socket that its path names.
-    pub async fn send(&self, transmit: &Transmit, bytes: &[u8], interfaces: &Interfaces, counters: &NetCounters) {
-        let Some((port, src_ip)) = self.for_path(transmit, interfaces) else {
-            return NetCounters::add(&counters.send_unreachable);
-        };
-        let packet =
-            quinn_udp::Transmit { destination: transmit.to, ecn: None, contents: bytes, segment_size: None, src_ip };
-        loop {
-            match port.io.try_io(Interest::WRITABLE, || port.state.try_send((&port.io).into(), &packet)) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    if timeout(SEND_WAIT, port.io.writable()).await.is_err() {
-                        return NetCounters::add(&counters.send_dropped);
-                    }
-                }
-                Err(e) => return counters.send_failed(&e),
-                Ok(()) => return,
-            }
-        }
-    }
-
-    /// The socket to send from, and the source address to name on it: a socket bound to one address has no choice.
-    fn for_path(&self, transmit: &Transmit, interfaces: &Interfaces) -> Option<(&Port, Option<IpAddr>)> {
-        let fits = |port: &&Port| port.is_main() && port.bound.is_ipv4() == transmit.to.is_ipv4();
-        let find = |test: &dyn Fn(&Port) -> bool| self.iter().filter(fits).find(|port| test(port));
+    /// The number of the socket to send from, and the source address to name on it: a socket bound to one address has no
+    /// choice.
+    pub fn for_path(&self, transmit: &Transmit, interfaces: &Interfaces) -> Option<(usize, Option<IpAddr>)> {
+        let fits = |port: &Port| port.is_main() && port.bound.is_ipv4() == transmit.to.is_ipv4();
+        let find = |test: &dyn Fn(&Port) -> bool| self.iter().position(|port| fits(port) && test(port));
         let any = || find(&|port| port.bound.ip().is_unspecified());
         let facing =
             || find(&|port| interfaces.of_address(port.bound.ip()).is_some_and(|net| net.contains(transmit.to.ip())));

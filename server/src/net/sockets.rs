@@ -5,6 +5,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
 };
 
+use nix::sys::socket::{
+    setsockopt,
+    sockopt::{IpRecvTos, ReceiveTimestampns},
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::interfaces::Interfaces;
@@ -198,6 +202,16 @@ pub(super) fn hearing(address: SocketAddr) -> io::Result<UdpSocket> {
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     Ok(UdpSocket::from(socket))
+}
+
+/// Has the kernel leave out what quinn-udp asks it to say of each datagram and nobody reads here: its time and its traffic
+/// class. Each costs a control message a datagram; where one cannot be switched off, that is all that is lost.
+pub(super) fn quiet(socket: &UdpSocket) {
+    let told = setsockopt(socket, ReceiveTimestampns, &false).err();
+    let told = told.or_else(|| setsockopt(socket, IpRecvTos, &false).err());
+    if let Some(e) = told {
+        tracing::debug!("the kernel goes on telling times and classes: {e}");
+    }
 }
 
 fn explain(address: SocketAddr, source: io::Error) -> BindError {

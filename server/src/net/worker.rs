@@ -24,6 +24,7 @@ use super::{
     batch::Batch,
     discovery::{Membership, companions},
     interfaces::Destination,
+    outgoing::Outgoing,
     ports::Ports,
 };
 use crate::{
@@ -135,7 +136,6 @@ struct Worker {
     engine: Engine,
     ports: Ports,
     batch: Batch,
-    out: Vec<u8>,
     orders: mpsc::UnboundedReceiver<Order>,
     wiring: Wiring,
     membership: Membership,
@@ -182,7 +182,6 @@ impl Worker {
             engine: Engine::new(wiring.shared.clone(), Box::new(SystemEntropy)),
             ports: Ports::new(sockets, companions)?,
             batch: Batch::new(),
-            out: Vec::new(),
             orders,
             wiring: wiring.clone(),
             membership: Membership::default(),
@@ -196,6 +195,8 @@ impl Worker {
 
     async fn run(mut self) {
         let mut timer = pin!(sleep(Duration::ZERO));
+        // What it keeps for the system's calls must not move to another thread.
+        let mut outgoing = Outgoing::new();
         let mut armed = None;
         loop {
             let due = self.next_due();
@@ -209,13 +210,13 @@ impl Worker {
                     Some(Order::Goodbye) => self.goodbye(),
                     Some(Order::Stop) | None => break,
                 },
-                () = self.ports.readable() => self.receive().await,
+                () = self.ports.readable() => self.receive(&mut outgoing).await,
                 () = &mut timer => clock_now(),
             };
             if timer.is_elapsed() {
                 armed = None;
             }
-            self.run_due(now).await;
+            self.run_due(now, &mut outgoing).await;
         }
     }
 
@@ -230,7 +231,7 @@ impl Worker {
     }
 
     /// Takes at most one batch from each socket. One clock reading for each, after it was taken. The last one is returned.
-    async fn receive(&mut self) -> Now {
+    async fn receive(&mut self, outgoing: &mut Outgoing) -> Now {
         let mut last = None;
         let interfaces = self.wiring.interfaces.get();
         for index in 0..self.ports.iter().len() {
@@ -240,7 +241,7 @@ impl Worker {
                     last = Some(now);
                     NetCounters::add(&self.wiring.counters.receive_batches);
                     self.errors_in_a_row = 0;
-                    self.handle_batch(now, index, &interfaces).await;
+                    self.handle_batch(now, index, &interfaces, outgoing).await;
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => self.receive_failed(&e).await,
@@ -249,19 +250,18 @@ impl Worker {
         last.unwrap_or_else(clock_now)
     }
 
-    async fn handle_batch(&mut self, now: Now, port: usize, interfaces: &Arc<Interfaces>) {
+    async fn handle_batch(&mut self, now: Now, port: usize, interfaces: &Arc<Interfaces>, outgoing: &mut Outgoing) {
         for i in 0..self.batch.len() {
             let (meta, _) = self.batch.datagrams(i);
             let Some(path) = self.path(now, port, &meta, interfaces) else { continue };
             let (_, datagrams) = self.batch.datagrams(i);
             for datagram in datagrams {
                 self.engine.handle_datagram(now, path, datagram);
-                while let Some(transmit) = self.engine.poll_transmit(&mut self.out) {
-                    self.ports.send(&transmit, &self.out, interfaces, &self.wiring.counters).await;
-                }
-                drain_events(&mut self.engine, &self.wiring);
+                outgoing.collect(&mut self.engine, &self.ports, interfaces, &self.wiring.counters).await;
             }
+            drain_events(&mut self.engine, &self.wiring);
         }
+        outgoing.flush(&self.ports, &self.wiring.counters).await;
     }
 
     async fn receive_failed(&mut self, e: &io::Error) {
@@ -311,14 +311,13 @@ impl Worker {
     }
 
     /// Runs what is due, drains, and looks around once a second.
-    async fn run_due(&mut self, now: Now) {
+    async fn run_due(&mut self, now: Now, outgoing: &mut Outgoing) {
         if self.engine.poll_timeout().is_some_and(|due| due <= now.mono) {
             self.engine.handle_timeout(now);
         }
         let interfaces = self.wiring.interfaces.get();
-        while let Some(transmit) = self.engine.poll_transmit(&mut self.out) {
-            self.ports.send(&transmit, &self.out, &interfaces, &self.wiring.counters).await;
-        }
+        outgoing.collect(&mut self.engine, &self.ports, &interfaces, &self.wiring.counters).await;
+        outgoing.flush(&self.ports, &self.wiring.counters).await;
         drain_events(&mut self.engine, &self.wiring);
         if now.mono >= self.look_around_at {
             self.look_around(now);
