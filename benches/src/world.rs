@@ -74,6 +74,9 @@ impl World {
     fn feed_from(&mut self, from: SocketAddr, datagram: &mut [u8]) {
         let path = Path { from, local: None, on_link: true, broadcast: false };
         self.engine.handle_datagram(self.now, path, datagram);
+        if self.engine.has_waiting() {
+            while self.engine.handle_waiting(self.now) {}
+        }
         while self.engine.poll_event().is_some() {}
         let mut out = self.spare.pop().unwrap_or_default();
         while self.engine.poll_transmit(&mut out).is_some() {

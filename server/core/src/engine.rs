@@ -3,6 +3,7 @@
 //! | module | answers |
 //! |---|---|
 //! | [`hello`] | HELLO1: with RETRY, with HELLO2, or not at all |
+//! | [`waiting`] | HELLO1s that wait until everybody else was served |
 //! | [`discover`] | DISCOVER |
 //! | [`data`] | DATA: opens it and hands its frames on |
 //! | [`request`] [`renew`] [`release`] [`query`] [`proof`] | one frame each |
@@ -21,6 +22,7 @@ mod refusal;
 mod release;
 mod renew;
 mod request;
+mod waiting;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -32,7 +34,7 @@ use leasehold_protocol::{
     time::{Mono, Now},
 };
 
-use self::outbox::Outbox;
+use self::{outbox::Outbox, waiting::Waiting};
 use crate::{
     Ended, Event, Path, Shared, Transmit,
     counters::{Block, Counter},
@@ -58,6 +60,7 @@ pub struct Engine {
     audited: u32,
     entropy: Box<dyn Entropy>,
     counters: Arc<Block>,
+    waiting: Waiting,
     outbox: Outbox,
     events: VecDeque<Event>,
     /// Leases ended in this step, whose claim keys are still to be forgotten.
@@ -84,6 +87,7 @@ impl Engine {
             audited: 0,
             shared,
             entropy,
+            waiting: Waiting::default(),
             outbox: Outbox::default(),
             events: VecDeque::new(),
             ended: Vec::new(),
@@ -116,11 +120,28 @@ impl Engine {
         self.worker.turn();
     }
 
-    /// Runs what is due at `now`: plans, leases, answers that waited. Calling early, late or twice is harmless; work is
-    /// bounded, and what is left over is due again at once.
+    /// Whether handshakes wait.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.waiting.since().is_some()
+    }
+
+    /// Answers some of the handshakes that wait; whether there are more. [`Engine::handle_timeout`] does the same and more:
+    /// this is for who has nothing to do but them.
+    pub fn handle_waiting(&mut self, now: Now) -> bool {
+        self.worker.turn();
+        self.look(now);
+        self.answer_waiting(now);
+        self.worker.turn();
+        self.has_waiting()
+    }
+
+    /// Runs what is due at `now`: handshakes, plans, leases, answers that waited. Calling early, late or twice is harmless;
+    /// work is bounded, and what is left over is due again at once.
     pub fn handle_timeout(&mut self, now: Now) {
         self.worker.turn();
         self.look(now);
+        self.answer_waiting(now);
         if self.shared.next_change().is_some_and(|at| at <= now.mono) {
             // The wall clock was set back since: look again when it gets there.
             self.shared.note_changes(now);
@@ -150,7 +171,8 @@ impl Engine {
     /// it was about was renewed since.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
-        [self.shared.leases.stock.slab().soonest(), self.shared.next_change(), self.outbox.next()]
+        let waits = self.waiting.since();
+        [waits, self.shared.leases.stock.slab().soonest(), self.shared.next_change(), self.outbox.next()]
             .into_iter()
             .flatten()
             .min()

@@ -1,6 +1,7 @@
 //! A worker: waits for datagrams, feeds its engine, drains it, repeats, with bounded work a turn.
 
 use std::{
+    future::ready,
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
     pin::pin,
@@ -200,7 +201,9 @@ impl Worker {
         let mut armed = None;
         loop {
             let due = self.next_due();
-            if armed != Some(due) {
+            // A timer is a millisecond late at times: what is due already does not wait for one.
+            let waits = until(due) > Duration::ZERO;
+            if waits && armed != Some(due) {
                 timer.as_mut().reset(Instant::now() + until(due));
                 armed = Some(due);
             }
@@ -211,7 +214,8 @@ impl Worker {
                     Some(Order::Stop) | None => break,
                 },
                 () = self.ports.readable() => self.receive(&mut outgoing).await,
-                () = &mut timer => clock_now(),
+                () = &mut timer, if waits => clock_now(),
+                () = ready(()), if !waits => clock_now(),
             };
             if timer.is_elapsed() {
                 armed = None;

@@ -1,4 +1,4 @@
-//! HELLO1: in order of cost, the mac, the cookie, what was said before, the rate, and only then Noise (SPEC 3.3 to 3.6).
+//! HELLO1: put aside, and then, in order of cost, the mac, the cookie, what was said before, the rate, and only then Noise (SPEC 3.3 to 3.6).
 
 use leasehold_protocol::{
     crypto::noise::{Responder, ServerInfo},
@@ -8,7 +8,10 @@ use leasehold_protocol::{
 };
 use zerocopy::IntoBytes;
 
-use super::Engine;
+use super::{
+    Engine,
+    waiting::{self, Asked},
+};
 use crate::{
     Event, Path, SessionEnd,
     counters::Counter,
@@ -21,9 +24,23 @@ use crate::{
 const MAC1_OFFSET: usize = 136;
 
 impl Engine {
+    /// Puts a HELLO1 aside: see [`Waiting`](super::waiting::Waiting).
     pub(super) fn on_hello(&mut self, now: Now, path: Path, hello: &Hello1) {
-        match self.answer_hello(now, path, hello) {
-            Ok(counter) | Err(counter) => self.counters.count(counter),
+        let shed = self.waiting.push(Asked { at: now.mono, path, hello: *hello });
+        self.counters.add(Counter::DropShed, shed);
+    }
+
+    /// Answers some of the HELLO1s that wait: as many as one turn may cost.
+    pub(super) fn answer_waiting(&mut self, now: Now) {
+        let mut left = waiting::TURN;
+        while left > 0 {
+            let (stale, asked) = self.waiting.pop(now.mono);
+            self.counters.add(Counter::DropShed, stale);
+            let Some(asked) = asked else { return };
+            let (Ok(counter) | Err(counter)) = self.answer_hello(now, asked.path, &asked.hello);
+            self.counters.count(counter);
+            let is_dear = matches!(counter, Counter::Handshakes | Counter::DropBadHandshake);
+            left = if is_dear { 0 } else { left - 1 };
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod claims;
 mod discovery;
+mod door;
 mod expiry;
 mod moments;
 mod paths;

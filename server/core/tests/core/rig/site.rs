@@ -82,6 +82,7 @@ impl Site {
     pub fn feed_over(&mut self, path: Path, bytes: &[u8]) -> Vec<(Transmit, Vec<u8>)> {
         self.traffic.entry(path.from).or_default().0 += bytes.len();
         self.engine.handle_datagram(self.now, path, &mut bytes.to_vec());
+        while self.engine.handle_waiting(self.now) {}
         self.drain()
     }
 
