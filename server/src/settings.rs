@@ -27,6 +27,9 @@ pub struct Settings {
     pub site_key: Option<PathBuf>,
     /// Workers, each with a socket and a thread of its own; 0 is one per core. Default 0, at most [`WORKERS_MAX`].
     pub workers: usize,
+    /// How long a worker goes on looking for datagrams before it sleeps, up to [`BUSY_POLL_MAX`]. Default 0: a wake-up costs a
+    /// request some microseconds, looking costs a whole core.
+    pub busy_poll: Duration,
     /// TTL of leases whose certificate names none, 2 s to 24 h. Default 300 s: two of three renewals may be lost.
     pub lease_ttl: Duration,
     /// Bounds on memory and work.
@@ -46,6 +49,9 @@ pub struct Settings {
 
 /// The most workers: more threads than any machine we know has cores.
 pub const WORKERS_MAX: usize = 256;
+
+/// The longest a worker may look for datagrams before it sleeps. Longer gains nothing: a wake-up is a hundredth of it.
+pub const BUSY_POLL_MAX: Duration = Duration::from_millis(1);
 
 /// One thing to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +116,7 @@ impl Default for Settings {
             publisher_keys: Vec::new(),
             site_key: None,
             workers: 0,
+            busy_poll: Duration::ZERO,
             lease_ttl: Duration::from_secs(300),
             limits: Limits::default(),
             discovery: true,

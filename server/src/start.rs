@@ -128,6 +128,7 @@ fn wiring(settings: &Settings, state: &AdminState, interfaces: Interfaces, now: 
         interfaces: Arc::new(InterfaceView::new(interfaces, now.mono, state.net.clone())),
         counters: state.net.clone(),
         discovery: settings.discovery,
+        busy_poll: settings.busy_poll,
         lease_ended: Arc::new(Notify::new()),
         worker_failed: Arc::new(Notify::new()),
     }

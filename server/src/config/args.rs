@@ -53,6 +53,10 @@ pub struct ServeArgs {
     #[arg(long, env = "LEASEHOLD_WORKERS", value_name = "N", help_heading = "Network")]
     pub workers: Option<String>,
 
+    /// How long a worker looks for datagrams before it sleeps, 0s to 1ms: saves a wake-up, takes the core [default: 0s]
+    #[arg(long, env = "LEASEHOLD_BUSY_POLL", value_name = "TIME", help_heading = "Network")]
+    pub busy_poll: Option<String>,
+
     /// Lease TTL where a certificate names none, 2s to 24h [default: 300s]
     #[arg(long, env = "LEASEHOLD_LEASE_TTL", value_name = "TIME", help_heading = "Leases and limits")]
     pub lease_ttl: Option<String>,

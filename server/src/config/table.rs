@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use super::values::{self, Read};
-use crate::settings::{Settings, WORKERS_MAX};
+use crate::settings::{BUSY_POLL_MAX, Settings, WORKERS_MAX};
 
 /// One setting. Its name with hyphens is its flag and its key in the file; in capitals with underscores and
 /// `LEASEHOLD_` before it, its variable.
@@ -79,6 +79,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         |s| on_off(s.discovery_off_link),
     ),
     one("workers", |s, t| set(&mut s.workers, workers(t)), |s| vec![s.workers.to_string()]),
+    one(
+        "busy-poll",
+        |s, t| set(&mut s.busy_poll, values::time(t, Duration::ZERO, BUSY_POLL_MAX)),
+        |s| vec![values::show_time(s.busy_poll)],
+    ),
     one(
         "lease-ttl",
         |s, t| set(&mut s.lease_ttl, values::time(t, Duration::from_secs(2), DAY)),

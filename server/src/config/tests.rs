@@ -86,6 +86,7 @@ fn every_setting_can_be_given_in_every_layer() {
         ("discovery", "off"),
         ("discovery-off-link", "off"),
         ("workers", "3"),
+        ("busy-poll", "50us"),
         ("lease-ttl", "9s"),
         ("limit-leases", "10"),
         ("limit-sessions", "11"),

@@ -90,28 +90,29 @@ fn wrong_word<T>(text: &str, words: &[&str]) -> Read<T> {
 pub(super) fn time(text: &str, min: Duration, max: Duration) -> Read<Duration> {
     let expected = || format!("a time from {} to {}, such as 90s, 5m or 1h", show_time(min), show_time(max));
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let unit_ms: u64 = match text[digits..].trim_start() {
-        "ms" => 1,
-        "s" => 1000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
+    let unit_us: u64 = match text[digits..].trim_start() {
+        "us" | "µs" => 1,
+        "ms" => 1000,
+        "s" => 1_000_000,
+        "m" | "min" => 60_000_000,
+        "h" => 3_600_000_000,
+        "d" => 86_400_000_000,
         "" if digits > 0 => return wrong_because(expected(), format!("give the unit: {text}s for seconds")),
         _ => return wrong(expected()),
     };
-    let ms = text[..digits].parse::<u64>().ok().and_then(|n| n.checked_mul(unit_ms)).map(Duration::from_millis);
-    ms.filter(|time| (min..=max).contains(time)).map_or_else(|| wrong(expected()), Ok)
+    let us = text[..digits].parse::<u64>().ok().and_then(|n| n.checked_mul(unit_us)).map(Duration::from_micros);
+    us.filter(|time| (min..=max).contains(time)).map_or_else(|| wrong(expected()), Ok)
 }
 
 /// `time` in its largest whole unit up to hours, as [`time`] reads it back.
 pub(super) fn show_time(time: Duration) -> String {
-    let ms = time.as_millis();
-    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
-    let whole = units.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
+    let us = time.as_micros();
+    let units = [(3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1000, "ms")];
+    let whole = units.iter().find(|(unit, _)| us >= *unit && us.is_multiple_of(*unit));
     match whole {
-        Some((unit, name)) => format!("{}{name}", ms / unit),
-        None if ms == 0 => "0s".into(),
-        None => format!("{ms}ms"),
+        Some((unit, name)) => format!("{}{name}", us / unit),
+        None if us == 0 => "0s".into(),
+        None => format!("{us}us"),
     }
 }
 
@@ -161,11 +162,13 @@ mod tests {
 
     #[test]
     fn a_time_has_a_unit_and_prints_as_it_reads() {
-        for (text, ms) in [("90s", 90_000), ("5m", 300_000), ("1h", 3_600_000), ("250ms", 250), ("2 s", 2000)] {
+        let texts = [("90s", 90_000), ("5m", 300_000), ("1h", 3_600_000), ("250ms", 250), ("2 s", 2000), ("3000us", 3)];
+        for (text, ms) in texts {
             let read = time(text, Duration::ZERO, HOUR).unwrap();
             assert_eq!(read, Duration::from_millis(ms), "{text}");
             assert_eq!(time(&show_time(read), Duration::ZERO, HOUR), Ok(read));
         }
+        assert_eq!(show_time(Duration::from_micros(50)), "50us");
         assert_eq!(time("90", Duration::ZERO, HOUR).unwrap_err().help.unwrap(), "give the unit: 90s for seconds");
         for bad in ["", "s", "-1s", "1.5s", "61m", "99999999999999999999s", "5 parsecs"] {
             assert!(time(bad, Duration::ZERO, HOUR).is_err(), "{bad:?}");

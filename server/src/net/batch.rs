@@ -18,6 +18,15 @@ pub(super) struct Batch {
     filled: usize,
 }
 
+/// When the system is asked for datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// When the runtime was told that there are some.
+    IfTold,
+    /// Whatever it was told.
+    Anyway,
+}
+
 impl Batch {
     pub fn new() -> Self {
         Self { bytes: vec![0; BATCH_SIZE * BUFFER_LEN], meta: [RecvMeta::default(); BATCH_SIZE], filled: 0 }
@@ -30,14 +39,23 @@ impl Batch {
     ///
     /// # Errors
     /// What the system says; `WouldBlock` if there is nothing.
-    pub fn fill(&mut self, socket: &UdpSocket, state: &UdpSocketState, clock: impl FnOnce() -> Now) -> io::Result<Now> {
+    pub fn fill(
+        &mut self,
+        socket: &UdpSocket,
+        state: &UdpSocketState,
+        asking: Asking,
+        clock: impl FnOnce() -> Now,
+    ) -> io::Result<Now> {
         self.filled = 0;
         let mut buffers = self.bytes.chunks_exact_mut(BUFFER_LEN);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
-        self.filled = socket
-            .try_io(Interest::READABLE, || state.recv(socket.into(), &mut slices, &mut self.meta))?
-            .min(BATCH_SIZE);
+        let mut take = || state.recv(socket.into(), &mut slices, &mut self.meta);
+        let filled = match asking {
+            Asking::IfTold => socket.try_io(Interest::READABLE, take)?,
+            Asking::Anyway => take()?,
+        };
+        self.filled = filled.min(BATCH_SIZE);
         Ok(clock())
     }
 
@@ -106,7 +124,7 @@ mod tests {
             assert_eq!(left, Err(io::ErrorKind::WouldBlock), "still waiting when the clock was read");
             Now { mono: Mono(7), ..Now::default() }
         };
-        assert_eq!(batch.fill(&socket, &state, clock).unwrap().mono, Mono(7));
+        assert_eq!(batch.fill(&socket, &state, Asking::IfTold, clock).unwrap().mono, Mono(7));
         assert_eq!(batch.len(), 1);
     }
 }

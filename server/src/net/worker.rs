@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     InterfaceView, Interfaces, Listener, NetCounters,
-    batch::Batch,
+    batch::{Asking, Batch},
     discovery::{Membership, companions},
     interfaces::Destination,
     outgoing::Outgoing,
@@ -44,6 +44,8 @@ pub struct Wiring {
     pub counters: Arc<NetCounters>,
     /// Whether broadcast and multicast are heard.
     pub discovery: bool,
+    /// How long a worker looks for datagrams before it sleeps.
+    pub busy_poll: Duration,
     /// Told whenever a lease ends: what a shutdown waits for.
     pub lease_ended: Arc<Notify>,
     /// Told if a worker ends by a fault of its own.
@@ -200,6 +202,10 @@ impl Worker {
         let mut outgoing = Outgoing::new();
         let mut armed = None;
         loop {
+            if let Some(now) = self.look_before_sleep(&mut outgoing).await {
+                self.run_due(now, &mut outgoing).await;
+                continue;
+            }
             let due = self.next_due();
             // A timer is a millisecond late at times: what is due already does not wait for one.
             let waits = until(due) > Duration::ZERO;
@@ -213,7 +219,7 @@ impl Worker {
                     Some(Order::Goodbye) => self.goodbye(),
                     Some(Order::Stop) | None => break,
                 },
-                () = self.ports.readable() => self.receive(&mut outgoing).await,
+                () = self.ports.readable() => self.receive(&mut outgoing, Asking::IfTold).await.unwrap_or_else(clock_now),
                 () = &mut timer, if waits => clock_now(),
                 () = ready(()), if !waits => clock_now(),
             };
@@ -234,13 +240,30 @@ impl Worker {
         now
     }
 
+    /// Goes on asking for datagrams for as long as the settings say: a request that comes meanwhile finds us awake. `None` when
+    /// none came, or something else is to be done.
+    async fn look_before_sleep(&mut self, outgoing: &mut Outgoing) -> Option<Now> {
+        if self.wiring.busy_poll.is_zero() {
+            return None;
+        }
+        let end = std::time::Instant::now() + self.wiring.busy_poll;
+        while self.orders.is_empty() && until(self.next_due()) > Duration::ZERO && std::time::Instant::now() < end {
+            let taken = self.receive(outgoing, Asking::Anyway).await;
+            if taken.is_some() {
+                return taken;
+            }
+            std::hint::spin_loop();
+        }
+        None
+    }
+
     /// Takes at most one batch from each socket. One clock reading for each, after it was taken. The last one is returned.
-    async fn receive(&mut self, outgoing: &mut Outgoing) -> Now {
+    async fn receive(&mut self, outgoing: &mut Outgoing, asking: Asking) -> Option<Now> {
         let mut last = None;
         let interfaces = self.wiring.interfaces.get();
         for index in 0..self.ports.iter().len() {
             let port = &self.ports[index];
-            match self.batch.fill(&port.io, &port.state, clock_now) {
+            match self.batch.fill(&port.io, &port.state, asking, clock_now) {
                 Ok(now) => {
                     last = Some(now);
                     NetCounters::add(&self.wiring.counters.receive_batches);
@@ -251,7 +274,7 @@ impl Worker {
                 Err(e) => self.receive_failed(&e).await,
             }
         }
-        last.unwrap_or_else(clock_now)
+        last
     }
 
     async fn handle_batch(&mut self, now: Now, port: usize, interfaces: &Arc<Interfaces>, outgoing: &mut Outgoing) {
