@@ -12,6 +12,7 @@
 //! | `ports` | a worker's sockets, and which of them an answer leaves from |
 //! | `batch` | receive buffers and what came with each datagram |
 //! | `outgoing` | answers collected, and sent together |
+//! | `workers` | their threads, and what can be asked of them |
 //! | `worker` | wait, feed, drain, repeat |
 //! | `counters` | what the sockets did, for `/metrics` |
 
@@ -23,8 +24,9 @@ mod outgoing;
 mod ports;
 mod sockets;
 mod worker;
+mod workers;
 
 pub use counters::NetCounters;
 pub use interfaces::{Interface, InterfaceView, Interfaces};
 pub use sockets::{BindError, Listener, bind, resolve_listen};
-pub use worker::{Orders, Wiring, Workers};
+pub use workers::{Orders, Wiring, Workers};

@@ -1,6 +1,11 @@
 //! Who else is on this machine: the processes behind a port or a process id, from `/proc`.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// A port's transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +47,33 @@ fn inode_of(transport: Transport, address: SocketAddr) -> Option<u64> {
     found.filter(|inode| *inode != 0)
 }
 
+/// How many datagrams the kernel dropped because this process's UDP sockets at `port` were full; `None` if it does not tell.
+#[must_use]
+pub fn datagrams_dropped(port: u16) -> Option<u64> {
+    let tables = ["/proc/net/udp", "/proc/net/udp6"];
+    let tables: Vec<String> = tables.iter().filter_map(|table| fs::read_to_string(table).ok()).collect();
+    let lines = tables.iter().flat_map(|table| table.lines().skip(1)).filter_map(Line::read);
+    let own = own_sockets()?;
+    let ours = lines.filter(|line| line.port == port && own.contains(&line.inode));
+    ours.map(|line| line.drops).reduce(|sum, drops| sum + drops)
+}
+
+/// The inodes of this process's sockets.
+fn own_sockets() -> Option<BTreeSet<u64>> {
+    let links = fs::read_dir("/proc/self/fd").ok()?.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+    let inode = |link: PathBuf| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    Some(links.filter_map(inode).collect())
+}
+
 const TCP_LISTEN: u8 = 0x0a;
 
-/// One line of a table of sockets: `sl local_address rem_address st … inode`.
+/// One line of a table of sockets: `sl local_address rem_address st … inode`, and for UDP `… drops` at its end.
 struct Line {
     local: Vec<u8>,
     port: u16,
     state: u8,
     inode: u64,
+    drops: u64,
 }
 
 impl Line {
@@ -63,6 +87,7 @@ impl Line {
             port: u16::from_str_radix(port, 16).ok()?,
             state: u8::from_str_radix(state, 16).ok()?,
             inode: inode.parse().ok()?,
+            drops: words.nth(2).and_then(|drops| drops.parse().ok()).unwrap_or(0),
         })
     }
 
@@ -101,6 +126,17 @@ mod tests {
     use std::net::{TcpListener, UdpSocket};
 
     use super::*;
+
+    #[test]
+    fn what_the_kernel_drops_before_a_full_socket_is_counted() {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = udp.local_addr().unwrap().port();
+        assert_eq!(datagrams_dropped(port), Some(0));
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // Far more than any receive buffer holds.
+        (0..20_000).for_each(|_| drop(sender.send_to(&[0; 1200], ("127.0.0.1", port))));
+        assert!(datagrams_dropped(port).is_some_and(|drops| drops > 1000));
+    }
 
     #[test]
     fn a_ports_holder_is_named_by_program_and_pid() {

@@ -99,8 +99,14 @@ fn a_mistyped_command_flag_or_topic_is_answered_with_the_nearest() {
 
 #[test]
 fn the_version_is_a_result() {
-    let ran = Home::new().run(&["--version"]).ends_with(0);
+    let ran = Home::new().run(&["-V"]).ends_with(0);
     assert_eq!(ran.out, format!("leasehold {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_build_without_any_flag_seals_with_the_fast_library() {
+    let ran = Home::new().run(&["--version"]).ends_with(0);
+    assert_eq!(ran.out, format!("leasehold {}\nseals with ring\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `/metrics`: the core's counters, the sockets' and the features' gauges as OpenMetrics text. Nothing is kept here:
 //! every scrape reads what the hot path counted in plain numbers.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use leasehold_protocol::time::Now;
 use prometheus_client::{
@@ -12,6 +12,7 @@ use prometheus_client::{
 };
 
 use super::AdminState;
+use crate::process::datagrams_dropped;
 
 /// What a scraper is told the text is.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -68,7 +69,16 @@ impl Scrape {
         for (name, help, value) in self.state.net.snapshot() {
             counter(encoder, &format!("net_{name}"), help, value)?;
         }
-        Ok(())
+        let port = self.state.udp.first().map(SocketAddr::port);
+        match port.and_then(datagrams_dropped) {
+            Some(dropped) => counter(
+                encoder,
+                "net_receive_dropped",
+                "Datagrams the kernel dropped because our sockets were full",
+                dropped,
+            ),
+            None => Ok(()),
+        }
     }
 
     fn server(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -76,7 +86,8 @@ impl Scrape {
         let help = "Version and protocol of this server";
         let mut info = encoder.encode_descriptor("build", help, None, MetricType::Info)?;
         let protocol = leasehold_protocol::packet::VERSION.to_string();
-        info.encode_info(&[("version", crate::VERSION), ("protocol", &protocol)])?;
+        let aead = leasehold_protocol::crypto::AEAD_BACKEND;
+        info.encode_info(&[("version", crate::VERSION), ("protocol", &protocol), ("aead", aead)])?;
         gauge(encoder, "leases", "Leases that are out", signed(state.shared.live_leases()))?;
         gauge(encoder, "sessions", "Sessions of clients that proved themselves", signed(state.shared.live_sessions()))?;
         let uptime_s = self.now.mono.ms_since(state.started.mono) / 1000;

@@ -6,68 +6,32 @@ use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
     pin::pin,
     sync::Arc,
-    thread::JoinHandle,
     time::Duration,
 };
 
-use leasehold_core::{Engine, Event, Path, Shared};
+use leasehold_core::{Engine, Event, Path};
 use leasehold_protocol::time::{Mono, Now};
 use quinn_udp::RecvMeta;
 use socket2::SockRef;
 use tokio::{
-    runtime::{self, Runtime},
+    runtime::Runtime,
     sync::{Notify, mpsc},
     time::{Instant, sleep},
 };
 
 use super::{
-    InterfaceView, Interfaces, Listener, NetCounters,
+    Interfaces, NetCounters, Wiring,
     batch::{Asking, Batch},
     discovery::{Membership, companions},
     interfaces::Destination,
     outgoing::Outgoing,
     ports::Ports,
+    workers::Order,
 };
 use crate::{
     clock::{SystemEntropy, clock_now, until},
     events,
 };
-
-/// What workers share and tell.
-#[derive(Clone)]
-pub struct Wiring {
-    /// What the engines share.
-    pub shared: Arc<Shared>,
-    /// Which networks we are on.
-    pub interfaces: Arc<InterfaceView>,
-    /// What the sockets do.
-    pub counters: Arc<NetCounters>,
-    /// Whether broadcast and multicast are heard.
-    pub discovery: bool,
-    /// How long a worker looks for datagrams before it sleeps.
-    pub busy_poll: Duration,
-    /// Told whenever a lease ends: what a shutdown waits for.
-    pub lease_ended: Arc<Notify>,
-    /// Told if a worker ends by a fault of its own.
-    pub worker_failed: Arc<Notify>,
-}
-
-/// The running workers. Dropping them ends them.
-#[derive(Debug)]
-pub struct Workers {
-    threads: Vec<JoinHandle<()>>,
-    orders: Orders,
-}
-
-/// What can be asked of the workers.
-#[derive(Clone, Debug)]
-pub struct Orders(Vec<mpsc::UnboundedSender<Order>>);
-
-#[derive(Clone, Copy, Debug)]
-enum Order {
-    Goodbye,
-    Stop,
-}
 
 /// How often a worker looks around although nothing happened: after a suspend its timer is late, because the runtime's
 /// clock stood still and the lease clock did not.
@@ -79,62 +43,8 @@ const ERRORS_IN_A_ROW: u32 = 16;
 /// That pause.
 const ERROR_REST: Duration = Duration::from_millis(20);
 
-impl Workers {
-    /// Starts one worker for each socket of the listeners.
-    ///
-    /// # Errors
-    /// If a thread, its runtime or a socket option cannot be had.
-    pub fn start(listeners: Vec<Listener>, wiring: &Wiring) -> io::Result<Self> {
-        let bound: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
-        let count = listeners.iter().map(|listener| listener.sockets.len()).min().unwrap_or(0);
-        let mut sockets: Vec<_> = listeners.into_iter().map(|listener| listener.sockets.into_iter()).collect();
-        let mut workers = Self { threads: Vec::new(), orders: Orders(Vec::new()) };
-        for number in 0..count {
-            let own = sockets.iter_mut().filter_map(Iterator::next).collect();
-            let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-            let (order, orders) = mpsc::unbounded_channel();
-            let worker = Worker::new(number, own, &bound, orders, wiring, &runtime)?;
-            let name = format!("leasehold-{number}");
-            workers.threads.push(std::thread::Builder::new().name(name).spawn(move || run(worker, &runtime))?);
-            workers.orders.0.push(order);
-        }
-        Ok(workers)
-    }
-
-    /// What can be asked of them, by others than their owner.
-    #[must_use]
-    pub fn orders(&self) -> Orders {
-        self.orders.clone()
-    }
-
-    /// Ends them and waits for it.
-    pub async fn stop(self) {
-        self.orders.all(Order::Stop);
-        let joined = tokio::task::spawn_blocking(|| {
-            for thread in self.threads {
-                // A panic was told through `worker_failed` when it happened.
-                let _ = thread.join();
-            }
-        });
-        let _ = joined.await;
-    }
-}
-
-impl Orders {
-    /// Has every worker tell its clients that the server is going away.
-    pub fn goodbye(&self) {
-        self.all(Order::Goodbye);
-    }
-
-    fn all(&self, order: Order) {
-        for worker in &self.0 {
-            // One that has ended needs no order.
-            let _ = worker.send(order);
-        }
-    }
-}
-
-struct Worker {
+/// One worker, before it runs.
+pub(super) struct Worker {
     lead: bool,
     engine: Engine,
     ports: Ports,
@@ -150,7 +60,8 @@ struct Worker {
     errors_in_a_row: u32,
 }
 
-fn run(worker: Worker, runtime: &Runtime) {
+/// Runs `worker` to its end.
+pub(super) fn run(worker: Worker, runtime: &Runtime) {
     let notice = FailureNotice(worker.wiring.worker_failed.clone());
     runtime.block_on(worker.run());
     drop(notice);
@@ -168,7 +79,11 @@ impl Drop for FailureNotice {
 }
 
 impl Worker {
-    fn new(
+    /// A worker with `sockets` of its own among those bound to `bound`.
+    ///
+    /// # Errors
+    /// If a socket option cannot be had.
+    pub fn new(
         number: usize,
         sockets: Vec<UdpSocket>,
         bound: &[SocketAddr],

@@ -22,7 +22,7 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 use crate::clock::SystemEntropy;
 
 /// How long an answer on loopback is waited for before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct Found {
     pub realm: RealmId,
