@@ -83,7 +83,7 @@ impl Signals {
 /// # Errors
 /// If it cannot start: each with its remedy.
 pub async fn run(settings: Settings) -> Result<Ending, StartError> {
-    logs::start(&settings.log);
+    let _log = logs::start(&settings.log);
     run_with(settings, announce).await
 }
 

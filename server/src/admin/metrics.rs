@@ -12,7 +12,7 @@ use prometheus_client::{
 };
 
 use super::AdminState;
-use crate::process::datagrams_dropped;
+use crate::{logs, process::datagrams_dropped};
 
 /// What a scraper is told the text is.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -88,6 +88,7 @@ impl Scrape {
         let protocol = leasehold_protocol::packet::VERSION.to_string();
         let aead = leasehold_protocol::crypto::AEAD_BACKEND;
         info.encode_info(&[("version", crate::VERSION), ("protocol", &protocol), ("aead", aead)])?;
+        counter(encoder, "log_lines_dropped", "Lines of log that nobody took in time", logs::lines_dropped())?;
         gauge(encoder, "leases", "Leases that are out", signed(state.shared.live_leases()))?;
         gauge(encoder, "sessions", "Sessions of clients that proved themselves", signed(state.shared.live_sessions()))?;
         let uptime_s = self.now.mono.ms_since(state.started.mono) / 1000;
