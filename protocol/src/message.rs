@@ -1,15 +1,19 @@
 //! The frame bodies (SPEC 5): what a client asks and what a server answers.
 //!
-//! Bodies are bincode; the hot ones (renew, renewed, release, released, the path challenge) have fixed layouts and cost
-//! no decoder. A body never changes within version 1: what is new gets a frame type of its own, which an older peer
-//! answers with `unsupported` (W-9).
+//! Bodies are bincode; the hot ones (renew, renewed, the two for many, release, released, the path challenge) have fixed
+//! layouts and cost no decoder. A body never changes within version 1: what is new gets a frame type of its own, which an
+//! older peer answers with `unsupported` (W-9).
 
 mod answer;
 mod hot;
+mod many;
 mod request;
+
+use std::sync::Arc;
 
 pub use answer::{Deny, FeatureInfo, FeatureLine, Grant, LotUse, NextDue, Proof, ServerGoodbye, Unsupported};
 pub use hot::{Activity, PathToken, Release, ReleaseOutcome, Released, Renew, Renewed};
+pub use many::{Claimed, Extended, RENEW_MANY_MAX, RenewMany, RenewManyView, RenewedMany};
 pub use request::{ClientGoodbye, FeatureQuery, Holder, ProofQuery, Request};
 
 use crate::{
@@ -35,6 +39,8 @@ pub enum ClientFrame {
     Goodbye(ClientGoodbye),
     /// 0x0e: the token of a path challenge, sent back over that path.
     PathResponse(PathToken),
+    /// 0x10: we are all still here.
+    RenewMany(Box<RenewMany>),
 }
 
 /// A frame from a server.
@@ -58,6 +64,8 @@ pub enum ServerFrame {
     PathChallenge(PathToken),
     /// 0x13: I do not know that frame type.
     Unsupported(Unsupported),
+    /// 0x15: how each of your leases fared. Shared, so that who says it often can keep the room for the next one.
+    RenewedMany(Arc<RenewedMany>),
 }
 
 /// A frame that was whole: known, or of a type from a newer peer.
@@ -84,6 +92,7 @@ impl ClientFrame {
             0x0a => Self::ProofQuery(codec::decode("proof query", body)?),
             0x0c => Self::Goodbye(codec::decode("goodbye", body)?),
             0x0e => Self::PathResponse(PathToken::read(body)?),
+            RenewMany::KIND => Self::RenewMany(Box::new(RenewMany::read(body)?)),
             odd if odd & 1 == 1 => return Err(DecodeError::new("frame type", 0, DecodeErrorKind::Direction)),
             unknown => return Ok(Known::Unknown(unknown)),
         }))
@@ -102,6 +111,7 @@ impl ClientFrame {
             Self::ProofQuery(body) => codec::encode(body, out),
             Self::Goodbye(body) => codec::encode(body, out),
             Self::PathResponse(body) => body.write(out),
+            Self::RenewMany(body) => body.write(out),
         })
     }
 
@@ -116,6 +126,7 @@ impl ClientFrame {
             Self::ProofQuery(_) => 0x0a,
             Self::Goodbye(_) => 0x0c,
             Self::PathResponse(_) => 0x0e,
+            Self::RenewMany(_) => RenewMany::KIND,
         }
     }
 }
@@ -137,6 +148,7 @@ impl ServerFrame {
             0x0f => Self::Goodbye(codec::decode("goodbye", body)?),
             0x11 => Self::PathChallenge(PathToken::read(body)?),
             0x13 => Self::Unsupported(codec::decode("unsupported", body)?),
+            0x15 => Self::RenewedMany(Arc::new(RenewedMany::read(body)?)),
             even if even & 1 == 0 => return Err(DecodeError::new("frame type", 0, DecodeErrorKind::Direction)),
             unknown => return Ok(Known::Unknown(unknown)),
         }))
@@ -157,6 +169,7 @@ impl ServerFrame {
             Self::Goodbye(body) => codec::encode(body, out),
             Self::PathChallenge(body) => body.write(out),
             Self::Unsupported(body) => codec::encode(body, out),
+            Self::RenewedMany(body) => body.write(out),
         })
     }
 
@@ -173,6 +186,7 @@ impl ServerFrame {
             Self::Goodbye(_) => 0x0f,
             Self::PathChallenge(_) => 0x11,
             Self::Unsupported(_) => 0x13,
+            Self::RenewedMany(_) => 0x15,
         }
     }
 }

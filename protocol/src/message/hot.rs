@@ -121,9 +121,19 @@ struct ReleasedBytes {
     outcome: U32,
 }
 
-const BUSY: u32 = 1;
-const UNSAVED: u32 = 2;
-const OVERAGE: u32 = 1;
+pub(super) const BUSY: u32 = 1;
+pub(super) const UNSAVED: u32 = 2;
+pub(super) const OVERAGE: u32 = 1;
+
+impl Activity {
+    pub(super) const fn of(idle_s: u32, flags: u32) -> Self {
+        Self { idle_s, busy: flags & BUSY != 0, unsaved: flags & UNSAVED != 0 }
+    }
+
+    pub(super) fn flags(self) -> u32 {
+        u32::from(self.busy) * BUSY + u32::from(self.unsaved) * UNSAVED
+    }
+}
 
 impl Renew {
     pub(super) fn read(body: &[u8]) -> Result<Self, DecodeError> {
@@ -136,12 +146,11 @@ impl Renew {
             lease: LeaseId(b.lease.get()),
             claim: ClaimKey(b.claim),
             operation: OperationId(b.operation.get()),
-            activity: Activity { idle_s: b.idle_s.get(), busy: flags & BUSY != 0, unsaved: flags & UNSAVED != 0 },
+            activity: Activity::of(b.idle_s.get(), flags),
         })
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let flags = u32::from(self.activity.busy) * BUSY + u32::from(self.activity.unsaved) * UNSAVED;
         put(
             out,
             &RenewBytes {
@@ -149,7 +158,7 @@ impl Renew {
                 claim: self.claim.0,
                 operation: self.operation.0.into(),
                 idle_s: self.activity.idle_s.into(),
-                flags: flags.into(),
+                flags: self.activity.flags().into(),
             },
         )
     }
@@ -239,7 +248,7 @@ fn layout<'a, T: FromBytes + KnownLayout + Immutable + Unaligned>(
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of every body writer")]
-fn put<T: IntoBytes + Immutable>(out: &mut Vec<u8>, layout: &T) -> Result<(), DecodeError> {
+pub(super) fn put<T: IntoBytes + Immutable>(out: &mut Vec<u8>, layout: &T) -> Result<(), DecodeError> {
     out.extend_from_slice(layout.as_bytes());
     Ok(())
 }

@@ -57,7 +57,21 @@ impl ClaimKey {
         entropy.fill(&mut bytes);
         Self(bytes)
     }
+
+    /// What a renewal shows of it (SPEC 5.17.2): its low half, and its high half turned by 32 bits, in one.
+    #[must_use]
+    pub const fn fold(self) -> ClaimProof {
+        let both = u128::from_le_bytes(self.0);
+        #[expect(clippy::cast_possible_truncation, reason = "the low half, then the high half")]
+        let (low, high) = (both as u64, (both >> 64) as u64);
+        ClaimProof(low ^ high.rotate_left(32))
+    }
 }
+
+/// That somebody knows a claim key, in 64 bits: as hard to guess as 64 random bits are, where the lease is named besides.
+/// It names nothing by itself; two keys may have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimProof(pub u64);
 
 impl fmt::Display for ClaimKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,7 +86,7 @@ impl fmt::Debug for ClaimKey {
 }
 
 /// One thing a client asked for (W-7). A retry is a new datagram with the same id and gets the same answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct OperationId(pub u64);
 
 /// One publisher on one server: own keys, licences, seats and quotas; nothing shared with another but the socket.
@@ -144,6 +158,18 @@ mod tests {
                 assert_eq!((id.slot(), id.generation()), (slot, generation));
             }
         }
+    }
+
+    #[test]
+    fn every_bit_of_a_claim_key_is_in_its_proof_and_equal_halves_do_not_vanish() {
+        let zero = ClaimKey([0; 16]);
+        for bit in 0..128 {
+            let key = ClaimKey((1u128 << bit).to_le_bytes());
+            assert_ne!(key.fold(), zero.fold(), "bit {bit}");
+        }
+        let half = 0x0123_4567_89ab_cdef_u64;
+        let twice = ClaimKey((u128::from(half) << 64 | u128::from(half)).to_le_bytes());
+        assert_eq!(twice.fold(), ClaimProof(0x8888_8888_8888_8888));
     }
 
     #[test]

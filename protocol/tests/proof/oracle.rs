@@ -41,7 +41,7 @@ fn compare_client(frame: &ClientFrame, body: &[u8]) {
         ClientFrame::FeatureQuery(b) => agrees!(FeatureQueryMirror, b, body),
         ClientFrame::ProofQuery(b) => agrees!(ProofQueryMirror, b, body),
         ClientFrame::Goodbye(_) => assert!(body.is_empty()),
-        ClientFrame::Renew(_) | ClientFrame::Release(_) | ClientFrame::PathResponse(_) => {}
+        ClientFrame::Renew(_) | ClientFrame::RenewMany(_) | ClientFrame::Release(_) | ClientFrame::PathResponse(_) => {}
     }
 }
 
@@ -54,7 +54,10 @@ fn compare_server(frame: &ServerFrame, body: &[u8]) {
         ServerFrame::Proof(b) => agrees!(ProofMirror, b, body),
         ServerFrame::Goodbye(b) => agrees!(GoodbyeMirror, b, body),
         ServerFrame::Unsupported(b) => agrees!(UnsupportedMirror, b, body),
-        ServerFrame::Renewed(_) | ServerFrame::Released(_) | ServerFrame::PathChallenge(_) => {}
+        ServerFrame::Renewed(_)
+        | ServerFrame::RenewedMany(_)
+        | ServerFrame::Released(_)
+        | ServerFrame::PathChallenge(_) => {}
     }
 }
 
@@ -118,6 +121,9 @@ fn read_alike(frame: &ServerFrame, body: &[u8]) {
         ServerFrame::Proof(b) => same!(ProofMirror, b),
         ServerFrame::Goodbye(b) => same!(GoodbyeMirror, b),
         ServerFrame::Unsupported(b) => same!(UnsupportedMirror, b),
-        ServerFrame::Renewed(_) | ServerFrame::Released(_) | ServerFrame::PathChallenge(_) => {}
+        ServerFrame::Renewed(_)
+        | ServerFrame::RenewedMany(_)
+        | ServerFrame::Released(_)
+        | ServerFrame::PathChallenge(_) => {}
     }
 }

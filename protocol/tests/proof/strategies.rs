@@ -1,16 +1,18 @@
 //! Values of every body, generated.
 
+use std::sync::Arc;
+
 use leasehold_protocol::{
     crypto::ticket::SealedTicket,
     message::{
-        Activity, ClientFrame, ClientGoodbye, Deny, FeatureInfo, FeatureLine, FeatureQuery, Grant, Holder, LotUse,
-        NextDue, PathToken, Proof, ProofQuery, Release, ReleaseOutcome, Released, Renew, Renewed, Request, ServerFrame,
-        ServerGoodbye, Unsupported,
+        Activity, Claimed, ClientFrame, ClientGoodbye, Deny, Extended, FeatureInfo, FeatureLine, FeatureQuery, Grant,
+        Holder, LotUse, NextDue, PathToken, Proof, ProofQuery, Release, ReleaseOutcome, Released, Renew, RenewMany,
+        Renewed, RenewedMany, Request, ServerFrame, ServerGoodbye, Unsupported,
     },
     time::UnixMillis,
     vocab::{
-        CertificateId, ClaimKey, Denial, DeviceId, FeatureName, HostId, HostIdKind, Label, LeaseId, OperationId,
-        SeatCount, Version,
+        CertificateId, ClaimKey, ClaimProof, Denial, DeviceId, FeatureName, HostId, HostIdKind, Label, LeaseId,
+        OperationId, SeatCount, Version,
     },
 };
 use proptest::{collection::vec, option::of, prelude::*};
@@ -116,6 +118,11 @@ pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
         1 => operation().prop_map(|operation| ClientFrame::ProofQuery(ProofQuery { operation })),
         1 => Just(ClientFrame::Goodbye(ClientGoodbye)),
         1 => any::<[u8; 8]>().prop_map(|token| ClientFrame::PathResponse(PathToken(token))),
+        1 => (operation(), activity(), vec((lease(), wide()), 1..65)).prop_map(|(operation, activity, leases)| {
+            let claimed = |(lease, proof)| Claimed { lease, proof: ClaimProof(proof) };
+            let leases = leases.into_iter().map(claimed).collect();
+            ClientFrame::RenewMany(Box::new(RenewMany { operation, activity, leases }))
+        }),
     ]
 }
 
@@ -172,6 +179,14 @@ fn feature_line() -> impl Strategy<Value = FeatureLine> {
     })
 }
 
+fn extended() -> impl Strategy<Value = Extended> {
+    (1..=u32::MAX, any::<u32>(), any::<bool>()).prop_map(|(ttl_ms, renew_after_ms, overage)| Extended {
+        ttl_ms,
+        renew_after_ms,
+        overage,
+    })
+}
+
 fn outcome() -> impl Strategy<Value = ReleaseOutcome> {
     prop_oneof![Just(ReleaseOutcome::Freed), Just(ReleaseOutcome::NotHeld)]
 }
@@ -196,5 +211,7 @@ pub fn server_frame() -> impl Strategy<Value = ServerFrame> {
             .prop_map(|(code, back_in_ms)| ServerFrame::Goodbye(ServerGoodbye { code: Denial(code), back_in_ms })),
         1 => any::<[u8; 8]>().prop_map(|token| ServerFrame::PathChallenge(PathToken(token))),
         1 => any::<u8>().prop_map(|frame_type| ServerFrame::Unsupported(Unsupported { frame_type })),
+        1 => (operation(), vec(of(extended()), 1..65))
+            .prop_map(|(operation, leases)| ServerFrame::RenewedMany(Arc::new(RenewedMany { operation, leases }))),
     ]
 }

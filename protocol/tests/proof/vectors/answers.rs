@@ -2,8 +2,8 @@
 
 use leasehold_protocol::{
     message::{
-        Deny, FeatureInfo, FeatureLine, Grant, LotUse, NextDue, PathToken, Proof, ReleaseOutcome, Released, Renewed,
-        ServerFrame, ServerGoodbye, Unsupported,
+        Deny, Extended, FeatureInfo, FeatureLine, Grant, LotUse, NextDue, PathToken, Proof, ReleaseOutcome, Released,
+        Renewed, RenewedMany, ServerFrame, ServerGoodbye, Unsupported,
     },
     time::UnixMillis,
     vocab::{CertificateId, Denial, FeatureName, Label, SeatCount, Version},
@@ -67,6 +67,7 @@ pub fn all() -> Vec<FrameVector<ServerFrame>> {
             Page::new("", "UNSUPPORTED", "").u8("frame_type", 0xfe, "one byte, whatever its value"),
             ServerFrame::Unsupported(Unsupported { frame_type: 0xfe }),
         ),
+        renewed_many(),
     ]
 }
 
@@ -179,6 +180,23 @@ pub fn renewed() -> Page {
         .u32("ttl_ms", 295_000, "300 s less the margin of 5 s")
         .u32("renew_after_ms", 100_000, "a third of 300 s")
         .u32("flags", 1, "bit 0: overage")
+}
+
+fn renewed_many() -> FrameVector<ServerFrame> {
+    let body = Page::new("", "RENEWED_MANY", "")
+        .u64("operation", fixed::OPERATION.0, "")
+        .u32("leases[0].ttl_ms", 295_000, "300 s less the margin of 5 s")
+        .u32("leases[0].renew_after_ms", 100_000, "a third of 300 s")
+        .u32("leases[0].flags", 1, "bit 0: overage")
+        .raw("leases[1]", &[0; 12], "not renewed: a RENEW of its own says why")
+        .u32("leases[2].ttl_ms", 295_000, "")
+        .u32("leases[2].renew_after_ms", 100_000, "")
+        .u32("leases[2].flags", 0, "");
+    let extended = |overage| Some(Extended { ttl_ms: 295_000, renew_after_ms: 100_000, overage });
+    let leases = vec![extended(true), None, extended(false)];
+    let page = Page::new("renewed-many", "RENEWED_MANY", "Two of your three leases go on (SPEC 5.17).");
+    let frame = RenewedMany { operation: fixed::OPERATION, leases };
+    vector(page, body, ServerFrame::RenewedMany(std::sync::Arc::new(frame)))
 }
 
 fn released(

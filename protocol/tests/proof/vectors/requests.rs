@@ -2,9 +2,10 @@
 
 use leasehold_protocol::{
     message::{
-        Activity, ClientFrame, ClientGoodbye, FeatureQuery, Holder, PathToken, ProofQuery, Release, Renew, Request,
+        Activity, Claimed, ClientFrame, ClientGoodbye, FeatureQuery, Holder, PathToken, ProofQuery, Release, Renew,
+        RenewMany, Request,
     },
-    vocab::{DeviceId, FeatureName, HostId, HostIdKind, Label, LeaseId, SeatCount, Version},
+    vocab::{ClaimProof, DeviceId, FeatureName, HostId, HostIdKind, Label, LeaseId, SeatCount, Version},
 };
 
 use super::FrameVector;
@@ -59,6 +60,7 @@ pub fn all() -> Vec<FrameVector<ClientFrame>> {
             path_response(),
             ClientFrame::PathResponse(PathToken(*b"over you")),
         ),
+        renew_many(),
     ]
 }
 
@@ -173,6 +175,30 @@ pub fn renew() -> Page {
         .u64("operation", fixed::OPERATION.0, "")
         .u32("idle_s", 90, "seconds")
         .u32("flags", 2, "bit 0 busy, bit 1 unsaved work")
+}
+
+/// The first entry's proof is spelled from the claim key's two halves, by hand: `claim ke` and `y 16 b..`.
+fn renew_many() -> FrameVector<ClientFrame> {
+    let (low, high) = (u64::from_le_bytes(*b"claim ke"), u64::from_le_bytes(*b" b..y 16"));
+    let body = Page::new("", "RENEW_MANY", "")
+        .u64("operation", fixed::OPERATION.0, "")
+        .u32("idle_s", 90, "seconds")
+        .u32("flags", 1, "bit 0 busy, bit 1 unsaved work")
+        .u64("leases[0].lease", fixed::LEASE.0, "slot 5, generation 2")
+        .u64("leases[0].proof", low ^ high, "of the claim key of the other vectors")
+        .u64("leases[1].lease", LeaseId::new(6, 1).0, "slot 6, generation 1")
+        .u64("leases[1].proof", 0, "a proof may be any number")
+        .u64("leases[2].lease", fixed::LEASE.0, "the first once more, which is renewed twice")
+        .u64("leases[2].proof", low ^ high, "");
+    let first = Claimed { lease: fixed::LEASE, proof: fixed::CLAIM.fold() };
+    let second = Claimed { lease: LeaseId::new(6, 1), proof: ClaimProof(0) };
+    let frame = RenewMany {
+        operation: fixed::OPERATION,
+        activity: Activity { idle_s: 90, busy: true, unsaved: false },
+        leases: vec![first, second, first],
+    };
+    let page = Page::new("renew-many", "RENEW_MANY", "We are all still here: three renewals in one frame (SPEC 5.17).");
+    vector(page, body, ClientFrame::RenewMany(Box::new(frame)))
 }
 
 fn release() -> FrameVector<ClientFrame> {
