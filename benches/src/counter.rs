@@ -36,7 +36,7 @@ pub fn stocked(buckets: u32, seats: i64, leases_max: u32) -> (Arc<Stock>, Vec<Bu
 pub fn holder(n: u64) -> Terms {
     let mut claim = [7; 16];
     claim[..8].copy_from_slice(&n.to_le_bytes());
-    Terms { claim: ClaimKey(claim), owner: 3, session: 1 }
+    Terms { claim: ClaimKey(claim).fold(), owner: 3, session: 1 }
 }
 
 /// What a holder says of itself with every renewal.

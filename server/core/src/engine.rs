@@ -29,7 +29,7 @@ use std::{collections::VecDeque, sync::Arc};
 use leasehold_protocol::{
     Entropy,
     error::DecodeErrorKind,
-    message::ServerFrame,
+    message::{RenewedMany, ServerFrame},
     packet::{self, Packet},
     time::{Mono, Now},
 };
@@ -69,6 +69,8 @@ pub struct Engine {
     answers: Vec<ServerFrame>,
     /// Room for one plaintext.
     plaintext: Vec<u8>,
+    /// The last answer to a RENEW_MANY, to be written over by the next.
+    said_many: Option<Arc<RenewedMany>>,
 }
 
 /// How many leases one [`Engine::handle_timeout`] ends: some 50 µs, so that renewals do not wait for a site that goes.
@@ -93,6 +95,7 @@ impl Engine {
             ended: Vec::new(),
             answers: Vec::new(),
             plaintext: Vec::new(),
+            said_many: None,
         }
     }
 

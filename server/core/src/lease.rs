@@ -72,19 +72,6 @@ pub(crate) struct Opening<'a> {
     pub(crate) deadline: Mono,
 }
 
-/// What was found where a lease should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// The lease, alive.
-    Alive { deadline: Mono, ttl_ms: u32, overage: bool },
-    /// The lease, at or past its deadline.
-    Due,
-    /// Another lease, or none.
-    NoSuchLease,
-    /// The lease, and it belongs to another client.
-    NotYours,
-}
-
 impl Leases {
     /// No leases yet, and room for `len_max`.
     pub(crate) fn new(len_max: u32) -> Self {
@@ -118,7 +105,7 @@ impl Leases {
         Some(record)
     }
 
-    /// Renews `id` for who shows `terms`. Touches one slot and no lock, unless it is refused.
+    /// Renews `id` for who shows `terms`. Touches one slot and no lock.
     pub(crate) fn renew(
         &self,
         id: LeaseId,
@@ -126,20 +113,14 @@ impl Leases {
         terms: &Terms,
         lasts_ms: Option<u32>,
         activity: Option<Activity>,
-    ) -> Found {
-        match self.stock.slab().renew(id, now, terms, lasts_ms, activity) {
-            Renewal::Alive { deadline, ttl_ms, overage } => Found::Alive { deadline, ttl_ms, overage },
-            Renewal::Due => Found::Due,
-            // A slot keeps claim and owner folded into one; the record tells which of them was wrong.
-            Renewal::NoSuchLease if self.is_of(id, terms) => Found::NotYours,
-            Renewal::NoSuchLease => Found::NoSuchLease,
-        }
+    ) -> Renewal {
+        self.stock.slab().renew(id, now, terms, lasts_ms, activity)
     }
 
-    /// Whether `id` is alive under the claim key of `terms` and belongs to somebody else.
-    fn is_of(&self, id: LeaseId, terms: &Terms) -> bool {
-        let record = self.record(id);
-        record.is_some_and(|r| r.claim == terms.claim && owner_of(r.client, r.pool.realm) != terms.owner)
+    /// Whether `id` is alive under `claim` and belongs to another than `owner`. A slot keeps the two folded into one; the
+    /// record tells which of them was wrong.
+    pub(crate) fn is_of_another(&self, id: LeaseId, claim: ClaimKey, owner: u64) -> bool {
+        self.record(id).is_some_and(|r| r.claim == claim && owner_of(r.client, r.pool.realm) != owner)
     }
 
     /// The record of `id`, if it is alive.

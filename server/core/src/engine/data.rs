@@ -1,8 +1,8 @@
 //! DATA: opened, and its frames handed on (SPEC 4).
 
 use leasehold_protocol::{
-    frame::Frames,
-    message::{ClientFrame, Known, PathToken, ServerFrame, Unsupported},
+    frame::{Frames, RawFrame},
+    message::{ClientFrame, Known, PathToken, RenewMany, ServerFrame, Unsupported},
     time::Now,
 };
 
@@ -105,6 +105,11 @@ impl Engine {
                 self.counters.count(Counter::FramesTooMany);
                 break;
             }
+            // Read where they lie: however many there are, no allocation.
+            if let Ok(RawFrame { kind: RenewMany::KIND, body }) = raw {
+                self.on_renew_many(now, sender, body);
+                continue;
+            }
             match raw.and_then(ClientFrame::decode) {
                 Ok(Known::Frame(ClientFrame::Goodbye(_))) => goes = true,
                 Ok(Known::Frame(frame)) => self.on_frame(now, sender, frame),
@@ -126,8 +131,8 @@ impl Engine {
             ClientFrame::FeatureQuery(query) => self.on_feature_query(sender, &query),
             ClientFrame::ProofQuery(query) => self.on_proof_query(sender, query),
             ClientFrame::PathResponse(token) => self.on_path_response(sender, token),
-            // Handled where the session is.
-            ClientFrame::Goodbye(_) => {}
+            // Handled where the session is, and where the bytes are.
+            ClientFrame::Goodbye(_) | ClientFrame::RenewMany(_) => {}
         }
     }
 

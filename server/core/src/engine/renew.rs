@@ -1,8 +1,11 @@
-//! RENEW: I am still here.
+//! RENEW and RENEW_MANY: I am still here, we are all still here.
+
+use std::sync::Arc;
 
 use leasehold_protocol::{
-    message::{Renew, Renewed, ServerFrame},
+    message::{Activity, Extended, Renew, RenewManyView, Renewed, ServerFrame},
     time::Now,
+    vocab::{ClaimProof, LeaseId},
 };
 
 use super::{
@@ -11,38 +14,69 @@ use super::{
     refusal::{Asked, Refusal},
     request::ClientTerms,
 };
-use crate::{Event, Fault, counters::Counter, lease::Found, pool::Terms};
+use crate::{
+    Event, Fault,
+    counters::Counter,
+    pool::{Renewal, Terms},
+};
 
 impl Engine {
     /// Renews a lease: one slot, no lock, no allocation but what the answer and the event take.
     pub(super) fn on_renew(&mut self, now: Now, sender: &Sender, renew: &Renew) {
-        let terms = Terms { claim: renew.claim, owner: sender.client.owner, session: sender.sid };
-        let lasts_ms = self.shared.planted.is(Fault::ExpiryOneTtlEarly).then_some(1);
-        let refusal = match self.shared.leases.renew(renew.lease, now.mono, &terms, lasts_ms, Some(renew.activity)) {
-            Found::Alive { deadline, ttl_ms, overage } => {
-                let told = ClientTerms::of(ttl_ms);
-                self.answers.push(ServerFrame::Renewed(Renewed {
-                    lease: renew.lease,
-                    operation: renew.operation,
-                    ttl_ms: told.ttl_ms,
-                    renew_after_ms: told.renew_after_ms,
-                    overage,
-                }));
-                self.counters.count(Counter::Renewals);
-                let activity = Some(renew.activity);
-                self.events.push_back(Event::Renewed { lease: renew.lease, deadline, activity });
-                return;
-            }
-            Found::Due => {
-                // it has ended at its deadline, whether or not anybody swept it.
-                self.ended.extend(self.shared.leases.expire(&mut self.worker, renew.lease, now.mono));
-                self.settle();
-                Refusal::no_such_lease(renew.lease)
-            }
-            Found::NoSuchLease => Refusal::no_such_lease(renew.lease),
-            Found::NotYours => Refusal::not_yours(),
+        let Renew { lease, claim, operation, activity } = *renew;
+        if let Some(Extended { ttl_ms, renew_after_ms, overage }) =
+            self.extend(now, sender, (lease, claim.fold()), activity)
+        {
+            let renewed = Renewed { lease, operation, ttl_ms, renew_after_ms, overage };
+            return self.answers.push(ServerFrame::Renewed(renewed));
+        }
+        let refusal = match self.shared.leases.is_of_another(lease, claim, sender.client.owner) {
+            true => Refusal::not_yours(),
+            false => Refusal::no_such_lease(lease),
         };
-        let asked = Asked { operation: renew.operation, claim: renew.claim, feature: None, seats: None };
-        self.deny(sender, &asked, refusal);
+        self.deny(sender, &Asked { operation, claim, feature: None, seats: None }, refusal);
+    }
+
+    /// Renews as many leases as `body` names, one after another as [`Engine::on_renew`] does. What is refused is only told
+    /// to be so: its holder asks why by a RENEW of its own.
+    ///
+    /// The answer is written over the last one, whose room nobody uses any more: no allocation, whatever the number.
+    pub(super) fn on_renew_many(&mut self, now: Now, sender: &Sender, body: &[u8]) {
+        let Ok(asked) = RenewManyView::read(body) else { return self.counters.count(Counter::FramesBad) };
+        let mut said = self.said_many.take().unwrap_or_default();
+        let answer = Arc::make_mut(&mut said);
+        answer.operation = asked.operation();
+        answer.leases.clear();
+        let activity = asked.activity();
+        answer.leases.extend(asked.leases().map(|one| self.extend(now, sender, (one.lease, one.proof), activity)));
+        self.answers.push(ServerFrame::RenewedMany(said.clone()));
+        self.said_many = Some(said);
+    }
+
+    /// Renews a lease for who shows the proof; `None` if it has ended, or never was, or is somebody else's.
+    fn extend(
+        &mut self,
+        now: Now,
+        sender: &Sender,
+        (lease, claim): (LeaseId, ClaimProof),
+        activity: Activity,
+    ) -> Option<Extended> {
+        let terms = Terms { claim, owner: sender.client.owner, session: sender.sid };
+        let lasts_ms = self.shared.planted.is(Fault::ExpiryOneTtlEarly).then_some(1);
+        match self.shared.leases.renew(lease, now.mono, &terms, lasts_ms, Some(activity)) {
+            Renewal::Alive { deadline, ttl_ms, overage } => {
+                self.counters.count(Counter::Renewals);
+                self.events.push_back(Event::Renewed { lease, deadline, activity: Some(activity) });
+                let ClientTerms { ttl_ms, renew_after_ms } = ClientTerms::of(ttl_ms);
+                Some(Extended { ttl_ms, renew_after_ms, overage })
+            }
+            Renewal::Due => {
+                // it has ended at its deadline, whether or not anybody swept it.
+                self.ended.extend(self.shared.leases.expire(&mut self.worker, lease, now.mono));
+                self.settle();
+                None
+            }
+            Renewal::NoSuchLease => None,
+        }
     }
 }

@@ -20,10 +20,10 @@ use crate::{
     book::{Counts, Pool, lot_uses},
     claims::{Claim, ClaimGuard},
     counters::Counter,
-    lease::{Found, Opening, Record},
+    lease::{Opening, Record},
     lock,
     plan::{FeaturePlan, Lot, Plan, serving},
-    pool::{Rank, Short, Terms, Use, Worker},
+    pool::{Rank, Renewal, Short, Terms, Use, Worker},
     realm::Realm,
     ticket::{self, Bearer},
 };
@@ -169,13 +169,13 @@ impl Asking<'_> {
         }
         let lasts_ms = self.shared.planted.is(Fault::ExpiryOneTtlEarly).then_some(1);
         match leases.renew(lease, self.now.mono, &self.terms(), lasts_ms, None) {
-            Found::Alive { deadline, .. } => {
+            Renewal::Alive { deadline, .. } => {
                 let event = Event::Renewed { lease, deadline, activity: None };
                 let lots = lot_uses(leases, &uses);
                 Some(Ok(Held { lease, record, lots, event, counter: Counter::GrantsRepeated }))
             }
             // Another worker ended it in between.
-            Found::Due | Found::NoSuchLease | Found::NotYours => {
+            Renewal::Due | Renewal::NoSuchLease => {
                 step.ended.extend(leases.expire(step.worker, lease, self.now.mono));
                 None
             }
@@ -385,7 +385,7 @@ impl Asking<'_> {
     }
 
     fn terms(&self) -> Terms {
-        Terms { claim: self.request.claim, owner: self.sender.client.owner, session: self.sender.sid }
+        Terms { claim: self.request.claim.fold(), owner: self.sender.client.owner, session: self.sender.sid }
     }
 
     fn granted(&self, record: &Record, lots: Vec<LotUse>, deadline: Mono, by_ticket: bool) -> Granted {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use leasehold_protocol::{
     message::Activity,
     time::Mono,
-    vocab::{ClaimKey, LeaseId},
+    vocab::{ClaimProof, LeaseId},
 };
 
 use super::{
@@ -51,8 +51,8 @@ pub struct Slab {
 /// What a lease is opened with, and what a renewal must show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// The claim key.
-    pub claim: ClaimKey,
+    /// What the claim key comes to.
+    pub claim: ClaimProof,
     /// Client key and realm, hashed.
     pub owner: u64,
     /// The session it came by.

@@ -185,7 +185,7 @@ impl Arena {
 
 fn terms(n: usize) -> Terms {
     let mut dice = Dice(n as u64);
-    Terms { claim: ClaimKey(u128::from(dice.roll()).to_le_bytes()), owner: dice.roll(), session: 1 }
+    Terms { claim: ClaimKey(u128::from(dice.roll()).to_le_bytes()).fold(), owner: dice.roll(), session: 1 }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use leasehold_core::pool::{BucketId, Due, Rank, Stock, Sums, Terms, Use, Worker}
 use leasehold_protocol::{
     message::Activity,
     time::Mono,
-    vocab::{ClaimKey, LeaseId},
+    vocab::{ClaimProof, LeaseId},
 };
 
 use crate::{
@@ -234,7 +234,7 @@ impl Walk {
             self.reserve(who);
         }
         let Some(id) = self.hands[at].reserved.pop() else { return };
-        let (claim, owner) = (ClaimKey(u128::from(self.claims.roll()).to_le_bytes()), self.claims.roll());
+        let (claim, owner) = (ClaimProof(self.claims.roll()), self.claims.roll());
         let terms = Terms { claim, owner, session: 1 };
         self.worker(who).publish(id, &terms, ttl_ms, deadline, uses);
         let (deadline, uses) = (deadline.max(Mono(1)), uses.to_vec());
@@ -245,7 +245,7 @@ impl Walk {
     fn renew(&mut self, which: usize, ttl_ms: Option<u32>, is_strange: bool, idle_s: Option<u32>) {
         let id = self.lease(which);
         let known = self.twin.leases.get(&id).or_else(|| self.twin.ended.get(&id)).map(|lease| lease.terms);
-        let mut terms = known.unwrap_or(Terms { claim: ClaimKey([0; 16]), owner: 0, session: 0 });
+        let mut terms = known.unwrap_or(Terms { claim: ClaimProof(0), owner: 0, session: 0 });
         terms.session = u32::try_from(self.now.0 % 1000).unwrap();
         terms.owner ^= u64::from(is_strange);
         let activity = idle_s.map(|idle_s| Activity { idle_s, busy: idle_s > 3, unsaved: idle_s % 2 == 1 });

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use leasehold_protocol::vocab::ClaimKey;
+
 use super::*;
 use crate::pool::slot::{DEADLINE_MAX, GENERATION_MAX, next_generation};
 use crate::pool::{Rank, Stock, Worker};
@@ -12,7 +14,7 @@ fn terms(claim: u8, owner: u64) -> Terms {
     // One byte alone: what a slot keeps of a key is folded, and equal halves would cancel out.
     let mut key = [0; 16];
     key[0] = claim;
-    Terms { claim: ClaimKey(key), owner, session: 9 }
+    Terms { claim: ClaimKey(key).fold(), owner, session: 9 }
 }
 
 fn stock(leases_max: u32) -> (Arc<Stock>, Worker) {

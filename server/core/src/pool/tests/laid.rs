@@ -93,5 +93,5 @@ fn granted(taken: Result<(), Short>) -> bool {
 }
 
 pub(super) fn terms(claim: u8) -> Terms {
-    Terms { claim: ClaimKey([claim; 16]), owner: u64::from(claim), session: 0 }
+    Terms { claim: ClaimKey([claim; 16]).fold(), owner: u64::from(claim), session: 0 }
 }

@@ -246,7 +246,7 @@ fn a_forged_renewal_opens_neither_of_two_leases() {
         // Half of the first claim, half of the second; and the second's proof for the first's name.
         let mut mixed = [1; 16];
         mixed[8..].fill(2);
-        let forged = Terms { claim: ClaimKey(mixed), owner: 2, session: 0 };
+        let forged = Terms { claim: ClaimKey(mixed).fold(), owner: 2, session: 0 };
         assert_eq!(renew(stock.slab(), old, 500, &forged), Renewal::NoSuchLease);
         assert_eq!(renew(stock.slab(), old, 500, &terms(2)), Renewal::NoSuchLease);
         let new = other.join().unwrap();
