@@ -14,6 +14,7 @@ mod attempt;
 mod event;
 mod lease;
 mod link;
+mod many;
 mod pace;
 mod probe;
 mod query;
@@ -45,6 +46,7 @@ use leasehold_protocol::{
     time::{Mono, Now},
     vocab::{FeatureName, OperationId, RealmId},
 };
+use many::Common;
 use query::Query;
 use search::Search;
 use session::Session;
@@ -73,6 +75,8 @@ pub struct Holder {
     /// Checkouts that are over and whose request may still be on its way to the server: it is told so.
     withdrawn: Vec<Lease>,
     next_lease: u64,
+    /// Renewals that went out in frames for many.
+    common: Common,
     queries: BTreeMap<OperationId, Query>,
     pace: Pace,
     /// Wall clock less lease clock when last looked at.
@@ -97,7 +101,8 @@ pub struct ServerSeen {
 impl Holder {
     /// A holder that knows no server yet: [`Holder::connect`] tells it where to look.
     #[must_use]
-    pub fn new(config: HolderConfig, identity: Identity, entropy: Box<dyn Entropy>) -> Self {
+    pub fn new(config: HolderConfig, identity: Identity, mut entropy: Box<dyn Entropy>) -> Self {
+        let pace = Pace { renew_every_ms: None, drawn: entropy.next_u64() };
         Self {
             config,
             identity,
@@ -116,8 +121,9 @@ impl Holder {
             leases: BTreeMap::new(),
             withdrawn: Vec::new(),
             next_lease: 1,
+            common: Common::default(),
             queries: BTreeMap::new(),
-            pace: Pace::default(),
+            pace,
             clock_offset_ms: None,
             ignored: 0,
             frames: Vec::new(),

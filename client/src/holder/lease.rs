@@ -21,6 +21,8 @@ pub(super) struct Lease {
     granted: Option<Granted>,
     /// What is being asked, if anything.
     ask: Option<(Verb, Ask)>,
+    /// The renewal being asked goes in a frame of its own: from a common one it was left out, and only a DENY says why.
+    alone: bool,
     /// Until when a denial that may clear is answered by asking again.
     patient_until: Option<Mono>,
     /// How many questions went out: with the first, a server may know of it.
@@ -71,11 +73,11 @@ enum Verb {
 }
 
 /// How the whole of a holder's leases pace their renewals.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Pace {
     /// Instead of the server's, for load tests.
     pub(super) renew_every_ms: Option<u64>,
-    /// The jitter of the answers in one datagram: leases renewed together stay together.
+    /// The jitter until renewals next go out: leases renewed together stay together, answered or not.
     pub(super) drawn: u64,
 }
 
@@ -92,6 +94,7 @@ impl Lease {
             state: LeaseState::Asking,
             granted: None,
             ask: Some((Verb::Request, Ask::at(now, entropy))),
+            alone: false,
             patient_until: (patience_ms > 0).then(|| now.plus_ms(patience_ms)),
             asked: 0,
             release_until: Mono(0),
@@ -168,6 +171,20 @@ impl Lease {
         }
     }
 
+    /// Asks `ask` again at once, if it is a renewal that is being asked.
+    pub(super) fn renew_again(&mut self, now: Mono, ask: OperationId) {
+        if let Some((Verb::Renew, asking)) = &mut self.ask
+            && asking.id == ask
+        {
+            asking.restart(now);
+        }
+    }
+
+    /// Whether its renewal must not share a frame with others.
+    pub(super) const fn renews_alone(&self) -> bool {
+        self.alone
+    }
+
     /// Whether what it does next is a renewal that is due.
     pub(super) fn renewal_is_due(&self, now: Mono) -> bool {
         matches!(&self.ask, Some((Verb::Renew, ask)) if ask.next() <= now)
@@ -179,6 +196,7 @@ impl Lease {
         now: Mono,
         mark: ServerMark,
         who: &message::Holder,
+        pace: Pace,
         entropy: &mut dyn Entropy,
     ) -> Option<ClientFrame> {
         let (verb, ask) = self.ask.as_mut()?;
@@ -196,7 +214,7 @@ impl Lease {
             (LeaseState::Healthy | LeaseState::Retrying { .. }, Some(g)) => g.deadline.ms_since(now),
             _ => u64::MAX,
         };
-        ask.sent(now, left_ms, entropy);
+        ask.sent(now, left_ms, pace.drawn);
         self.asked = self.asked.saturating_add(1);
         if self.state == LeaseState::Healthy && ask.tries() > 1 {
             self.state = LeaseState::Retrying { since: ask.first_sent().unwrap_or(now) };
@@ -272,6 +290,7 @@ impl Lease {
 
     fn ask_for(&mut self, verb: Verb, at: Mono, entropy: &mut dyn Entropy) {
         self.ask = Some((verb, Ask::at(at, entropy)));
+        self.alone = false;
     }
 
     /// When the question of `verb` that `operation` names was first sent, if that is what is being asked.

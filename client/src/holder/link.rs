@@ -294,7 +294,7 @@ fn ask_for_proof(attempt: &mut Attempt, now: Mono, entropy: &mut dyn Entropy) ->
     if ask.tries() >= PROOF_TRIES {
         return Some(None);
     }
-    ask.sent(now, u64::MAX, entropy);
+    ask.sent(now, u64::MAX, entropy.next_u64());
     let question = ClientFrame::ProofQuery(ProofQuery { operation: ask.id });
     Some(super::talk::sealed_alone(session, &question))
 }

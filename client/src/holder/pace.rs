@@ -56,14 +56,14 @@ impl Ask {
     }
 
     /// Notes a try at `now` and sets when the next is due: by the schedule, and sooner when `left_ms` (until the answer
-    /// is of no use) runs short.
-    pub(super) fn sent(&mut self, now: Mono, left_ms: u64, entropy: &mut dyn Entropy) {
+    /// is of no use) runs short. What is jittered by one draw stays together.
+    pub(super) fn sent(&mut self, now: Mono, left_ms: u64, drawn: u64) {
         self.first.get_or_insert(now);
         self.recent.rotate_left(1);
         self.recent[SILENT_TRIES - 1] = now;
         let scheduled = match FIRST_GAPS_MS.get(self.tries as usize) {
             Some(gap) => *gap,
-            None => jittered(LATER_GAP_MS, 20, entropy),
+            None => jittered_by(LATER_GAP_MS, 20, drawn),
         };
         self.tries = self.tries.saturating_add(1);
         self.next = now.plus_ms(scheduled.min((left_ms / 4).max(GAP_MIN_MS)));
@@ -109,7 +109,7 @@ mod tests {
         for _ in 0..5 {
             at.push(ask.next().0 - 1_000);
             let now = ask.next();
-            ask.sent(now, u64::MAX, &mut zeros());
+            ask.sent(now, u64::MAX, 0);
         }
         assert_eq!(at, [0, 500, 1_500, 3_500, 11_500]);
         assert_eq!(ask.first_sent(), Some(Mono(1_000)));
@@ -118,9 +118,9 @@ mod tests {
     #[test]
     fn a_close_deadline_makes_tries_denser_but_never_a_flood() {
         let mut ask = Ask::at(Mono(0), &mut zeros());
-        ask.sent(Mono(0), 800, &mut zeros());
+        ask.sent(Mono(0), 800, 0);
         assert_eq!(ask.next(), Mono(200));
-        ask.sent(Mono(200), 0, &mut zeros());
+        ask.sent(Mono(200), 0, 0);
         assert_eq!(ask.next(), Mono(300));
     }
 
@@ -129,7 +129,7 @@ mod tests {
         let mut ask = Ask::at(Mono(0), &mut zeros());
         for now in [0, 500, 1_500] {
             assert!(!ask.is_unheard(Some(Mono(0)), 3));
-            ask.sent(Mono(now + 1), u64::MAX, &mut zeros());
+            ask.sent(Mono(now + 1), u64::MAX, 0);
         }
         assert!(ask.is_unheard(Some(Mono(0)), 3) && ask.is_unheard(None, 3));
         assert!(!ask.is_unheard(Some(Mono(900)), 3), "an answer to something else is a sign of life");

@@ -45,7 +45,7 @@ impl Query {
         if self.ask.next() > now {
             return None;
         }
-        self.ask.sent(now, u64::MAX, entropy);
+        self.ask.sent(now, u64::MAX, entropy.next_u64());
         let after = self.features.last().map(|f| f.name.clone());
         Some(FeatureQuery { operation: self.ask.id, only: self.only.clone(), after })
     }

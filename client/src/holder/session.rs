@@ -17,6 +17,8 @@ pub(super) struct Session {
     pub(super) server: ServerSeen,
     /// Who is there, and since which start.
     pub(super) mark: ServerMark,
+    /// Whether it is sent renewals in frames for many: until it says that it does not know them (W-9).
+    pub(super) renews_many: bool,
     server_sid: u32,
     keys: SessionKeys,
     next_counter: u64,
@@ -57,6 +59,7 @@ impl Session {
             client_sid,
             server,
             mark: ServerMark { key: server.key, boot_id: info.boot_id.get() },
+            renews_many: true,
             server_sid,
             keys,
             next_counter: 0,

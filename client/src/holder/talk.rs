@@ -23,7 +23,6 @@ const REQUEST_PAD: usize = 512;
 impl Holder {
     /// Opens a DATA datagram and does what its frames say.
     pub(super) fn on_data(&mut self, now: Now, sid: u32, counter: u64, bytes: &mut [u8]) -> Option<()> {
-        self.pace.drawn = self.entropy.next_u64();
         if let Some(session) = self.session.as_mut().filter(|s| s.client_sid == sid) {
             let frames = read_frames(session.unseal(now.mono, counter, bytes)?, &mut self.ignored);
             self.heard_from_server();
@@ -54,6 +53,7 @@ impl Holder {
             ServerFrame::Grant(grant) => self.on_grant(now.mono, grant),
             ServerFrame::Deny(deny) => self.on_deny(now.mono, deny),
             ServerFrame::Renewed(renewed) => self.on_renewed(now.mono, &renewed),
+            ServerFrame::RenewedMany(renewed) => self.on_renewed_many(now.mono, &renewed),
             ServerFrame::Released(released) => self.on_released(&released),
             ServerFrame::FeatureInfo(page) => self.on_features(now.mono, *page),
             ServerFrame::PathChallenge(token) => self.frames.push(ClientFrame::PathResponse(token)),
@@ -62,8 +62,9 @@ impl Holder {
                 let (code, back_in_ms) = (goodbye.code, goodbye.back_in_ms);
                 self.events.push_back(HolderEvent::ServerGoodbye { code, back_in_ms });
             }
-            // The answer to a key confirmation, and a server older than a frame of ours: nothing to do.
-            ServerFrame::Proof(_) | ServerFrame::Unsupported(_) => {}
+            ServerFrame::Unsupported(told) => self.on_unsupported(now.mono, told.frame_type),
+            // The answer to a key confirmation: nothing to do.
+            ServerFrame::Proof(_) => {}
         }
     }
 
@@ -168,27 +169,42 @@ impl Holder {
 
     /// Lets the clock act on every lease and collects what they ask.
     pub(super) fn turn_leases(&mut self, now: Mono) {
-        let Self { leases, withdrawn, entropy, events, frames, session, identity, .. } = self;
-        let mark = session.as_ref().map(|s| s.mark);
-        for (handle, lease) in leases.iter_mut() {
+        let connected = self.session.is_some();
+        for (handle, lease) in &mut self.leases {
             let before = lease.state();
-            lease.advance(now, mark.is_some(), &mut **entropy);
+            lease.advance(now, connected, &mut *self.entropy);
+            tell_change(&mut self.events, *handle, before, lease);
+        }
+        self.join_renewals(now);
+        self.ask_for_leases(now);
+        self.forget_leases(now);
+    }
+
+    /// What every lease asks, renewals packed.
+    fn ask_for_leases(&mut self, now: Mono) {
+        let Self { leases, withdrawn, entropy, events, frames, session, identity, common, pace, .. } = self;
+        let Some(session) = session else { return };
+        let mut renewals = Vec::new();
+        for (handle, lease) in leases {
+            let before = lease.state();
+            match lease.question(now, session.mark, &identity.who, *pace, &mut **entropy) {
+                Some(ClientFrame::Renew(renew)) if session.renews_many && !lease.renews_alone() => {
+                    renewals.push((*handle, renew));
+                }
+                question => frames.extend(question),
+            }
             tell_change(events, *handle, before, lease);
         }
-        // Renewals that fall due close together share a datagram.
-        if mark.is_some() && leases.values().any(|lease| lease.renewal_is_due(now)) {
-            let near = leases.values_mut().filter(|lease| lease.may_renew_along(now));
-            near.for_each(|lease| lease.renew_now(now, &mut **entropy));
-        }
-        for (handle, lease) in leases.iter_mut() {
-            let before = lease.state();
-            let question = mark.and_then(|mark| lease.question(now, mark, &identity.who, &mut **entropy));
-            frames.extend(question);
-            tell_change(events, *handle, before, lease);
-        }
-        for lease in withdrawn.iter_mut() {
-            frames.extend(mark.and_then(|mark| lease.question(now, mark, &identity.who, &mut **entropy)));
-        }
+        common.pack(now, renewals, &mut **entropy, frames);
+        let withdrawn = withdrawn.iter_mut();
+        frames.extend(
+            withdrawn.filter_map(|lease| lease.question(now, session.mark, &identity.who, *pace, &mut **entropy)),
+        );
+    }
+
+    /// Gives up releases that nobody answered for as long as the lease could have lived.
+    fn forget_leases(&mut self, now: Mono) {
+        let Self { leases, withdrawn, events, .. } = self;
         withdrawn.retain(|lease| !lease.is_forgotten(now));
         leases.retain(|handle, lease| {
             let forgotten = lease.is_forgotten(now);
@@ -314,7 +330,7 @@ fn read_frames(plaintext: &[u8], ignored: &mut u64) -> Vec<ServerFrame> {
     known
 }
 
-fn tell_change(
+pub(super) fn tell_change(
     events: &mut std::collections::VecDeque<HolderEvent>,
     handle: LeaseHandle,
     before: LeaseState,

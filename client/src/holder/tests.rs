@@ -3,6 +3,7 @@
 
 mod lan;
 mod leases;
+mod many;
 pub(crate) mod server;
 mod sessions;
 mod strangers;

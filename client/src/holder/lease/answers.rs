@@ -2,9 +2,9 @@
 
 use leasehold_protocol::{
     Entropy,
-    message::{Deny, Grant, Renewed},
+    message::{Deny, Extended, Grant, Renewed},
     time::Mono,
-    vocab::Denial,
+    vocab::{Denial, OperationId},
 };
 
 use super::{
@@ -84,6 +84,27 @@ impl Lease {
         }
     }
 
+    /// What a frame for many, sent at `sent`, brought the lease that asked `ask` in it. Its deadline counts from that frame,
+    /// whichever other tries there were before or after (SPEC 5.17.6).
+    pub(in crate::holder) fn on_extended(
+        &mut self,
+        now: Mono,
+        (ask, sent): (OperationId, Mono),
+        extended: Option<Extended>,
+        pace: Pace,
+        entropy: &mut dyn Entropy,
+    ) -> Outcome {
+        if self.answered(Verb::Renew, ask, self.claim).is_none() {
+            return Outcome::Stale;
+        }
+        let Some(Extended { ttl_ms, renew_after_ms, .. }) = extended else {
+            self.ask_for(Verb::Renew, now, entropy);
+            self.alone = true;
+            return Outcome::AskedAnew;
+        };
+        self.extend(now, sent, (ttl_ms, renew_after_ms), pace, entropy)
+    }
+
     /// A deadline counts from when the question was first sent: the server's own counts from later.
     fn extend(
         &mut self,
@@ -94,13 +115,16 @@ impl Lease {
         entropy: &mut dyn Entropy,
     ) -> Outcome {
         let Some(granted) = &mut self.granted else { return Outcome::Stale };
+        let asked_at = self.ask.as_ref().and_then(|(_, ask)| ask.first_sent()).unwrap_or(first);
         let ttl_ms = u64::from(ttl_ms);
         let asked_ms = pace.renew_every_ms.unwrap_or(u64::from(renew_after_ms));
         let every_ms = if (1..ttl_ms).contains(&asked_ms) { asked_ms } else { ttl_ms / 3 };
         granted.deadline = first.plus_ms(ttl_ms);
         granted.grace_until = granted.deadline.plus_ms(u64::from(granted.grace_ms));
         granted.renew_at = first.plus_ms(jittered_by(every_ms, 10, pace.drawn));
-        granted.renew_slack_ms = every_ms / 10;
+        // Of two leases of one pace, one is never more than half a turn behind the other: all of them are together after a
+        // turn and a half, whenever each was checked out.
+        granted.renew_slack_ms = every_ms / 2;
         if granted.deadline <= now {
             // It came so late that it is over already. Ask again, but not in a circle at the network's speed.
             self.ask_for(Verb::Request, now.plus_ms(USELESS_MS), entropy);
@@ -109,7 +133,7 @@ impl Lease {
         self.ask = None;
         self.patient_until = None;
         self.state = LeaseState::Healthy;
-        Outcome::Lives { took_ms: now.ms_since(first) }
+        Outcome::Lives { took_ms: now.ms_since(asked_at) }
     }
 
     pub(in crate::holder) fn on_deny(&mut self, now: Mono, deny: &Deny, entropy: &mut dyn Entropy) -> Outcome {

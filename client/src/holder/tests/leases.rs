@@ -270,20 +270,6 @@ fn a_release_is_repeated_until_it_is_answered_or_the_lease_must_be_over() {
 }
 
 #[test]
-fn renewals_that_fall_due_close_together_share_a_datagram() {
-    let mut lan = Lan::with_server(16);
-    let leases: Vec<_> = (0..20).map(|_| lan.checkout("cad")).collect();
-    lan.server().seats = 20;
-    lan.run_for(30_000);
-    assert!(leases.iter().all(|l| lan.state(*l) == Some(LeaseState::Healthy)));
-    lan.server().heard.clear();
-    lan.run_for(HOUR);
-    let datagrams = lan.server().heard.len();
-    let renewals = lan.server().frames().count();
-    assert!(renewals >= 20 * 33 && datagrams * 15 < renewals, "{renewals} renewals in {datagrams} datagrams");
-}
-
-#[test]
 fn a_request_is_as_long_as_the_longest_answer_to_it() {
     let mut lan = Lan::with_server(17);
     lan.hold("cad");

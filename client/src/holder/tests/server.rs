@@ -1,7 +1,7 @@
 //! A small server for these tests: the protocol's own responder, a few seats, and a script of faults. It knows nothing of
 //! the real one.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use leasehold_protocol::{
     Entropy,
@@ -14,8 +14,8 @@ use leasehold_protocol::{
     },
     frame::{self, Frames},
     message::{
-        ClientFrame, Deny, FeatureInfo, FeatureLine, Grant, Known, Proof, ReleaseOutcome, Released, Renewed, Request,
-        ServerFrame,
+        Claimed, ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, Known, Proof, ReleaseOutcome, Released,
+        RenewMany, Renewed, RenewedMany, Request, ServerFrame, Unsupported,
     },
     packet::{self, Discover, Hello1, Hello2, OfferHead, Packet, PacketType, Prefix, Retry},
     vocab::{ClaimKey, Denial, LeaseId, RealmId},
@@ -40,6 +40,10 @@ pub(crate) struct TestServer {
     pub(crate) grace_ms: u32,
     /// Answers every request and renewal instead of the seats.
     pub(crate) deny: Option<(Denial, Option<u32>)>,
+    /// Knows RENEW_MANY.
+    pub(crate) renews_many: bool,
+    /// Changes each answer to a RENEW_MANY.
+    pub(crate) spoil_many: fn(&mut RenewedMany),
     /// Changes each grant.
     pub(crate) spoil: fn(&mut Grant),
     pub(crate) features: Vec<FeatureLine>,
@@ -96,6 +100,8 @@ impl TestServer {
             renew_after_ms: 100_000,
             grace_ms: 0,
             deny: None,
+            renews_many: true,
+            spoil_many: |_| {},
             spoil: |_| {},
             features: Vec::new(),
             features_per_page: 2,
@@ -255,6 +261,15 @@ impl TestServer {
                 let (code, hint) = self.deny.unwrap_or((Denial::NO_SUCH_LEASE, None));
                 self.denial(renew.operation, renew.claim, code, hint)
             }
+            ClientFrame::RenewMany(_) if !self.renews_many => {
+                ServerFrame::Unsupported(Unsupported { frame_type: RenewMany::KIND })
+            }
+            ClientFrame::RenewMany(asked) => {
+                let leases = asked.leases.iter().map(|one| self.extended(one)).collect();
+                let mut renewed = RenewedMany { operation: asked.operation, leases };
+                (self.spoil_many)(&mut renewed);
+                ServerFrame::RenewedMany(Arc::new(renewed))
+            }
             ClientFrame::Release(release) => {
                 let freed = self.leases.remove(&release.claim).is_some();
                 let outcome = if freed { ReleaseOutcome::Freed } else { ReleaseOutcome::NotHeld };
@@ -272,6 +287,12 @@ impl TestServer {
             }
             ClientFrame::Goodbye(_) | ClientFrame::PathResponse(_) => return None,
         })
+    }
+
+    fn extended(&self, one: &Claimed) -> Option<Extended> {
+        let holds = |(claim, lease): (&ClaimKey, &LeaseId)| claim.fold() == one.proof && *lease == one.lease;
+        let is_held = self.deny.is_none() && self.leases.iter().any(holds);
+        is_held.then_some(Extended { ttl_ms: self.ttl_ms, renew_after_ms: self.renew_after_ms, overage: false })
     }
 
     fn request(&mut self, request: &Request) -> ServerFrame {
