@@ -12,8 +12,8 @@ use leasehold_protocol::{
     },
     frame::{self, Frames},
     message::{
-        Activity, ClientFrame, ClientGoodbye, FeatureQuery, Holder, Known, PathToken, ProofQuery, Release, Renew,
-        Request, ServerFrame,
+        Activity, Claimed, ClientFrame, ClientGoodbye, FeatureQuery, Holder, Known, PathToken, ProofQuery, Release,
+        Renew, RenewMany, Request, ServerFrame,
     },
     packet::{self, Discover, Hello1, PLAINTEXT_MAX, Packet, PacketType, Prefix},
     time::Now,
@@ -64,9 +64,11 @@ fn device_keys(number: u8) -> &'static Keypair {
     &KEYS.get_or_init(|| [0x11, 0x12, 0x11].map(|byte| Keypair::from_private([byte; 32])))[usize::from(number)]
 }
 
-/// The claim key of a number.
+/// The claim key of a number. One byte alone: what a renewal shows of a key is folded, and equal halves would cancel out.
 fn claim(n: usize) -> ClaimKey {
-    ClaimKey([u8::try_from(n).expect("small"); 16])
+    let mut key = [0; 16];
+    key[0] = u8::try_from(n).expect("small");
+    ClaimKey(key)
 }
 
 impl Client {
@@ -168,8 +170,12 @@ impl Client {
         match chance.byte() % 12 {
             0..=4 => ClientFrame::Request(Box::new(self.request(n, operation, chance))),
             5 | 6 => {
-                let activity = Activity { idle_s: 3, busy: chance.coin(), unsaved: false };
-                ClientFrame::Renew(Renew { lease, claim: claim(n), operation, activity })
+                let how = chance.byte();
+                let activity = Activity { idle_s: 3, busy: how & 1 == 1, unsaved: false };
+                match how & 2 == 2 {
+                    true => ClientFrame::RenewMany(Box::new(self.renew_many((n, lease), operation, activity))),
+                    false => ClientFrame::Renew(Renew { lease, claim: claim(n), operation, activity }),
+                }
             }
             7 | 8 => ClientFrame::Release(Release { lease, claim: claim(n), operation }),
             9 => {
@@ -181,6 +187,13 @@ impl Client {
             _ if chance.below(8) == 7 => ClientFrame::PathResponse(PathToken(chance.array())),
             _ => ClientFrame::PathResponse(self.token),
         }
+    }
+
+    /// A frame for all its claims, and `lease` under claim `n`, which may be one of them once more.
+    fn renew_many(&self, (n, lease): (usize, LeaseId), operation: OperationId, activity: Activity) -> RenewMany {
+        let claimed = |(n, lease): (usize, LeaseId)| Claimed { lease, proof: claim(n).fold() };
+        let leases = self.leases.iter().copied().enumerate().chain([(n, lease)]).map(claimed).collect();
+        RenewMany { operation, activity, leases }
     }
 
     /// Whether `token` is the one it was last challenged with.

@@ -3,8 +3,8 @@
 use leasehold_protocol::{
     crypto::ticket::SealedTicket,
     message::{
-        ClientFrame, Deny, FeatureInfo, FeatureLine, Grant, LotUse, PathToken, Proof, ReleaseOutcome, Released,
-        Renewed, ServerFrame, ServerGoodbye, Unsupported,
+        ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, LotUse, PathToken, Proof, ReleaseOutcome,
+        Released, RenewMany, Renewed, RenewedMany, ServerFrame, ServerGoodbye, Unsupported,
     },
     time::UnixMillis,
     vocab::{CertificateId, ClaimKey, Denial, FeatureName, LeaseId, OperationId, SeatCount, Version},
@@ -37,6 +37,10 @@ fn to(question: &ClientFrame, chance: &mut Chance<'_>) -> ServerFrame {
             overage: chance.coin(),
         }),
         ClientFrame::Renew(r) => deny(chance, r.operation, r.claim),
+        ClientFrame::RenewMany(_) if chance.below(8) == 7 => {
+            ServerFrame::Unsupported(Unsupported { frame_type: RenewMany::KIND })
+        }
+        ClientFrame::RenewMany(r) => renewed_many(chance, r),
         ClientFrame::Release(r) => ServerFrame::Released(Released {
             lease: r.lease,
             operation: r.operation,
@@ -46,6 +50,17 @@ fn to(question: &ClientFrame, chance: &mut Chance<'_>) -> ServerFrame {
         ClientFrame::ProofQuery(q) => proof(chance, q.operation),
         ClientFrame::Goodbye(_) | ClientFrame::PathResponse(_) => unasked(chance, OperationId(0), ClaimKey([0; 16])),
     }
+}
+
+/// Most of the leases go on, and now and then there are fewer than were asked for.
+fn renewed_many(chance: &mut Chance<'_>, asked: &RenewMany) -> ServerFrame {
+    let len = if chance.below(8) == 7 { 1 } else { asked.leases.len() };
+    let extended = |chance: &mut Chance<'_>| {
+        let ttl_ms = ttl_ms(chance);
+        (ttl_ms > 0).then(|| Extended { ttl_ms, renew_after_ms: ttl_ms / 3, overage: chance.coin() })
+    };
+    let leases = (0..len).map(|_| extended(chance)).collect();
+    ServerFrame::RenewedMany(std::sync::Arc::new(RenewedMany { operation: asked.operation, leases }))
 }
 
 fn unasked(chance: &mut Chance<'_>, operation: OperationId, claim: ClaimKey) -> ServerFrame {
