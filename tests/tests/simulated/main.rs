@@ -7,6 +7,7 @@ mod claims;
 mod discovery;
 mod healing;
 mod hour;
+mod many;
 mod roaming;
 mod seeds;
 mod strangers;
