@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use leasehold_benches::{Pair, World};
+use leasehold_protocol::message::RENEW_MANY_MAX;
 
 fn round_trips(c: &mut Criterion) {
     let mut group = c.benchmark_group("round trip");
@@ -29,7 +30,7 @@ fn round_trips(c: &mut Criterion) {
     group.finish();
 }
 
-/// The server's share of a renewal, while other leases are out: opening, deciding, sealing the answer.
+/// The server's share of a renewal, alone and with others in its datagram, while other leases are out: opening, deciding, sealing the answer.
 fn engine_alone(c: &mut Criterion) {
     let mut group = c.benchmark_group("engine alone");
     group.throughput(Throughput::Elements(1));
@@ -38,14 +39,23 @@ fn engine_alone(c: &mut Criterion) {
         let mut pair = Pair::holding(&mut world, 1);
         pair.hold_more(&mut world, leases - 1);
         group.bench_function(format!("renewal among {leases}"), |b| {
-            b.iter_custom(|n| (0..n).map(|_| timed(&mut pair, &mut world)).sum());
+            b.iter_custom(|n| (0..n).map(|_| timed(&mut pair, &mut world, Pair::sealed_renewal)).sum());
+        });
+    }
+    group.throughput(Throughput::Elements(RENEW_MANY_MAX as u64));
+    for leases in [100u32, 100_000] {
+        let mut world = World::new(1_000_000);
+        let mut pair = Pair::holding(&mut world, 1);
+        pair.hold_more(&mut world, leases - 1);
+        group.bench_function(format!("{RENEW_MANY_MAX} renewals in a datagram, among {leases}"), |b| {
+            b.iter_custom(|n| (0..n).map(|_| timed(&mut pair, &mut world, Pair::sealed_renewals)).sum());
         });
     }
     group.finish();
 }
 
-fn timed(pair: &mut Pair, world: &mut World) -> Duration {
-    let mut datagram = pair.sealed_renewal();
+fn timed(pair: &mut Pair, world: &mut World, seal: fn(&mut Pair) -> Vec<u8>) -> Duration {
+    let mut datagram = seal(pair);
     let began = Instant::now();
     world.feed(&mut datagram);
     let took = began.elapsed();

@@ -9,7 +9,7 @@ use leasehold_protocol::{
     },
     frame::{self, Frames},
     licence::{Certificate, KeyType, PublisherSecret, SeatLimit, Terms, canonical},
-    message::{Activity, ClientFrame, Known, Release, Renew, ServerFrame},
+    message::{Activity, Claimed, ClientFrame, Known, RENEW_MANY_MAX, Release, Renew, RenewMany, ServerFrame},
     packet::{self, Hello1, Packet, PacketType, Prefix},
     time::{Mono, Now, UnixMillis},
     vocab::{ClaimKey, FeatureName, Label, LeaseId, OperationId, RealmId, SeatCount, Version},
@@ -38,6 +38,8 @@ pub struct Pair {
     operation: u64,
     lease: LeaseId,
     claim: ClaimKey,
+    /// What it holds besides.
+    more: Vec<Claimed>,
 }
 
 impl World {
@@ -122,6 +124,7 @@ impl Pair {
             operation: 0,
             lease: LeaseId::NONE,
             claim,
+            more: Vec::new(),
         }
     }
 
@@ -138,6 +141,7 @@ impl Pair {
         for _ in 0..more {
             self.claim = world.fresh_claim();
             self.check_out(world);
+            self.more.push(Claimed { lease: self.lease, proof: self.claim.fold() });
         }
         (self.lease, self.claim) = first;
     }
@@ -163,6 +167,14 @@ impl Pair {
         self.seal(&ClientFrame::Renew(Renew { lease, claim, operation, activity: Activity::default() }), 0)
     }
 
+    /// As many heartbeats as a frame takes, of leases from all over those it holds more; sealed and not sent.
+    pub fn sealed_renewals(&mut self) -> Vec<u8> {
+        let step = (self.more.len() / RENEW_MANY_MAX).max(1);
+        let leases = self.more.iter().step_by(step).take(RENEW_MANY_MAX).copied().collect();
+        let many = RenewMany { operation: self.operation(), activity: Activity::default(), leases };
+        self.seal(&ClientFrame::RenewMany(Box::new(many)), 0)
+    }
+
     /// Opens what the server answered and forgets it.
     ///
     /// # Panics
@@ -174,6 +186,7 @@ impl Pair {
                 match ServerFrame::decode(raw.expect("a whole frame")).expect("a frame") {
                     Known::Frame(ServerFrame::Grant(grant)) => self.lease = grant.lease,
                     Known::Frame(ServerFrame::Renewed(_) | ServerFrame::Released(_)) => {}
+                    Known::Frame(ServerFrame::RenewedMany(said)) if said.leases.iter().all(Option::is_some) => {}
                     other => panic!("neither granted, renewed nor released: {other:?}"),
                 }
             }
