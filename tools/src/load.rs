@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `plan` | who starts when and asks for what |
 //! | `worker`, `client` | the clients, in one event loop per thread |
+//! | [`lean`] | sessions that cost as little as can be, for more load than SDK clients can make; benches use them too |
 //! | `wire` | their sockets, and whose a datagram is |
 //! | `target` | the server: one that is there, or one of our own |
 //! | `tally` | what is counted |
@@ -11,6 +12,7 @@
 //! | `report` | the table, the JSON and the verdict |
 
 mod client;
+pub mod lean;
 mod plan;
 mod process;
 mod report;

@@ -39,13 +39,3 @@ pub fn sid_of_hello(datagram: &[u8]) -> Option<u32> {
         _ => None,
     }
 }
-
-/// The session of ours that an answer names in clear.
-pub fn sid_of_answer(datagram: &[u8]) -> Option<u32> {
-    match packet::read_to_client(datagram) {
-        Ok(Packet::Retry(retry)) => Some(retry.client_sid.get()),
-        Ok(Packet::Hello2(hello)) => Some(hello.client_sid.get()),
-        Ok(Packet::Data(data)) => Some(data.receiver_sid.get()),
-        _ => None,
-    }
-}

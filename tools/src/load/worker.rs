@@ -26,6 +26,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
     client::{Client, Phase},
+    lean,
     plan::Part,
     tally::Tally,
     wire,
@@ -232,7 +233,7 @@ impl Worker {
 
     fn receive(&mut self, socket: usize, from: SocketAddr, datagram: &mut [u8]) {
         self.tally.counts.datagrams_received += 1;
-        let client = wire::sid_of_answer(datagram).and_then(|sid| self.routes[socket].get(&sid).copied());
+        let client = lean::sid_of_answer(datagram).and_then(|sid| self.routes[socket].get(&sid).copied());
         let Some(client) = client else {
             self.tally.counts.datagrams_strange += 1;
             return;
