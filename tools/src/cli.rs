@@ -68,7 +68,7 @@ pub enum Command {
     /// Hold a seat while a program runs
     Checkout(checkout::Args),
     /// Put a server under load and measure it
-    Load(load::Args),
+    Load(Box<load::Args>),
     /// Write completions for a shell
     Completions(completions::Args),
     /// Write the manual pages

@@ -1,4 +1,4 @@
-//! One client of the load test: a holder, and what is measured about it.
+//! One client of a population: a holder, and what is measured about it.
 
 use std::time::Duration;
 
@@ -14,41 +14,70 @@ use crate::hand::identity;
 pub enum Phase {
     /// Not started.
     Waiting,
-    /// No seat yet.
+    /// Without the first answer to one of its leases.
     Asking,
-    /// Holds a seat, or did and wants it back.
+    /// Holds seats, or did and wants them back.
     Holding,
-    /// Gives it back.
+    /// Gives them back.
     Leaving,
     /// Nothing more to do.
     Over,
 }
 
-/// A client. Times are since the beginning of the test.
+/// A client. Times are since the beginning of the phase.
 pub struct Client {
     /// The SDK's own half.
     pub holder: Holder,
     /// What it asks for.
     pub feature: FeatureName,
-    /// Its lease, once it asked.
-    pub lease: Option<LeaseHandle>,
+    /// Its index among the features of the test.
+    pub feature_index: usize,
     /// Where it is on its way.
     pub phase: Phase,
     /// The deadline that is filed for it, in milliseconds.
     pub armed: Option<u64>,
     /// The latest time it was told, in milliseconds.
     pub told_ms: u64,
-    /// When its checkout or its release was due, in milliseconds.
+    /// When its checkouts or its releases were due, in milliseconds.
     pub asked_at: u64,
-    /// The lease it holds now.
-    pub held_since: Option<LeaseId>,
-    /// Whether it ever held a seat.
-    pub has_held: bool,
     /// Datagrams it had to send again.
     pub retries: u64,
-    /// The renewal that is out: when it was due and when it was sent.
-    renewal: Option<(Duration, Duration)>,
+    leases: Vec<Lease>,
+    renewal: Option<Renewal>,
     start: Duration,
+}
+
+struct Lease {
+    handle: LeaseHandle,
+    /// The lease it is now.
+    now: Option<LeaseId>,
+    answer: Answer,
+}
+
+/// The first answer a lease had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    None,
+    Granted,
+    Denied,
+    /// It was granted, and its release was answered.
+    Released,
+}
+
+/// The datagram of renewals that was sent last. The holder joins the renewals of its leases, so its answers are many.
+#[derive(Clone, Copy)]
+struct Renewal {
+    due: Duration,
+    sent: Duration,
+    answered: bool,
+}
+
+/// What a grant changed.
+pub struct Granted {
+    /// The lease was never held before.
+    pub is_first: bool,
+    /// The lease it was until now.
+    pub was: Option<LeaseId>,
 }
 
 impl Client {
@@ -59,14 +88,13 @@ impl Client {
         Self {
             holder,
             feature: part.feature.clone(),
-            lease: None,
+            feature_index: part.feature_index,
             phase: Phase::Waiting,
             armed: None,
             told_ms: 0,
             asked_at: 0,
-            held_since: None,
-            has_held: false,
             retries: 0,
+            leases: Vec::new(),
             renewal: None,
             start: part.start,
         }
@@ -77,36 +105,87 @@ impl Client {
         u64::try_from(self.start.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Notes sealed frames sent at `sent` because of the deadline `due`. While it holds a seat they are a renewal, or
-    /// one again.
+    /// Notes a lease it has asked for.
+    pub fn ask(&mut self, handle: LeaseHandle) {
+        self.leases.push(Lease { handle, now: None, answer: Answer::None });
+    }
+
+    /// Notes sealed frames sent at `sent` because of the deadline `due`. While it holds seats they are renewals, or the
+    /// same ones again.
     pub fn sent_data(&mut self, due: Option<u64>, sent: Duration) {
         let Some(due) = due else { return };
-        match (self.phase, &self.renewal) {
-            (Phase::Holding, None) => self.renewal = Some((Duration::from_millis(due), sent)),
+        match (self.phase, self.renewal) {
+            (Phase::Holding, None | Some(Renewal { answered: true, .. })) => {
+                self.renewal = Some(Renewal { due: Duration::from_millis(due), sent, answered: false });
+            }
             (Phase::Holding | Phase::Asking | Phase::Leaving, _) => self.retries += 1,
             _ => {}
         }
     }
 
-    /// The renewal that is out has been answered: when it was due and when it was sent.
+    /// A renewal of the datagram sent last has been answered: when it was due and when it was sent.
     pub fn answered(&mut self) -> Option<(Duration, Duration)> {
-        self.renewal.take()
+        let renewal = self.renewal.as_mut()?;
+        renewal.answered = true;
+        Some((renewal.due, renewal.sent))
     }
 
-    /// It holds `lease`. Returns the change in seats held: 1, or 0 if it held one already and a restarted server
-    /// confirmed it.
-    pub fn granted(&mut self, lease: LeaseId) -> i64 {
-        if self.phase == Phase::Asking {
-            self.phase = Phase::Holding;
+    /// It holds `lease`, for the first time or again.
+    pub fn granted(&mut self, handle: LeaseHandle, lease: LeaseId) -> Granted {
+        self.renewal = None;
+        let Some(of) = self.lease(handle) else { return Granted { is_first: true, was: None } };
+        let is_first = of.answer != Answer::Granted;
+        of.answer = Answer::Granted;
+        Granted { is_first, was: of.now.replace(lease) }
+    }
+
+    /// A lease was denied. Whether that is its first answer.
+    pub fn denied(&mut self, handle: LeaseHandle) -> bool {
+        match self.lease(handle) {
+            Some(of) if of.answer == Answer::None => {
+                of.answer = Answer::Denied;
+                true
+            }
+            _ => false,
         }
-        self.has_held = true;
-        self.renewal = None;
-        if self.held_since.replace(lease).is_none() { 1 } else { 0 }
     }
 
-    /// It holds nothing any more. Returns the change in seats held: -1, or 0 if it held none.
-    pub fn lost(&mut self) -> i64 {
+    /// A lease is lost: which one it was.
+    pub fn gone(&mut self, handle: LeaseHandle) -> Option<LeaseId> {
         self.renewal = None;
-        if self.held_since.take().is_some() { -1 } else { 0 }
+        self.lease(handle)?.now.take()
+    }
+
+    /// A release was answered.
+    pub fn released(&mut self, handle: LeaseHandle) {
+        if let Some(of) = self.lease(handle) {
+            of.answer = Answer::Released;
+        }
+    }
+
+    /// It lets go of everything: the leases it held.
+    pub fn drop_all(&mut self) -> std::vec::IntoIter<LeaseId> {
+        self.renewal = None;
+        self.leases.iter_mut().filter_map(|lease| lease.now.take()).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Whether each of its leases has had a first answer.
+    pub fn has_all_answers(&self) -> bool {
+        self.leases.iter().all(|lease| lease.answer != Answer::None)
+    }
+
+    /// How many of its leases it ever held.
+    pub fn ever_held(&self) -> u64 {
+        let held = |lease: &&Lease| matches!(lease.answer, Answer::Granted | Answer::Released);
+        self.leases.iter().filter(held).count() as u64
+    }
+
+    /// Leases that were granted and whose release was not answered.
+    pub fn not_released(&self) -> u64 {
+        self.leases.iter().filter(|lease| lease.answer == Answer::Granted).count() as u64
+    }
+
+    fn lease(&mut self, handle: LeaseHandle) -> Option<&mut Lease> {
+        self.leases.iter_mut().find(|lease| lease.handle == handle)
     }
 }

@@ -1,20 +1,21 @@
 //! What a load test found: a table for people, JSON for programs, and the verdict.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
 use super::{
-    Args,
+    audit::Audit,
     process::Usage,
-    tally::{Counts, Summary, Tally},
+    run::Ran,
+    scenario::{Model, PhaseSpec, Scenario},
+    tally::{Counts, Kind, Summary, Tally},
     target::TestServer,
-    worker::Watch,
 };
 use crate::{
     exit::Failure,
     human,
-    output::{self, BAD, GOOD, paint},
+    output::{self, BAD, GOOD, WARN, paint},
     table::Rows,
 };
 
@@ -23,7 +24,7 @@ use crate::{
 pub struct Cost {
     /// How long was measured.
     pub measured: Duration,
-    /// Renewals answered meanwhile.
+    /// Renewals of a population answered meanwhile.
     pub renewals: u64,
     /// Seats held when it began.
     pub held: i64,
@@ -40,10 +41,6 @@ pub struct Cost {
 }
 
 impl Cost {
-    fn renewals_per_second(&self) -> f64 {
-        self.renewals as f64 / self.measured.as_secs_f64().max(1e-9)
-    }
-
     fn cpu(&self) -> Option<Duration> {
         Some(self.after?.cpu.saturating_sub(self.before?.cpu))
     }
@@ -59,8 +56,8 @@ impl Cost {
         Some(self.cpu()?.as_secs_f64() / self.measured.as_secs_f64().max(1e-9))
     }
 
-    fn cpu_us_per_renewal(&self) -> Option<f64> {
-        (self.renewals > 0).then(|| Some(self.cpu()?.as_secs_f64() * 1e6 / self.renewals as f64))?
+    fn cpu_us_per(&self, count: u64) -> Option<f64> {
+        (count > 0).then(|| Some(self.cpu()?.as_secs_f64() * 1e6 / count as f64))?
     }
 
     fn memory_bytes_per_lease(&self) -> Option<f64> {
@@ -69,83 +66,275 @@ impl Cost {
     }
 }
 
-/// The whole report. Its JSON form is interface: fields are added, never renamed.
+/// The whole report. Its JSON form is interface: fields are added, never renamed. What is on top is of all phases together;
+/// a test of one phase has nothing else.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     schema: u32,
-    server: ServerPart,
-    plan: PlanPart,
-    latency: LatencyPart,
-    counts: Counts,
-    denials: BTreeMap<String, u64>,
-    throughput: ThroughputPart,
-    cost: CostPart,
-    seats: SeatsPart,
-    ok: bool,
-    problems: Vec<String>,
+    /// The server tested.
+    pub server: ServerPart,
+    /// What was to be done.
+    pub plan: PlanPart,
+    #[serde(flatten)]
+    /// All phases together.
+    pub all: Figures,
+    /// Seats.
+    pub seats: SeatsPart,
+    /// Each phase.
+    pub phases: Vec<PhasePart>,
+    /// Whether nothing went wrong.
+    pub ok: bool,
+    /// What went wrong.
+    pub problems: Vec<String>,
+    /// What makes figures worth less than they look.
+    pub notes: Vec<String>,
 }
 
+/// The server tested.
 #[derive(Debug, Serialize)]
-struct ServerPart {
-    address: String,
-    fingerprint: String,
-    own: bool,
-    pid: Option<u32>,
+pub struct ServerPart {
+    /// Where it listens.
+    pub address: String,
+    /// Its key.
+    pub fingerprint: String,
+    /// Whether it was started for the test.
+    pub own: bool,
+    /// Its process.
+    pub pid: Option<u32>,
 }
 
+/// What was to be done.
 #[derive(Debug, Serialize)]
-struct PlanPart {
+pub struct PlanPart {
     clients: u32,
     features: Vec<String>,
     renew_every_ms: Option<u64>,
     ramp_ms: u64,
     measured_ms: u64,
-    threads: usize,
+    /// Threads of clients.
+    pub threads: usize,
     seed: u64,
+    /// The scenario as a file.
+    pub scenario: String,
 }
 
-#[derive(Debug, Serialize)]
-struct LatencyPart {
-    checkouts: Summary,
-    renewals: Summary,
-    answers: Summary,
-    releases: Summary,
+/// The figures of one phase, or of all of them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Figures {
+    /// Latencies by kind.
+    pub latency: BTreeMap<&'static str, Summary>,
+    /// Counters.
+    pub counts: Counts,
+    /// Denials by name.
+    pub denials: BTreeMap<String, u64>,
+    /// How much was done.
+    pub throughput: ThroughputPart,
+    /// What it cost.
+    pub cost: CostPart,
 }
 
-#[derive(Debug, Serialize)]
-struct ThroughputPart {
+/// How much was done in the time measured.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct ThroughputPart {
     renewals: u64,
     renewals_per_second: f64,
+    /// Operations answered.
+    pub operations: u64,
+    /// The same for each second.
+    pub operations_per_second: f64,
 }
 
-#[derive(Debug, Serialize)]
-struct CostPart {
+/// What it cost the server, and us.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct CostPart {
     cpu_ms: Option<u64>,
     cpu_us_per_renewal: Option<f64>,
-    server_cores: Option<f64>,
-    own_cores: Option<f64>,
-    memory_bytes: Option<u64>,
-    memory_bytes_per_lease: Option<f64>,
+    /// Server CPU for each operation answered.
+    pub cpu_us_per_operation: Option<f64>,
+    /// How busy the server was, in cores.
+    pub server_cores: Option<f64>,
+    /// How busy this program was, in cores.
+    pub own_cores: Option<f64>,
+    /// Resident memory of the server at the end.
+    pub memory_bytes: Option<u64>,
+    /// How much of it each lease held added.
+    pub memory_bytes_per_lease: Option<f64>,
 }
 
+/// Seats.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SeatsPart {
+    /// Free before the test.
+    pub free_before: u64,
+    /// Most held at one moment.
+    pub held_max: i64,
+    /// Out after the test.
+    pub out_after: Option<u64>,
+}
+
+/// One phase.
 #[derive(Debug, Serialize)]
-struct SeatsPart {
-    free_before: u64,
-    held_max: i64,
-    out_after: Option<u64>,
+pub struct PhasePart {
+    /// Its name.
+    pub name: String,
+    /// How operations came.
+    pub model: Model,
+    clients: u32,
+    leases_per_client: u32,
+    ramp_ms: u64,
+    measured_ms: u64,
+    #[serde(flatten)]
+    /// Its figures.
+    pub figures: Figures,
+}
+
+/// Operations sent later than this, one in a hundred, make a note.
+const LATE_US: u64 = 1_000;
+
+impl Figures {
+    fn of(ran: &Ran) -> Self {
+        let (tally, cost) = (&ran.tally, &ran.cost);
+        let seconds = cost.measured.as_secs_f64().max(1e-9);
+        let renewals = match ran.spec.model() {
+            Model::Population => cost.renewals,
+            Model::Open | Model::Closed => tally.of(Kind::Renewal).summary().count,
+        };
+        let operations = match ran.spec.model() {
+            Model::Population => cost.renewals,
+            Model::Open | Model::Closed => tally.counts.operations,
+        };
+        Self {
+            throughput: ThroughputPart {
+                renewals,
+                renewals_per_second: renewals as f64 / seconds,
+                operations,
+                operations_per_second: operations as f64 / seconds,
+            },
+            cost: CostPart {
+                cpu_ms: cost.cpu().map(millis),
+                cpu_us_per_renewal: cost.cpu_us_per(renewals),
+                cpu_us_per_operation: cost.cpu_us_per(operations),
+                server_cores: cost.server_cores(),
+                own_cores: cost.own_cores(),
+                memory_bytes: cost.after.map(|usage| usage.memory_bytes),
+                memory_bytes_per_lease: cost.memory_bytes_per_lease(),
+            },
+            ..Self::counted(tally)
+        }
+    }
+
+    fn counted(tally: &Tally) -> Self {
+        Self {
+            latency: Kind::ALL.iter().map(|kind| (kind.name(), tally.of(*kind).summary())).collect(),
+            counts: tally.counts,
+            denials: tally.denials.iter().map(|(code, count)| (code.to_string(), *count)).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// All phases together: sums, and what is for each second or operation by the sums.
+    fn all(phases: &[Self], measured: &[Duration], total: &Tally) -> Self {
+        let [one] = phases else { return Self::several(phases, measured, total) };
+        one.clone()
+    }
+
+    fn several(phases: &[Self], measured: &[Duration], total: &Tally) -> Self {
+        let seconds = measured.iter().sum::<Duration>().as_secs_f64().max(1e-9);
+        let sum = |of: fn(&Self) -> u64| phases.iter().map(of).sum::<u64>();
+        let (renewals, operations) = (sum(|p| p.throughput.renewals), sum(|p| p.throughput.operations));
+        let cpu_ms = phases.iter().map(|p| p.cost.cpu_ms).sum::<Option<u64>>();
+        let per = |count: u64| (count > 0).then(|| Some(cpu_ms? as f64 * 1e3 / count as f64))?;
+        // Cores weigh by how long each phase was measured.
+        let cores = |of: fn(&Self) -> Option<f64>| {
+            let busy = phases.iter().zip(measured).map(|(p, span)| Some(of(p)? * span.as_secs_f64()));
+            busy.sum::<Option<f64>>().map(|busy| busy / seconds)
+        };
+        Self {
+            throughput: ThroughputPart {
+                renewals,
+                renewals_per_second: renewals as f64 / seconds,
+                operations,
+                operations_per_second: operations as f64 / seconds,
+            },
+            cost: CostPart {
+                cpu_ms,
+                cpu_us_per_renewal: per(renewals),
+                cpu_us_per_operation: per(operations),
+                server_cores: cores(|p| p.cost.server_cores),
+                own_cores: cores(|p| p.cost.own_cores),
+                memory_bytes: phases.last().and_then(|p| p.cost.memory_bytes),
+                memory_bytes_per_lease: None,
+            },
+            ..Self::counted(total)
+        }
+    }
+
+    /// The figures of `kind`.
+    pub fn of_kind(&self, kind: Kind) -> Summary {
+        self.latency.get(kind.name()).copied().unwrap_or_default()
+    }
+}
+
+impl PhasePart {
+    fn of(ran: &Ran) -> Self {
+        Self {
+            name: ran.spec.name().to_owned(),
+            model: ran.spec.model(),
+            clients: ran.spec.clients(),
+            leases_per_client: ran.spec.leases_per_client(),
+            ramp_ms: millis(ran.ramp),
+            measured_ms: millis(ran.cost.measured),
+            figures: Figures::of(ran),
+        }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let (counts, mut problems) = (&self.figures.counts, Vec::new());
+        if counts.lost > 0 {
+            problems.push(format!("{} lost", human::count(counts.lost, "lease")));
+        }
+        let unanswered = counts.never_held.saturating_sub(self.figures.denials.values().sum());
+        if unanswered > 0 {
+            problems.push(format!("{} never had an answer", human::count(unanswered, "lease")));
+        }
+        if self.model != Model::Population && self.figures.throughput.operations == 0 {
+            problems.push("no operation was answered".to_owned());
+        }
+        problems
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let late = self.figures.of_kind(Kind::Lateness);
+        let mut notes = Vec::new();
+        if late.p99_us > LATE_US {
+            let behind = human::show(Duration::from_micros(late.p99_us));
+            notes.push(format!("this program was behind: one operation in a hundred was sent {behind} late or later"));
+        }
+        if self.figures.counts.unanswered > 0 {
+            let count = human::count(self.figures.counts.unanswered, "operation");
+            notes.push(format!("{count} had no answer; latencies are of the others"));
+        }
+        notes
+    }
 }
 
 impl Outcome {
     /// Puts everything together and judges.
+    ///
+    /// # Errors
+    /// None in practice: all histograms have the same bounds.
     pub fn new(
-        args: &Args,
+        scenario: &Scenario,
         server: &TestServer,
         threads: usize,
-        ramp: Duration,
-        tally: Tally,
-        cost: Cost,
-        watch: &Watch,
-    ) -> Self {
+        phases: &[Ran],
+        audit: &Audit,
+    ) -> Result<Self, Failure> {
+        let mut total = Tally::new()?;
+        phases.iter().try_for_each(|ran| total.add(&ran.tally))?;
+        let measured: Vec<Duration> = phases.iter().map(|ran| ran.cost.measured).collect();
+        let parts: Vec<PhasePart> = phases.iter().map(PhasePart::of).collect();
+        let figures: Vec<Figures> = parts.iter().map(|part| part.figures.clone()).collect();
         let mut outcome = Self {
             schema: 1,
             server: ServerPart {
@@ -155,64 +344,46 @@ impl Outcome {
                 pid: server.pid,
             },
             plan: PlanPart {
-                clients: args.clients,
-                features: server.features.iter().map(ToString::to_string).collect(),
-                renew_every_ms: args.renew_every.map(millis),
-                ramp_ms: millis(ramp),
-                measured_ms: millis(cost.measured),
+                clients: scenario.phases.iter().map(PhaseSpec::clients).max().unwrap_or(0),
+                features: server.features.iter().map(|line| line.name.to_string()).collect(),
+                renew_every_ms: phases.first().and_then(|ran| ran.spec.renew_every).map(|span| millis(span.0)),
+                ramp_ms: millis(phases.iter().map(|ran| ran.ramp).sum()),
+                measured_ms: millis(measured.iter().sum()),
                 threads,
-                seed: args.seed,
+                seed: scenario.seed.unwrap_or(1),
+                scenario: scenario.to_toml()?,
             },
-            latency: LatencyPart {
-                checkouts: tally.checkouts.summary(),
-                renewals: tally.renewals.summary(),
-                answers: tally.answers.summary(),
-                releases: tally.releases.summary(),
-            },
-            counts: tally.counts,
-            denials: tally.denials.iter().map(|(code, count)| (code.to_string(), *count)).collect(),
-            throughput: ThroughputPart { renewals: cost.renewals, renewals_per_second: cost.renewals_per_second() },
-            cost: CostPart {
-                cpu_ms: cost.cpu().map(millis),
-                cpu_us_per_renewal: cost.cpu_us_per_renewal(),
-                server_cores: cost.server_cores(),
-                own_cores: cost.own_cores(),
-                memory_bytes: cost.after.map(|usage| usage.memory_bytes),
-                memory_bytes_per_lease: cost.memory_bytes_per_lease(),
-            },
+            all: Figures::all(&figures, &measured, &total),
             seats: SeatsPart {
                 free_before: server.seats,
-                held_max: watch.holding_max.load(Ordering::Relaxed),
-                out_after: server.seats_out(),
+                held_max: audit.held_max(),
+                out_after: server.look().map(|lines| lines.iter().map(|line| u64::from(line.used)).sum()),
             },
+            phases: parts,
             ok: true,
             problems: Vec::new(),
+            notes: Vec::new(),
         };
-        outcome.judge();
-        outcome
+        outcome.judge(audit.problems());
+        Ok(outcome)
     }
 
-    /// What went wrong, in words; empty if nothing did.
-    pub fn problems(&self) -> &[String] {
-        &self.problems
-    }
-
-    fn judge(&mut self) {
-        let (counts, seats) = (&self.counts, &self.seats);
-        let mut problems = Vec::new();
-        if counts.lost > 0 {
-            problems.push(format!("{} lost", human::count(counts.lost, "lease")));
-        }
+    fn judge(&mut self, violations: Vec<String>) {
+        let several = self.phases.len() > 1;
+        let named = |phase: &PhasePart, all: Vec<String>| {
+            let name = phase.name.clone();
+            all.into_iter().map(move |one| if several { format!("{name}: {one}") } else { one })
+        };
+        let mut problems: Vec<String> = self.phases.iter().flat_map(|phase| named(phase, phase.problems())).collect();
+        self.notes = self.phases.iter().flat_map(|phase| named(phase, phase.notes())).collect();
+        let seats = &self.seats;
         if u64::try_from(seats.held_max).unwrap_or(0) > seats.free_before {
             problems.push(format!("{} seats were held at once and {} were free", seats.held_max, seats.free_before));
-        }
-        let unanswered = counts.never_held.saturating_sub(self.denials.values().sum());
-        if unanswered > 0 {
-            problems.push(format!("{} never had an answer", human::count(unanswered, "client")));
         }
         if self.server.own && seats.out_after.is_some_and(|out| out > 0) {
             problems.push(format!("{} seats are still out after every release", seats.out_after.unwrap_or(0)));
         }
+        problems.extend(violations);
         self.ok = problems.is_empty();
         self.problems = problems;
     }
@@ -226,61 +397,83 @@ impl Outcome {
     }
 
     fn text(&self) -> String {
-        let mut rows = Rows::new(&["latency", "count", "mean", "p50", "p90", "p99", "p99.9", "max"]);
-        rows = rows.numbers(&[1, 2, 3, 4, 5, 6, 7]);
-        let l = &self.latency;
-        for (name, summary) in [
-            ("checkouts", &l.checkouts),
-            ("renewals, from when due", &l.renewals),
-            ("renewals, from when sent", &l.answers),
-            ("releases", &l.releases),
-        ] {
-            rows.push(latency_row(name, summary));
+        let mut parts = Vec::new();
+        for phase in &self.phases {
+            if self.phases.len() > 1 {
+                parts.push(format!("{} ({:?}, {} clients)", phase.name, phase.model, phase.clients).to_lowercase());
+            }
+            parts.push(latencies(&phase.figures));
+            parts.push(self.figures(phase));
         }
-        let mut figures = Rows::new(&["figure", "value"]).numbers(&[1]);
-        let mut figure = |name: &str, value: String| figures.push(vec![name.to_owned(), value]);
-        let (t, c, n) = (&self.throughput, &self.cost, &self.counts);
-        figure("renewals per second", format!("{:.0}", t.renewals_per_second));
-        figure("renewals measured", human::thousands(t.renewals));
+        parts.push(self.verdict());
+        parts.join("\n\n")
+    }
+
+    fn figures(&self, phase: &PhasePart) -> String {
+        let mut rows = Rows::new(&["figure", "value"]).numbers(&[1]);
+        let mut figure = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
+        let Figures { counts: n, denials, throughput: t, cost: c, .. } = &phase.figures;
+        let population = phase.model == Model::Population;
+        let what = if population { "renewals" } else { "operations" };
+        figure(&format!("{what} per second"), format!("{:.0}", t.operations_per_second));
+        figure(&format!("{what} measured"), human::thousands(t.operations));
         figure("seats held at most / free before", format!("{} / {}", self.seats.held_max, self.seats.free_before));
         figure("leases lost / in danger / regained", format!("{} / {} / {}", n.lost, n.danger, n.regained));
         figure("asked again for want of an answer", human::thousands(n.retries));
+        if !population {
+            figure("never answered", human::thousands(n.unanswered));
+            figure("renewals beside the plan", human::thousands(n.upkeep));
+        }
         figure(
             "datagrams sent / received",
             format!("{} / {}", human::thousands(n.datagrams_sent), human::thousands(n.datagrams_received)),
         );
-        for (code, count) in &self.denials {
+        for (code, count) in denials {
             figure(&format!("denied: {code}"), human::thousands(*count));
         }
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        figure("server CPU per renewal", or_dash(c.cpu_us_per_renewal.map(|us| format!("{us:.1} µs"))));
+        let single = what.trim_end_matches('s');
+        figure(&format!("server CPU per {single}"), or_dash(c.cpu_us_per_operation.map(|us| format!("{us:.1} µs"))));
         let cores = |cores: Option<f64>| cores.map_or_else(|| "-".to_owned(), |cores| format!("{cores:.2}"));
         figure("cores busy: server / this test", format!("{} / {}", cores(c.server_cores), cores(c.own_cores)));
         figure("server memory per lease", or_dash(c.memory_bytes_per_lease.map(|bytes| format!("{bytes:.0} B"))));
         figure("server memory", or_dash(c.memory_bytes.map(|bytes| format!("{:.1} MiB", bytes as f64 / 1_048_576.0))));
-        format!("{}\n\n{}\n\n{}", rows.render(), figures.render(), self.verdict())
+        rows.render()
     }
 
     fn verdict(&self) -> String {
-        if self.ok {
-            return format!("{} no lease was lost and no seat was granted twice", paint(GOOD, "✓"));
-        }
-        let lines: Vec<String> = self.problems.iter().map(|p| format!("{} {p}", paint(BAD, "✗"))).collect();
+        let notes = self.notes.iter().map(|note| format!("{} {note}", paint(WARN, "!")));
+        let problems = self.problems.iter().map(|problem| format!("{} {problem}", paint(BAD, "✗")));
+        let fine = format!("{} no lease was lost and no seat was granted twice", paint(GOOD, "✓"));
+        let lines: Vec<String> = notes.chain(problems).chain(self.ok.then_some(fine)).collect();
         lines.join("\n")
     }
 }
 
-fn latency_row(name: &str, summary: &Summary) -> Vec<String> {
+fn latencies(figures: &Figures) -> String {
+    let mut rows = Rows::new(&["latency", "count", "mean", "p50", "p90", "p99", "p99.9", "max"]);
+    rows = rows.numbers(&[1, 2, 3, 4, 5, 6, 7]);
+    for kind in Kind::ALL {
+        let summary = figures.of_kind(kind);
+        if summary.count > 0 {
+            rows.push(latency_row(kind.words(), &summary));
+        }
+    }
+    rows.render()
+}
+
+/// One line of a table of latencies.
+pub fn latency_row(name: &str, summary: &Summary) -> Vec<String> {
     let show = |us: u64| human::show(Duration::from_micros(us));
     let mean = human::show(Duration::from_secs_f64(summary.mean_us / 1e6));
     let mut row = vec![name.to_owned(), human::thousands(summary.count), mean];
     row.extend([summary.p50_us, summary.p90_us, summary.p99_us, summary.p999_us, summary.max_us].map(show));
-    if summary.count == 0 {
-        row[2..].iter_mut().for_each(|cell| "-".clone_into(cell));
-    }
     row
 }
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

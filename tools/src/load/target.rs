@@ -21,7 +21,9 @@ use leasehold_server::process::{Transport, holder_of};
 
 use super::{
     Args,
+    lean::Peer,
     process::{self, Usage},
+    scenario::{PhaseSpec, Scenario, Span},
 };
 use crate::{
     connect::addresses,
@@ -37,8 +39,8 @@ pub struct TestServer {
     pub address: SocketAddr,
     /// Its key.
     pub key: PublicKey,
-    /// What to ask for.
-    pub features: Vec<FeatureName>,
+    /// What to ask for, as the server told it before the test.
+    pub features: Vec<FeatureLine>,
     /// How many seats of that are free.
     pub seats: u64,
     /// As every client has it.
@@ -52,6 +54,12 @@ pub struct TestServer {
 /// How long a server may take to answer before the test.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The server's own limits, which a test of our own server raises where it has to.
+const LEASES_USUAL: u64 = 1 << 20;
+const SESSIONS_USUAL: u64 = 1 << 18;
+const LEASES_MOST: u64 = 1 << 24;
+const SESSIONS_MOST: u64 = 1 << 20;
+
 /// A server that grants everything asked counts features without end as this many.
 const UNCOUNTED: u64 = i32::MAX as u64;
 
@@ -60,17 +68,17 @@ impl TestServer {
     ///
     /// # Errors
     /// If it does not answer, is not trusted, or has nothing to give.
-    pub fn of(args: &Args) -> Result<Self, Failure> {
+    pub fn of(args: &Args, scenario: &Scenario) -> Result<Self, Failure> {
         match &args.server {
-            Some(text) => Self::there(args, address_of(text)?, None),
+            Some(text) => Self::there(args, scenario, address_of(text)?, None),
             None => {
-                let own = OwnServer::start(args)?;
-                Self::there(args, own.address, Some(own))
+                let own = OwnServer::start(scenario)?;
+                Self::there(args, scenario, own.address, Some(own))
             }
         }
     }
 
-    fn there(args: &Args, address: SocketAddr, own: Option<OwnServer>) -> Result<Self, Failure> {
+    fn there(args: &Args, scenario: &Scenario, address: SocketAddr, own: Option<OwnServer>) -> Result<Self, Failure> {
         let publisher_keys = match &own {
             Some(own) => vec![own.kit.publisher.clone()],
             None => args.trust.publisher_keys()?,
@@ -82,9 +90,9 @@ impl TestServer {
         let (key, realm) = connect(&mut hand, address)?;
         let lines = features(&mut hand)?;
         hand.act(Holder::close);
-        let chosen = chosen(args, &lines)?;
-        let seats = chosen.iter().map(|line| free(line)).sum();
-        let features = chosen.iter().map(|line| line.name.clone()).collect();
+        let wanted = scenario.features.unwrap_or(1) as usize;
+        let features: Vec<FeatureLine> = chosen(&args.named, wanted, &lines)?.into_iter().cloned().collect();
+        let seats = features.iter().map(free).sum();
         let pid = args.server_pid.or(own.as_ref().map(|own| own.child.id())).or_else(|| pid_of(address));
         // The clients need no proof each: the one of the first holder stands for all.
         let config = HolderConfig { publisher_keys: Vec::new(), realm, ..config };
@@ -106,15 +114,21 @@ impl TestServer {
         self.own.is_some()
     }
 
-    /// Seats that are out now, of the features tested; `None` if it does not say.
-    pub fn seats_out(&self) -> Option<u64> {
+    /// Who it is, for lean sessions.
+    pub fn peer(&self) -> Peer {
+        Peer { key: self.key, realm: self.realm, site: self.config.site.clone() }
+    }
+
+    /// The features tested as they are now; `None` if it does not say.
+    pub fn look(&self) -> Option<Vec<FeatureLine>> {
         let any =
             if self.address.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
         let mut hand = Hand::new(self.config.clone(), any, Vec::new()).ok()?;
         hand.act(|holder, now| holder.connect(now, self.target()));
-        let lines = features(&mut hand).ok()?;
+        let mut lines = features(&mut hand).ok()?;
         hand.act(Holder::close);
-        Some(lines.iter().filter(|line| self.features.contains(&line.name)).map(|line| u64::from(line.used)).sum())
+        lines.retain(|line| self.features.iter().any(|feature| feature.name == line.name));
+        Some(lines)
     }
 
     /// Ends it if it is our own.
@@ -132,13 +146,13 @@ struct OwnServer {
 }
 
 impl OwnServer {
-    fn start(args: &Args) -> Result<Self, Failure> {
+    fn start(scenario: &Scenario) -> Result<Self, Failure> {
         let scratch = tempfile::Builder::new().prefix("leasehold-load-").tempdir();
         let scratch = scratch.map_err(|e| Failure::new("cannot make a scratch folder").because_of(&e))?;
-        let kit = offer(args)?.make_in(scratch.path())?;
+        let kit = offer(scenario)?.make_in(scratch.path())?;
         let config = scratch.path().join("leasehold.toml");
         crate::kit::write_new(&config, b"", 0o600)?;
-        let child = command(&config, &kit.data_dir)?.spawn();
+        let child = command(&config, &kit.data_dir, scenario)?.spawn();
         let child = child.map_err(|e| Failure::new("cannot start a server for the test").because_of(&e))?;
         // Made before anything can fail, so that the process never outlives this value.
         let mut own = Self { address: ([127, 0, 0, 1], 0).into(), kit, child, _scratch: scratch };
@@ -170,7 +184,7 @@ fn serving_at(line: &str) -> Option<SocketAddr> {
     fields.get("udp")?.as_str()?.split(',').next()?.parse().ok()
 }
 
-fn command(config: &Path, data_dir: &Path) -> Result<Command, Failure> {
+fn command(config: &Path, data_dir: &Path, scenario: &Scenario) -> Result<Command, Failure> {
     let program =
         std::env::current_exe().map_err(|e| Failure::new("cannot find this program's file").because_of(&e))?;
     let mut command = Command::new(program);
@@ -181,6 +195,10 @@ fn command(config: &Path, data_dir: &Path) -> Result<Command, Failure> {
     command.arg("serve").arg("--config").arg(config).arg("--data-dir").arg(data_dir);
     command.args(["--listen", "127.0.0.1", "--port", "0", "--http", "off", "--drain-time", "0s"]);
     command.args(["--limit-handshakes", "1000000", "--log-level", "info", "--log-format", "json"]);
+    let room = |wanted: u64, usual: u64, most: u64| (wanted + wanted / 4).clamp(usual, most).to_string();
+    let most = |of: fn(&PhaseSpec) -> u64| scenario.phases.iter().map(of).max().unwrap_or(0);
+    command.arg("--limit-leases").arg(room(most(PhaseSpec::leases), LEASES_USUAL, LEASES_MOST));
+    command.arg("--limit-sessions").arg(room(most(|phase| phase.clients().into()), SESSIONS_USUAL, SESSIONS_MOST));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     Ok(command)
 }
@@ -193,12 +211,15 @@ impl Drop for OwnServer {
     }
 }
 
-fn offer(args: &Args) -> Result<Offer, Failure> {
-    let each = args.clients.div_ceil(args.features).max(1);
-    let features = (1..=args.features).map(|n| Feature::new(&format!("LOAD_{n:04}"), "1.0", each));
+fn offer(scenario: &Scenario) -> Result<Offer, Failure> {
+    let seats = scenario.seats.unwrap_or_else(|| scenario.seats_wanted());
+    let features = (1..=scenario.features.unwrap_or(1)).map(|n| Feature::new(&format!("LOAD_{n:04}"), "1.0", seats));
+    // Whole seconds, rounded up: a licence has no others.
+    let seconds = |Span(ttl): Span| u32::try_from(ttl.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
     Ok(Offer {
         features: features.collect::<Result<_, _>>()?,
         days: 1,
+        lease_ttl_s: scenario.ttl.map(seconds),
         notice: "For a load test".to_owned(),
         ..Offer::demo()?
     })
@@ -246,16 +267,15 @@ fn features(hand: &mut Hand) -> Result<Vec<FeatureLine>, Failure> {
     told.map(|(features, _)| features).ok_or_else(silent)
 }
 
-fn chosen<'a>(args: &Args, lines: &'a [FeatureLine]) -> Result<Vec<&'a FeatureLine>, Failure> {
+fn chosen<'a>(named: &[FeatureName], wanted: usize, lines: &'a [FeatureLine]) -> Result<Vec<&'a FeatureLine>, Failure> {
     if lines.is_empty() {
         return Err(Failure::new("the server has no feature to test")
             .remedy("give it a licence, or leave --server away to test a server of its own"));
     }
-    if args.named.is_empty() {
-        return Ok(lines.iter().take(args.features as usize).collect());
+    if named.is_empty() {
+        return Ok(lines.iter().take(wanted).collect());
     }
-    let named = args
-        .named
+    let named = named
         .iter()
         .map(|name| lines.iter().find(|line| line.name == *name).ok_or_else(|| no_such_feature(name, lines)));
     named.collect()

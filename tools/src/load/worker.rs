@@ -1,4 +1,4 @@
-//! One thread of the load test: its clients, their sockets, one event loop.
+//! One thread of a population: its clients, their sockets, one event loop.
 //!
 //! A client is the SDK's own sans-IO half. Every holder is called at the very millisecond it asked for, even when this
 //! thread comes late, so that its pace never drifts; what is measured counts from that millisecond. A stall, whoever's
@@ -11,7 +11,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
     sync::{
         Arc, Barrier, OnceLock,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -25,10 +25,12 @@ use leasehold_protocol::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
+    audit::Audit,
     client::{Client, Phase},
     lean,
     plan::Part,
-    tally::Tally,
+    series::{Recorder, Series},
+    tally::Kind,
     wire,
 };
 use crate::exit::Failure;
@@ -36,13 +38,9 @@ use crate::exit::Failure;
 /// What all threads share: the figures that are watched while they change.
 #[derive(Debug, Default)]
 pub struct Watch {
-    /// Clients that hold a seat now.
-    pub holding: AtomicI64,
-    /// The most seats held at one moment.
-    pub holding_max: AtomicI64,
     /// Renewals answered so far.
     pub renewals: AtomicU64,
-    /// Clients that have their first answer, yes or no.
+    /// Clients that have the first answer to each of their leases, yes or no.
     pub settled: AtomicU64,
     /// Clients that have released, or never held.
     pub finished: AtomicU64,
@@ -65,12 +63,18 @@ pub struct Task {
     pub config: HolderConfig,
     /// This thread's clients.
     pub parts: Vec<Part>,
+    /// Leases of each.
+    pub leases_per_client: u32,
     /// How often each renews; `None` is the server's pace.
     pub every: Option<Duration>,
     /// How many sockets they share.
     pub sockets: usize,
     /// Figures to keep up to date.
     pub watch: Arc<Watch>,
+    /// The checks.
+    pub audit: Arc<Audit>,
+    /// The seconds.
+    pub series: Arc<Series>,
 }
 
 /// How long releases may go unanswered at the end.
@@ -84,7 +88,7 @@ const BATCH: usize = 64;
 ///
 /// # Errors
 /// If there are no sockets for it, or one of them fails.
-pub fn run(task: Task) -> Result<Tally, Failure> {
+pub fn run(task: Task) -> Result<(), Failure> {
     let made = Made::new(&task);
     // Also after a failure: the others must not wait for ever.
     task.ready.wait();
@@ -111,7 +115,7 @@ struct Worker {
     routes: Vec<HashMap<u32, usize>>,
     /// Deadlines; a client's latest entry counts, older ones are skipped.
     timers: BinaryHeap<Reverse<(u64, usize)>>,
-    tally: Tally,
+    recorder: Recorder,
     ending_since: Option<u64>,
     buffer: Vec<u8>,
 }
@@ -133,8 +137,8 @@ impl Made {
         let Self { sockets, clients } = self;
         let timers = clients.iter().enumerate().map(|(i, client)| Reverse((client.start_ms(), i))).collect();
         let routes = vec![HashMap::new(); sockets.len()];
-        let (tally, buffer) = (Tally::new()?, Vec::with_capacity(DATAGRAM_MAX));
-        Ok(Worker { task, epoch, sockets, clients, routes, timers, tally, ending_since: None, buffer })
+        let (recorder, buffer) = (Recorder::new(task.series.clone())?, Vec::with_capacity(DATAGRAM_MAX));
+        Ok(Worker { task, epoch, sockets, clients, routes, timers, recorder, ending_since: None, buffer })
     }
 }
 
@@ -145,16 +149,18 @@ impl Worker {
         self.ending_since.is_some_and(|since| late(since) || all())
     }
 
-    fn finish(mut self) -> Result<Tally, Failure> {
+    fn finish(mut self) -> Result<(), Failure> {
+        let counts = &mut self.recorder.tally.counts;
         for client in &self.clients {
-            self.tally.counts.retries += client.retries;
-            self.tally.counts.never_held += u64::from(client.held_since.is_none() && !client.has_held);
-            self.tally.counts.not_released += u64::from(client.has_held && client.phase != Phase::Over);
+            counts.retries += client.retries;
+            counts.never_held += u64::from(self.task.leases_per_client) - client.ever_held();
+            counts.not_released += if client.phase == Phase::Over { 0 } else { client.not_released() };
         }
-        Ok(self.tally)
+        self.recorder.finish()
     }
 
     fn turn(&mut self) -> Result<(), Failure> {
+        self.recorder.tick(self.now())?;
         if self.ending_since.is_none() && self.task.watch.end.load(Ordering::Relaxed) {
             self.end();
         }
@@ -192,9 +198,12 @@ impl Worker {
         start.phase = Phase::Asking;
         start.asked_at = due;
         start.holder.connect(now, target);
-        let feature = start.feature.clone();
-        let spec = CheckoutSpec { feature, version: Version::ANY, seats: SeatCount::ONE, claim: None };
-        start.lease = Some(start.holder.checkout(now, spec));
+        for _ in 0..self.task.leases_per_client {
+            let feature = start.feature.clone();
+            let spec = CheckoutSpec { feature, version: Version::ANY, seats: SeatCount::ONE, claim: None };
+            let handle = start.holder.checkout(now, spec);
+            start.ask(handle);
+        }
         self.drain(client, None);
     }
 
@@ -209,6 +218,9 @@ impl Worker {
                 Phase::Asking | Phase::Holding => {
                     client.phase = Phase::Leaving;
                     client.asked_at = now_ms;
+                    let audit = &self.task.audit;
+                    // Before the releases are sent: from then on the seats may be somebody else's.
+                    client.drop_all().for_each(|lease| audit.gone(client.feature_index, lease));
                     client.holder.close(now);
                     self.drain(i, None);
                 }
@@ -232,10 +244,10 @@ impl Worker {
     }
 
     fn receive(&mut self, socket: usize, from: SocketAddr, datagram: &mut [u8]) {
-        self.tally.counts.datagrams_received += 1;
+        self.recorder.tally.counts.datagrams_received += 1;
         let client = lean::sid_of_answer(datagram).and_then(|sid| self.routes[socket].get(&sid).copied());
         let Some(client) = client else {
-            self.tally.counts.datagrams_strange += 1;
+            self.recorder.tally.counts.datagrams_strange += 1;
             return;
         };
         let now = self.at(client, self.now_ms());
@@ -272,9 +284,9 @@ impl Worker {
                 }
                 _ => {}
             }
-            self.tally.counts.datagrams_sent += 1;
+            self.recorder.tally.counts.datagrams_sent += 1;
             if self.sockets[socket].send_to(&datagram, address).is_err() {
-                self.tally.counts.send_failures += 1;
+                self.recorder.tally.counts.send_failures += 1;
             }
         }
         self.buffer = datagram;
@@ -282,48 +294,56 @@ impl Worker {
 
     fn on_event(&mut self, index: usize, event: HolderEvent) {
         let now = self.now();
-        let (client, tally, watch) = (&mut self.clients[index], &mut self.tally, &self.task.watch);
+        let (client, watch) = (&mut self.clients[index], &self.task.watch);
+        let (tally, audit) = (&mut self.recorder.tally, &self.task.audit);
         match event {
             HolderEvent::Connected { .. } => tally.counts.connects += 1,
-            HolderEvent::Granted { grant, .. } => {
-                if !client.has_held {
-                    tally.checkouts.record(now.saturating_sub(Duration::from_millis(client.asked_at)));
-                    watch.settled.fetch_add(1, Ordering::Relaxed);
-                } else if client.held_since.is_none() {
+            HolderEvent::Granted { lease, grant, .. } => {
+                let first = client.granted(lease, grant.lease);
+                if first.is_first {
+                    tally.record(Kind::Checkout, now.saturating_sub(Duration::from_millis(client.asked_at)));
+                } else if first.was.is_none() {
                     tally.counts.regained += 1;
                 }
-                hold(watch, client.granted(grant.lease));
-            }
-            HolderEvent::Denied { deny, .. } => {
-                *tally.denials.entry(deny.code).or_default() += 1;
-                if !client.has_held {
-                    client.phase = Phase::Over;
-                    watch.settled.fetch_add(1, Ordering::Relaxed);
-                    watch.finished.fetch_add(1, Ordering::Relaxed);
+                if client.phase == Phase::Leaving {
+                    // It came too late, and the holder gives it back by itself.
+                    client.gone(lease);
+                    return;
                 }
+                first.was.into_iter().for_each(|was| audit.gone(client.feature_index, was));
+                audit.granted(client.feature_index, grant.lease);
+                settle(watch, client);
+            }
+            HolderEvent::Denied { lease, deny } => {
+                *tally.denials.entry(deny.code).or_default() += 1;
+                if client.denied(lease) {
+                    tally.record(Kind::Denial, now.saturating_sub(Duration::from_millis(client.asked_at)));
+                }
+                settle(watch, client);
             }
             HolderEvent::Renewed { .. } => {
                 watch.renewals.fetch_add(1, Ordering::Relaxed);
+                tally.counts.operations += 1;
                 if let Some((due, sent)) = client.answered() {
-                    tally.answers.record(now.saturating_sub(sent));
+                    tally.record(Kind::Answer, now.saturating_sub(sent));
                     let took = now.saturating_sub(due);
                     match self.task.every {
-                        Some(every) => tally.renewals.record_paced(took, every),
-                        None => tally.renewals.record(took),
+                        Some(every) => tally.record_paced(Kind::Renewal, took, every),
+                        None => tally.record(Kind::Renewal, took),
                     }
                 }
             }
-            HolderEvent::StateChanged { state, .. } => match state {
+            HolderEvent::StateChanged { lease, state } => match state {
                 LeaseState::Retrying { .. } => tally.counts.danger += 1,
                 LeaseState::Lost { .. } => {
                     tally.counts.lost += 1;
-                    hold(watch, client.lost());
+                    client.gone(lease).into_iter().for_each(|was| audit.gone(client.feature_index, was));
                 }
                 _ => {}
             },
-            HolderEvent::Released { .. } => {
-                tally.releases.record(now.saturating_sub(Duration::from_millis(client.asked_at)));
-                hold(watch, client.lost());
+            HolderEvent::Released { lease, .. } => {
+                tally.record(Kind::Release, now.saturating_sub(Duration::from_millis(client.asked_at)));
+                client.released(lease);
             }
             HolderEvent::Closed if client.phase == Phase::Leaving => {
                 client.phase = Phase::Over;
@@ -363,7 +383,11 @@ impl Worker {
     }
 }
 
-fn hold(watch: &Watch, change: i64) {
-    let now = watch.holding.fetch_add(change, Ordering::Relaxed) + change;
-    watch.holding_max.fetch_max(now, Ordering::Relaxed);
+/// Notes a client that has the first answer to each of its leases.
+fn settle(watch: &Watch, client: &mut Client) {
+    if client.phase == Phase::Asking && client.has_all_answers() {
+        client.phase = if client.ever_held() > 0 { Phase::Holding } else { Phase::Over };
+        watch.settled.fetch_add(1, Ordering::Relaxed);
+        watch.finished.fetch_add(u64::from(client.phase == Phase::Over), Ordering::Relaxed);
+    }
 }

@@ -7,11 +7,14 @@ use leasehold_protocol::{
     DecodeError,
     frame::{self, FRAME_HEADER_LEN},
     message::{Activity, ClientFrame, FeatureQuery, Holder, Release, Renew, Request},
+    packet::PLAINTEXT_MAX,
     vocab::{ClaimKey, FeatureName, LeaseId, OperationId, SeatCount, Version},
 };
 
 /// A plaintext with a REQUEST is padded to this, so that every GRANT fits the bytes it was asked with (SPEC 2.4.4).
 pub const REQUEST_PLAINTEXT_MIN: usize = 512;
+/// How many RENEW frames of 44 bytes fit one datagram.
+pub const RENEWALS_MAX: usize = PLAINTEXT_MAX / 44;
 /// The same for FEATURE_QUERY.
 pub const QUERY_PLAINTEXT_MIN: usize = 1_152;
 

@@ -49,9 +49,25 @@ impl Opening {
         now: UnixMillis,
         entropy: &mut dyn Entropy,
     ) -> Result<Self, HandshakeFailed> {
+        let sid = u32::try_from(entropy.next_u64() >> 32).unwrap_or(1).max(1);
+        Self::named(sid, peer, keys, instance, now, entropy)
+    }
+
+    /// The same under a session id of the caller's: not 0, and hard to guess where that matters. One that tells whose
+    /// session it is spares a search for each datagram.
+    ///
+    /// # Errors
+    /// If the peer's key is no usable key.
+    pub fn named(
+        sid: u32,
+        peer: &Peer,
+        keys: &Keypair,
+        instance: [u8; 8],
+        now: UnixMillis,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Self, HandshakeFailed> {
         let info =
             ClientInfo { unix_ms: now.0.into(), instance, sdk_version: SDK_VERSION.into(), capabilities: 0.into() };
-        let sid = u32::try_from(entropy.next_u64() >> 32).unwrap_or(1).max(1);
         let (initiator, noise) = Initiator::start(keys, &peer.key, &peer.site, peer.realm, &info, entropy)?;
         let mac = MacKey::hello(&peer.key, &peer.site);
         let mut hello = Hello1::new_zeroed();
