@@ -54,6 +54,14 @@ fn pairs_on_few_seats_are_denied_and_that_is_no_fault() {
 }
 
 #[test]
+fn what_is_due_and_finds_every_lease_busy_is_counted_and_noted() {
+    let told = load("--clients 1 --rate 200000 --mix pairs --for 1s");
+    let (pairs, unsent) = (number(&told["latency"]["pairs"]["count"]), number(&told["counts"]["unsent"]));
+    assert!(pairs > 0 && (195_000..=205_000).contains(&(pairs + unsent)), "{told:#}");
+    assert!(told["notes"].to_string().contains("--clients"), "{told:#}");
+}
+
+#[test]
 fn renewals_share_datagrams_and_come_from_many_addresses() {
     let told = load("--clients 4 --leases-per-client 10 --window 20 --batch 10 --sources 5 --for 1s");
     assert_eq!(told["ok"], true, "{told:#}");

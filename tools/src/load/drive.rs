@@ -5,6 +5,8 @@
 //! | `fleet` | the clients' sessions, which outlive a phase |
 //! | `book` | the leases |
 //! | `flight` | the operations under way, and when they are asked for again |
+//! | `issue` | what the plan has due, and how a question becomes a datagram |
+//! | `keep` | what nobody planned: questions asked again or given up, leases kept alive or lost |
 //! | `net` | sockets, in batches |
 //! | `answers` | what an answer changes, and what it must not be |
 //!
@@ -16,6 +18,8 @@ mod answers;
 mod book;
 mod fleet;
 mod flight;
+mod issue;
+mod keep;
 pub mod net;
 
 use std::{
@@ -27,25 +31,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use leasehold_protocol::{
-    packet::DATAGRAM_MAX,
-    vocab::{LeaseId, OperationId},
-};
+use leasehold_protocol::packet::DATAGRAM_MAX;
 
 use self::{
-    book::{Book, State},
+    book::Book,
     fleet::Client,
-    flight::{Due, Flight, Operation, What},
+    flight::{Flight, Operation, What},
     net::Outlet,
 };
 use super::{
     audit::Audit,
-    lean::{Peer, RequestForm, ask},
-    mix::{Mix, Verb},
+    lean::{Peer, RequestForm},
+    mix::Mix,
     plan::SplitMix,
     schedule::{Arrivals, Rate, Schedule},
     series::{Recorder, Series},
-    tally::Kind,
 };
 use crate::exit::Failure;
 
@@ -115,6 +115,8 @@ pub struct Shared {
 const PATIENCE_US: u64 = 5_000_000;
 /// The thread sleeps no longer than this: what another thread says is noticed that soon.
 const SLEEP_MAX_US: u64 = 5_000;
+/// The thread sleeps this long where it waits for what no datagram tells.
+const SLEEP_MIN_US: u64 = 200;
 /// Operations issued before what has come is read.
 const ISSUE_MAX: usize = 128;
 /// First checkouts, releases and handshakes under way in one thread.
@@ -166,6 +168,8 @@ pub(super) struct Driver {
     renew_after_us: u64,
     plaintext: Vec<u8>,
     datagram: Vec<u8>,
+    /// More is due than one turn issues.
+    more: bool,
     failure: Option<Failure>,
 }
 
@@ -221,6 +225,7 @@ impl Driver {
             plaintext: Vec::with_capacity(DATAGRAM_MAX),
             datagram: Vec::with_capacity(DATAGRAM_MAX),
             task,
+            more: false,
             failure: None,
         })
     }
@@ -242,7 +247,7 @@ impl Driver {
             Stage::Opening => self.open_sessions()?,
             Stage::Filling(left) => self.fill(left),
             Stage::Ready => self.begin(),
-            Stage::Running { end } if self.now >= end => self.drain(),
+            Stage::Running { end } if self.now >= end => self.drain(end),
             Stage::Running { end } => self.issue(end),
             Stage::Draining { until } => self.drained(until),
             Stage::Leaving { until } => self.leave(until),
@@ -254,13 +259,16 @@ impl Driver {
     /// How long nothing is due.
     fn sleep(&mut self) -> Duration {
         let due = match (self.stage, &mut self.schedule) {
+            (Stage::Running { .. }, _) if self.more => self.now,
             (Stage::Running { end }, Some(schedule)) => {
                 let next = schedule.peek().map_or(end, |due| micros(*due).saturating_add(self.begin));
                 // An operation that is due and finds nothing to ask for waits for an answer, and so do we.
-                if next <= self.now { self.now + SLEEP_MAX_US } else { next }
+                if next <= self.now { end } else { next }
             }
-            (Stage::Opening, _) => self.now + 200,
-            _ => self.now + SLEEP_MAX_US,
+            (Stage::Running { end }, None) => end,
+            (Stage::Ready, _) => self.task.shared.begin_us.load(Ordering::Acquire).max(self.now + SLEEP_MIN_US),
+            (Stage::Opening, _) => self.now + SLEEP_MIN_US,
+            _ => u64::MAX,
         };
         self.tell_time();
         Duration::from_micros(due.saturating_sub(self.now).min(SLEEP_MAX_US))
@@ -291,8 +299,11 @@ impl Driver {
         self.stage = Stage::Running { end: begin + micros(self.task.measure) };
     }
 
-    fn drain(&mut self) {
-        self.schedule = None;
+    fn drain(&mut self, end: u64) {
+        if let Some(schedule) = self.schedule.take() {
+            let due = |due: &Duration| micros(*due).saturating_add(self.begin) < end;
+            self.recorder.tally.counts.unsent += schedule.take_while(due).count() as u64;
+        }
         self.stage = Stage::Draining { until: self.now + PATIENCE_US };
     }
 
@@ -317,195 +328,6 @@ impl Driver {
             self.recorder.tally.counts.unanswered += self.flight.abandon() as u64;
             self.stage = Stage::Done;
         }
-    }
-
-    /// Issues what the plan has due, a bounded number at a time.
-    fn issue(&mut self, end: u64) {
-        for _ in 0..ISSUE_MAX {
-            let due = match (&mut self.schedule, self.task.pace) {
-                (None, Pace::Window(window)) if self.flight.planned() < window => self.now,
-                (Some(schedule), _) => match schedule.peek().map(|due| self.begin + micros(*due)) {
-                    Some(due) if due <= self.now && due < end => due,
-                    _ => return,
-                },
-                _ => return,
-            };
-            let Some(issued) = self.issue_one(due) else { return };
-            if let Some(schedule) = &mut self.schedule {
-                // Operations that went along in one datagram were due with it.
-                let _ = schedule.nth(issued - 1);
-            }
-        }
-    }
-
-    /// Issues the next operation of the mix; how many operations that were. `None` if nothing can be asked for now. Where
-    /// nothing is held to renew or release, a seat is asked for, and where no place is free one is given back: so a mix
-    /// that does not balance stays between none and all.
-    fn issue_one(&mut self, due: u64) -> Option<usize> {
-        if self.flight.is_full() {
-            return None;
-        }
-        let asking = matches!(self.task.mix, Mix::Of { checkout: 1.., .. } | Mix::Pairs);
-        match self.task.mix.pick(self.random.next()) {
-            Verb::Pair => self.checkout(due, true, true),
-            Verb::Checkout => self.checkout(due, false, true).or_else(|| self.release_oldest(due)),
-            Verb::Renew => self.renew_some(due).or_else(|| asking.then(|| self.checkout(due, false, true))?),
-            Verb::Release => self.release_oldest(due).or_else(|| asking.then(|| self.checkout(due, false, true))?),
-        }
-    }
-
-    fn checkout(&mut self, due: u64, pair: bool, planned: bool) -> Option<usize> {
-        let index = self.book.take_free()?;
-        self.start(What::Checkout { pair }, index, due, planned);
-        Some(1)
-    }
-
-    fn release_oldest(&mut self, due: u64) -> Option<usize> {
-        let (_, index) = self.book.oldest()?;
-        self.release(index, due, false, true);
-        Some(1)
-    }
-
-    fn release(&mut self, index: u32, due: u64, pair: bool, planned: bool) {
-        // Before it is sent: the seat may be somebody else's before its answer is here.
-        self.task.shared.audit.gone(self.feature_of(index), self.book.lease(index).id);
-        self.book.leaving(index);
-        self.start(What::Release { pair }, index, due, planned);
-    }
-
-    /// Renews the lease that was asked for longest ago, and others of the same client with it as `batch` says. They would
-    /// be one RENEW_MANY; as they are, they are one datagram.
-    fn renew_some(&mut self, due: u64) -> Option<usize> {
-        let (_, index) = self.book.oldest()?;
-        let of_client = self.task.leases_per_client;
-        let first = index / of_client * of_client;
-        let others = (first..first + of_client).filter(|other| *other != index);
-        let batch: Vec<u32> = if self.task.batch == 1 {
-            Vec::new()
-        } else {
-            others.filter(|other| self.book.lease(*other).state == State::Held).take(self.task.batch - 1).collect()
-        };
-        self.plaintext.clear();
-        for index in std::iter::once(index).chain(batch.iter().copied()) {
-            self.book.asked(index, self.now);
-            self.write(What::Renewal, index, due, true);
-        }
-        self.post(index / of_client);
-        Some(1 + batch.len())
-    }
-
-    /// One operation in a datagram of its own.
-    fn start(&mut self, what: What, of: u32, due: u64, planned: bool) {
-        self.plaintext.clear();
-        self.write(what, of, due, planned);
-        self.post(self.client_of_operation(what, of));
-    }
-
-    /// Notes an operation and appends its frame to the plaintext.
-    fn write(&mut self, what: What, of: u32, due: u64, planned: bool) {
-        let era = if what == What::Greeting { 0 } else { self.book.lease(of).era };
-        let operation = Operation { what, of, era, due, sent: self.now, planned, tries: 0 };
-        let id = self.flight.add(operation);
-        // In a closed loop nothing is due before it is sent, and the release of a pair is due when its grant has come.
-        if planned && self.schedule.is_some() && !matches!(what, What::Release { pair: true }) {
-            self.recorder.tally.record(Kind::Lateness, Duration::from_micros(self.now.saturating_sub(due)));
-        }
-        self.append(id, &operation);
-    }
-
-    fn append(&mut self, id: OperationId, operation: &Operation) {
-        let (of, out) = (operation.of, &mut self.plaintext);
-        let written = match operation.what {
-            What::Greeting => ask::release(out, id, LeaseId::NONE, &self.clients[of as usize].greeting),
-            What::Cleanup => ask::release(out, id, LeaseId::NONE, &self.book.lease(of).claim),
-            What::Renewal => ask::renew(out, id, self.book.lease(of).id, &self.book.lease(of).claim),
-            What::Release { .. } => ask::release(out, id, self.book.lease(of).id, &self.book.lease(of).claim),
-            What::Checkout { .. } => {
-                let form = self.task.form(of);
-                form.append(out, id, &self.book.lease(of).claim)
-            }
-        };
-        if let Err(e) = written {
-            self.failure = Some(Failure::new("a question of the load test does not fit a datagram").because_of(&e));
-        }
-    }
-
-    /// Seals the plaintext and queues it for this client's socket.
-    fn post(&mut self, client: u32) {
-        ask::pad(&mut self.plaintext);
-        let client = &mut self.clients[client as usize];
-        match client.seal(&self.plaintext, &mut self.datagram) {
-            Some(Ok(())) => self.outlet.push(client.socket, &self.datagram),
-            Some(Err(e)) => self.failure = Some(Failure::new("a session of the load test is used up").because_of(&e)),
-            None => {}
-        }
-    }
-
-    fn ask_again(&mut self) {
-        for _ in 0..ISSUE_MAX {
-            match self.flight.due(self.now) {
-                None => return,
-                Some(Due::Again(id, operation)) if self.is_current(&operation) => {
-                    self.recorder.tally.counts.retries += 1;
-                    self.plaintext.clear();
-                    self.append(id, &operation);
-                    self.post(self.client_of_operation(operation.what, operation.of));
-                }
-                Some(Due::Again(id, _)) => self.flight.end(id),
-                Some(Due::GivenUp(operation)) => self.give_up(&operation),
-            }
-        }
-    }
-
-    /// An operation is without an answer after its last try. Whether a lease is lost by that its deadline decides.
-    fn give_up(&mut self, operation: &Operation) {
-        self.recorder.tally.counts.unanswered += 1;
-        self.task.shared.uncertain.fetch_add(1, Ordering::AcqRel);
-        if !self.is_current(operation) {
-            return;
-        }
-        match operation.what {
-            What::Greeting => {
-                self.failure = Some(Failure::new("the server opened a session and then did not answer in it"));
-            }
-            What::Checkout { .. } => self.clean_up(operation.of),
-            What::Release { .. } | What::Cleanup => self.book.over(operation.of),
-            What::Renewal => {}
-        }
-    }
-
-    /// Gives a claim back of which there may be a lease that we have not heard of.
-    fn clean_up(&mut self, index: u32) {
-        self.start(What::Cleanup, index, self.now, false);
-    }
-
-    /// Renews what the plan has not reached in time, and finds what has ended.
-    fn keep_up(&mut self) {
-        if matches!(self.stage, Stage::Leaving { .. } | Stage::Done) {
-            return;
-        }
-        for _ in 0..ISSUE_MAX {
-            match self.book.oldest() {
-                Some((asked, index)) if self.now.saturating_sub(asked) >= self.renew_after_us => {
-                    self.recorder.tally.counts.upkeep += 1;
-                    self.book.asked(index, self.now);
-                    self.start(What::Renewal, index, self.now, false);
-                }
-                _ => break,
-            }
-        }
-        if self.now >= self.swept + SWEEP_US {
-            self.swept = self.now;
-            self.book.ended(self.now).into_iter().for_each(|index| self.lose(index));
-        }
-    }
-
-    /// A lease has ended though its client wanted it.
-    fn lose(&mut self, index: u32) {
-        self.recorder.tally.counts.lost += 1;
-        self.task.shared.uncertain.fetch_add(1, Ordering::AcqRel);
-        self.task.shared.audit.gone(self.feature_of(index), self.book.lease(index).id);
-        self.book.over(index);
     }
 
     fn is_current(&self, operation: &Operation) -> bool {

@@ -178,7 +178,7 @@ fn figures(figures: &Figures) -> Vec<(String, String)> {
         ("operations a second", format!("{:.0}", t.operations_per_second)),
         ("leases lost", n.lost.to_string()),
         ("asked again for want of an answer", n.retries.to_string()),
-        ("never answered", n.unanswered.to_string()),
+        ("never answered / never sent", format!("{} / {}", n.unanswered, n.unsent)),
         ("renewals beside the plan", n.upkeep.to_string()),
         ("datagrams sent / received", format!("{} / {}", n.datagrams_sent, n.datagrams_received)),
         ("sessions opened", n.connects.to_string()),

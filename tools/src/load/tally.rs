@@ -94,6 +94,8 @@ pub struct Counts {
     pub retries: u64,
     /// Operations given up for want of an answer.
     pub unanswered: u64,
+    /// Operations that were due and never sent, because every lease was busy.
+    pub unsent: u64,
     /// Answers to operations that were answered already or given up: what retries bring.
     pub answers_again: u64,
     /// Renewals beside the plan, so that a lease the plan does not renew in time stays alive.
@@ -120,6 +122,7 @@ impl Counts {
         self.operations += other.operations;
         self.retries += other.retries;
         self.unanswered += other.unanswered;
+        self.unsent += other.unsent;
         self.answers_again += other.answers_again;
         self.upkeep += other.upkeep;
         self.danger += other.danger;
