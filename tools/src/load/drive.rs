@@ -170,6 +170,8 @@ pub(super) struct Driver {
     datagram: Vec<u8>,
     /// More is due than one turn issues.
     more: bool,
+    /// What is due finds no lease to ask for.
+    stuck: bool,
     failure: Option<Failure>,
 }
 
@@ -226,6 +228,7 @@ impl Driver {
             datagram: Vec::with_capacity(DATAGRAM_MAX),
             task,
             more: false,
+            stuck: false,
             failure: None,
         })
     }
@@ -247,8 +250,13 @@ impl Driver {
             Stage::Opening => self.open_sessions()?,
             Stage::Filling(left) => self.fill(left),
             Stage::Ready => self.begin(),
-            Stage::Running { end } if self.now >= end => self.drain(end),
-            Stage::Running { end } => self.issue(end),
+            Stage::Running { end } => {
+                if self.is_through(end) {
+                    self.drain(end);
+                } else {
+                    self.issue(end);
+                }
+            }
             Stage::Draining { until } => self.drained(until),
             Stage::Leaving { until } => self.leave(until),
             Stage::Drained | Stage::Done => {}
@@ -297,6 +305,13 @@ impl Driver {
             self.schedule = Some(Schedule::new(rate, self.task.measure, arrivals, seed).peekable());
         }
         self.stage = Stage::Running { end: begin + micros(self.task.measure) };
+    }
+
+    /// Whether everything that was due before `end` has been sent, or cannot be.
+    fn is_through(&mut self, end: u64) -> bool {
+        let next = self.schedule.as_mut().and_then(|schedule| schedule.peek().copied());
+        let behind = next.is_some_and(|due| micros(due).saturating_add(self.begin) < end) && !self.stuck;
+        self.now >= end && !(behind && self.now < end + PATIENCE_US)
     }
 
     fn drain(&mut self, end: u64) {

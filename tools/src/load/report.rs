@@ -311,7 +311,7 @@ impl PhasePart {
         }
         if self.figures.counts.unsent > 0 {
             let count = human::count(self.figures.counts.unsent, "operation");
-            notes.push(format!("{count} that were due were never sent, because every lease was busy: add --clients"));
+            notes.push(format!("{count} that were due were never sent: every lease was busy, add --clients"));
         }
         if self.figures.counts.unanswered > 0 {
             let count = human::count(self.figures.counts.unanswered, "operation");

@@ -94,7 +94,7 @@ pub struct Counts {
     pub retries: u64,
     /// Operations given up for want of an answer.
     pub unanswered: u64,
-    /// Operations that were due and never sent, because every lease was busy.
+    /// Operations that were due and never sent: every lease was busy, or we were more than 5 s behind.
     pub unsent: u64,
     /// Answers to operations that were answered already or given up: what retries bring.
     pub answers_again: u64,

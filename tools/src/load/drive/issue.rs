@@ -22,7 +22,7 @@ use crate::{
 impl Driver {
     /// Issues what the plan has due, a bounded number at a time.
     pub(super) fn issue(&mut self, end: u64) {
-        self.more = false;
+        (self.more, self.stuck) = (false, false);
         for _ in 0..ISSUE_MAX {
             let due = match (&mut self.schedule, self.task.pace) {
                 (None, Pace::Window(window)) if self.flight.planned() < window => self.now,
@@ -32,7 +32,10 @@ impl Driver {
                 },
                 _ => return,
             };
-            let Some(issued) = self.issue_one(due) else { return };
+            let Some(issued) = self.issue_one(due) else {
+                self.stuck = true;
+                return;
+            };
             if let Some(schedule) = &mut self.schedule {
                 // Operations that went along in one datagram were due with it.
                 let _ = schedule.nth(issued - 1);

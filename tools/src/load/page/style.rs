@@ -35,6 +35,7 @@ svg .hover { fill: transparent; } svg .hover:hover { fill: var(--soft); fill-opa
 svg path.l { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
 .l0 { stroke: var(--c0); } .l1 { stroke: var(--c1); } .l2 { stroke: var(--c2); } .l3 { stroke: var(--c3); }
 .l4 { stroke: var(--c4); }
+@media (max-width: 560px) { svg text { font-size: 13px; } }
 .wide { overflow-x: auto; margin-bottom: 12px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--rule); white-space: nowrap; }
