@@ -72,7 +72,7 @@ fn renewals_share_datagrams_and_come_from_many_addresses() {
 
 #[test]
 fn a_population_holds_many_leases_for_each_client() {
-    let told = load("--clients 10 --leases-per-client 5 --renew-every 100ms --for 1s --ramp 100ms");
+    let told = load("--clients 10 --leases-per-client 5 --renew-every 100ms --for 1s --ramp 100ms --sources 3");
     assert_eq!(told["ok"], true, "{told:#}");
     assert_eq!((&told["seats"]["held_max"], &told["latency"]["checkouts"]["count"]), (&50.into(), &50.into()));
     assert!(number(&told["throughput"]["renewals"]) > 200, "{told:#}");

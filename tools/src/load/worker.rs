@@ -8,7 +8,7 @@ use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
     io::{self, ErrorKind},
-    net::{SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::{
         Arc, Barrier, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -69,6 +69,8 @@ pub struct Task {
     pub every: Option<Duration>,
     /// How many sockets they share.
     pub sockets: usize,
+    /// Addresses to send from, in turn; at least one.
+    pub sources: Vec<IpAddr>,
     /// Figures to keep up to date.
     pub watch: Arc<Watch>,
     /// The checks.
@@ -122,8 +124,8 @@ struct Worker {
 
 impl Made {
     fn new(task: &Task) -> Result<Self, Failure> {
-        let server = wire::server_of(&task.target);
-        let sockets = (0..task.sockets.max(1)).map(|_| wire::open(server)).collect::<io::Result<Vec<_>>>();
+        let sources = task.sources.iter().cycle().take(task.sockets);
+        let sockets = sources.map(|source| wire::open(*source)).collect::<io::Result<Vec<_>>>();
         let sockets = sockets.map_err(|e| {
             Failure::new("cannot open the sockets of the load test")
                 .because_of(&e)
