@@ -82,6 +82,7 @@ pub mod machine;
 pub mod numbers;
 pub mod plot;
 pub mod rivals;
+pub mod served;
 pub mod wave;
 mod world;
 

@@ -24,7 +24,13 @@ impl Turns {
 /// Memory this process has in hand, in bytes.
 #[must_use]
 pub fn resident() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+    resident_of("self")
+}
+
+/// Memory that process `pid` has in hand, in bytes.
+#[must_use]
+pub fn resident_of(pid: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }
