@@ -13,7 +13,7 @@ mod socket;
 pub use batch::{BATCH, Inbox};
 pub use echo::{Echo, serve_echo};
 pub use lanes::{SEQUENCES, lane_of};
-pub use outcome::{Outcome, Probe};
+pub use outcome::{Outcome, Probe, Tally};
 pub use socket::Socket;
 
 use std::{
@@ -23,7 +23,6 @@ use std::{
 
 use batch::Outbox;
 use lanes::Lanes;
-use outcome::Tally;
 
 /// What is asked, and how an answer is known.
 pub trait Dialect {

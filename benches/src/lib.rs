@@ -81,6 +81,7 @@ pub mod latency;
 pub mod machine;
 pub mod numbers;
 pub mod plot;
+pub mod report;
 pub mod rivals;
 pub mod served;
 pub mod wave;

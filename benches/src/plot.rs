@@ -1,4 +1,7 @@
-//! Throughput against threads, as an SVG of its own: no fonts, scripts or style sheets from elsewhere.
+//! Throughput against threads ([`bars`]: one figure each), as an SVG of its own: no fonts, scripts or style sheets from
+//! elsewhere.
+
+pub mod bars;
 
 use std::fmt::Write;
 

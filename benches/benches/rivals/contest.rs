@@ -2,15 +2,14 @@
 
 use leasehold_benches::{
     contest::{Course, Limit, Runner, Sample, Work},
+    machine,
     numbers::Rounds,
-    plot::{Line, Panel},
+    plot::{self, Line, Panel},
+    report::{Goal, Report},
     rivals::{Dash, Locked, Ours, Queues, Semaphores, Sharded},
 };
 
-use crate::{
-    Effort,
-    report::{Goal, Report},
-};
+use crate::Effort;
 
 const THREADS: [u32; 5] = [1, 2, 4, 8, 16];
 
@@ -45,6 +44,8 @@ pub fn measure(effort: &Effort, report: &mut Report) {
     for heat in &heats {
         heat.report(report);
     }
+    let panels: Vec<_> = heats.iter().map(Heat::panel).collect();
+    report.draw("throughput.svg", plot::svg("Throughput against threads", &machine::description(), &panels));
     judge(&heats, report);
     let shares = heats.iter().flat_map(|heat| &heat.runs).flatten().map(|run| 100.0 * run.share.median());
     let shares = Rounds::from_iter(shares);
@@ -109,7 +110,6 @@ impl Heat {
                 report.note(&section, &what, "CPU ns", &run.cpu_ns);
             }
         }
-        report.draw(self.panel());
     }
 
     fn row(&self, n: usize) -> String {

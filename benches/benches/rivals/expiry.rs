@@ -5,13 +5,11 @@ use std::time::Duration;
 use leasehold_benches::{
     latency::Latencies,
     numbers::Rounds,
+    report::{Goal, Report},
     wave::{BUDGET, Shore},
 };
 
-use crate::{
-    Effort,
-    report::{Goal, Report},
-};
+use crate::Effort;
 
 #[derive(Default)]
 struct Found {

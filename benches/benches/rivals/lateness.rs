@@ -5,13 +5,10 @@ use std::time::Duration;
 use leasehold_benches::{
     contest::{Runner, Work},
     numbers::Rounds,
-};
-
-use crate::{
-    Effort,
-    contest::entrants,
     report::{Goal, Report},
 };
+
+use crate::{Effort, contest::entrants};
 
 const SHARES: [f64; 3] = [0.5, 0.99, 0.999];
 

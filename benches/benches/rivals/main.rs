@@ -7,13 +7,12 @@
 mod contest;
 mod expiry;
 mod lateness;
-mod report;
 mod scale;
 mod singles;
 
-use std::{env, time::Duration};
+use std::{env, path::Path, time::Duration};
 
-use report::Report;
+use leasehold_benches::report::Report;
 
 /// How much of it.
 struct Effort {
@@ -67,10 +66,10 @@ fn main() -> std::io::Result<()> {
     // Cargo says `--bench` when it benches, and nothing when it tests.
     let (effort, folder) = if is_said("--bench") { (Effort::FULL, "rivals") } else { (Effort::SMOKE, "rivals-smoke") };
     let is_chosen = |name: &str| is_said(name) || words.iter().all(|word| word.starts_with("--"));
-    let mut report = Report::new();
+    let mut report = Report::new("rivals");
     for (name, measure) in SECTIONS.iter().filter(|(name, _)| is_chosen(name)) {
         eprintln!("{name}: {} rounds ...", effort.rounds);
         measure(&effort, &mut report);
     }
-    report.finish(folder, is_said("--docs"))
+    report.finish(&Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(folder), is_said("--docs"))
 }

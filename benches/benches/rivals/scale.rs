@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use leasehold_benches::{crowd::Crowd, numbers::Rounds};
-
-use crate::{
-    Effort,
+use leasehold_benches::{
+    crowd::Crowd,
+    numbers::Rounds,
     report::{Goal, Report},
 };
+
+use crate::Effort;
 
 /// Memory to be read line by line, each of which says which is next.
 struct Chase {

@@ -7,12 +7,13 @@ use std::{
 };
 
 use cpu_time::ThreadTime;
-use leasehold_benches::{desk::Desk, numbers::Rounds};
-
-use crate::{
-    Effort,
+use leasehold_benches::{
+    desk::Desk,
+    numbers::Rounds,
     report::{Goal, Report},
 };
+
+use crate::Effort;
 
 /// One operation, and what it took, round by round.
 struct Single {

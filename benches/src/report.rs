@@ -2,18 +2,15 @@
 
 use std::{fs, io, path::Path};
 
-use leasehold_benches::{
-    machine,
-    numbers::Rounds,
-    plot::{self, Panel},
-};
+use crate::{machine, numbers::Rounds};
 
-/// All that was found.
+/// All that one bench found.
 pub struct Report {
+    name: &'static str,
     text: String,
     csv: String,
     verdicts: Vec<String>,
-    panels: Vec<Panel>,
+    pictures: Vec<(&'static str, String)>,
 }
 
 /// Where a goal lies.
@@ -26,13 +23,13 @@ pub enum Goal {
 }
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
-/// What stands between these in the README is ours to replace.
-const MARKS: [&str; 2] = ["<!-- rivals: begin -->\n", "<!-- rivals: end -->\n"];
 
 impl Report {
-    pub fn new() -> Self {
+    /// Of the bench `name`, which names its files and its marks in the README.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
         let csv = "section,what,unit,median,least,most\n".to_owned();
-        Self { text: String::new(), csv, verdicts: Vec::new(), panels: Vec::new() }
+        Self { name, text: String::new(), csv, verdicts: Vec::new(), pictures: Vec::new() }
     }
 
     /// Notes `rounds` of `what` for programs.
@@ -66,47 +63,49 @@ impl Report {
         self.text += &format!("\n{line}\n");
     }
 
-    pub fn draw(&mut self, panel: Panel) {
-        self.panels.push(panel);
+    /// Adds a picture, an SVG, under the name of its file.
+    pub fn draw(&mut self, file: &'static str, svg: String) {
+        self.pictures.push((file, svg));
     }
 
-    /// Prints the report and writes it to files in `folder` of the target; to those of the documentation as well if
-    /// `docs`.
-    pub fn finish(mut self, folder: &str, docs: bool) -> io::Result<()> {
+    /// Prints the report and writes it to files in `target`; to those of the documentation as well if `docs`.
+    ///
+    /// # Errors
+    /// If a file cannot be written, or the README has no marks.
+    pub fn finish(mut self, target: &Path, docs: bool) -> io::Result<()> {
         let verdicts = std::mem::take(&mut self.verdicts);
         let details = std::mem::take(&mut self.text);
         self.say(&format!(
             "Machine: {}. Medians of interleaved rounds, [least–most]; ratios are taken round by round.",
             machine::description()
         ));
-        self.table("Goals", "| what | goal | figure | |", verdicts);
+        if !verdicts.is_empty() {
+            self.table("Goals", "| what | goal | figure | |", verdicts);
+        }
         let text = self.text.clone() + &details;
         println!("{text}");
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(folder);
-        self.write(&target)?;
-        fs::write(target.join("rivals.md"), &text)?;
+        self.write(target)?;
+        fs::write(target.join(self.name).with_extension("md"), &text)?;
         println!("written to {}", target.display());
         if docs {
             self.write(&Path::new(HERE).join("docs"))?;
-            put_between_marks(&Path::new(HERE).join("README.md"), &text)?;
+            self.put_between_marks(&Path::new(HERE).join("README.md"), &text)?;
         }
         Ok(())
     }
 
     fn write(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
-        fs::write(folder.join("rivals.csv"), &self.csv)?;
-        if !self.panels.is_empty() {
-            let picture = plot::svg("Throughput against threads", &machine::description(), &self.panels);
-            fs::write(folder.join("throughput.svg"), picture)?;
-        }
-        Ok(())
+        fs::write(folder.join(self.name).with_extension("csv"), &self.csv)?;
+        self.pictures.iter().try_for_each(|(file, svg)| fs::write(folder.join(file), svg))
     }
-}
 
-fn put_between_marks(file: &Path, text: &str) -> io::Result<()> {
-    let old = fs::read_to_string(file)?;
-    let parts = old.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?.1)));
-    let Some((before, after)) = parts else { return Err(io::Error::other("README.md has lost its marks")) };
-    fs::write(file, format!("{before}{}{text}\n{}{after}", MARKS[0], MARKS[1]))
+    /// Replaces what stands between our marks in `file`.
+    fn put_between_marks(&self, file: &Path, text: &str) -> io::Result<()> {
+        let old = fs::read_to_string(file)?;
+        let [begin, end] = ["begin", "end"].map(|word| format!("<!-- {}: {word} -->\n", self.name));
+        let parts = old.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
+        let Some((before, after)) = parts else { return Err(io::Error::other("README.md has lost its marks")) };
+        fs::write(file, format!("{before}{begin}{text}\n{end}{after}"))
+    }
 }

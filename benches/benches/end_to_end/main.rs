@@ -1,0 +1,98 @@
+//! A server as its clients see it: datagrams over sockets, beside a bare echo and beside servers that others wrote. In
+//! rounds, each of which runs everything once, so that ratios are of neighbours in time. `benches/README.md` says how to
+//! read it.
+//!
+//! `cargo bench -p leasehold-benches --bench end_to_end` prints tables and writes CSV and a plot to `target/end_to_end`;
+//! `-- --docs` puts them into `benches/README.md` and `benches/docs` besides.
+
+mod contest;
+mod line_up;
+mod ours;
+mod peers;
+mod told;
+
+use std::{env, io, net::UdpSocket, path::Path, process::ExitCode, time::Duration};
+
+use leasehold_benches::{blast::serve_echo, report::Report, served::Cores};
+
+/// How much of it.
+pub struct Effort {
+    rounds: usize,
+    /// At full load.
+    full: Duration,
+    /// One question at a time.
+    alone: Duration,
+    /// At half of what the full load brought.
+    half: Duration,
+}
+
+/// What the command line asks for.
+struct Order {
+    effort: Effort,
+    folder: &'static str,
+    /// Names of those who take part; all if empty.
+    only: Vec<String>,
+    docs: bool,
+}
+
+const FULL: Effort = Effort {
+    rounds: 9,
+    full: Duration::from_millis(1500),
+    alone: Duration::from_millis(300),
+    half: Duration::from_millis(1000),
+};
+/// Whether it runs at all: what `cargo test --benches` wants to know.
+const SMOKE: Effort = Effort {
+    rounds: 1,
+    full: Duration::from_millis(100),
+    alone: Duration::from_millis(20),
+    half: Duration::from_millis(50),
+};
+
+fn main() -> ExitCode {
+    let words: Vec<_> = env::args().skip(1).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[String]) -> io::Result<()> {
+    // The yardstick is a process of its own, as all who are held against it: this program once more.
+    if let [word, address, answer] = words
+        && word == line_up::SERVE_ECHO
+    {
+        return serve_echo(&UdpSocket::bind(address)?, answer.parse().map_err(io::Error::other)?);
+    }
+    if words.iter().any(|word| word == "--install") {
+        peers::install()?;
+    }
+    let order = order(words)?;
+    let cores = Cores::choose()?;
+    cores.pin_load()?;
+    line_up::allow_many_sockets()?;
+    let mut report = Report::new("end_to_end");
+    contest::run(&order.effort, line_up::of(cores, &order.only)?, &mut report)?;
+    report.finish(&Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(order.folder), order.docs)
+}
+
+fn order(words: &[String]) -> io::Result<Order> {
+    let is_said = |word: &str| words.iter().any(|said| said == word);
+    let after = |word: &str| words.iter().skip_while(|said| *said != word).nth(1);
+    // Cargo says `--bench` when it benches, and nothing when it tests.
+    let (effort, folder) = if is_said("--bench") { (FULL, "end_to_end") } else { (SMOKE, "end_to_end-smoke") };
+    let rounds = match after("--rounds") {
+        Some(text) => text.parse().map_err(|_| io::Error::other(format!("--rounds {text}: not a number")))?,
+        None => effort.rounds,
+    };
+    let only = match after("--only") {
+        Some(names) => names.split(',').map(str::to_owned).collect(),
+        // A test is not to build and start everything.
+        None if !is_said("--bench") => vec!["echo".to_owned()],
+        None => Vec::new(),
+    };
+    Ok(Order { effort: Effort { rounds, ..effort }, folder, only, docs: is_said("--docs") })
+}

@@ -1,0 +1,106 @@
+//! Renewals, one or as many as fit into a datagram.
+
+use std::{io, net::UdpSocket};
+
+use leasehold_benches::blast::{Dialect, lane_of};
+use leasehold_cli::load::lean::{Answer, Peer, ask};
+use leasehold_protocol::{
+    DecodeError, frame,
+    message::{Activity, ClientFrame, Renew, Renewed, ServerFrame},
+    packet::{DATA_HEADER_LEN, TAG_LEN},
+    vocab::{ClaimKey, LeaseId, OperationId},
+};
+
+use super::{
+    Crowd,
+    crowd::{Held, tag_of},
+};
+
+/// Clients that renew.
+pub struct Renewals {
+    crowd: Crowd,
+    /// Of each session.
+    held: Vec<Vec<Held>>,
+    /// Of each session, how many renewals of the question with this tag wait for their answers.
+    waiting: Vec<(u16, usize)>,
+    /// Whose turn it is, in each lane.
+    turns: Vec<usize>,
+    window: usize,
+    /// Renewals that were denied: leases that were lost.
+    pub denied: u64,
+}
+
+/// Renewals that share a datagram: as many RENEW frames as fit.
+pub const RENEWALS_MOST: usize = 26;
+
+/// Appends the renewals of all `held` to `plaintext`.
+fn append(
+    plaintext: &mut Vec<u8>,
+    held: &[Held],
+    mut operations: impl Iterator<Item = OperationId>,
+) -> Result<(), DecodeError> {
+    held.iter()
+        .zip(&mut operations)
+        .try_for_each(|(held, operation)| ask::renew(plaintext, operation, held.lease, &held.claim))
+}
+
+impl Renewals {
+    /// `clients` of them in each of the `window` lanes of every socket, with `leases` each: handshakes are done and seats
+    /// are taken when this returns.
+    pub fn open(peer: &Peer, sockets: &[UdpSocket], window: usize, clients: usize, leases: usize) -> io::Result<Self> {
+        let each = window * clients;
+        let mut crowd = Crowd::open(peer, sockets, each)?;
+        let take = |n| (0..leases).map(|_| crowd.check_out(n, &sockets[n / each])).collect();
+        let held = (0..sockets.len() * each).map(take).collect::<io::Result<_>>()?;
+        let turns = vec![0; sockets.len() * window];
+        let waiting = vec![(0, 0); crowd.len()];
+        Ok(Self { crowd, held, waiting, turns, window, denied: 0 })
+    }
+
+    /// Whose turn it is to ask in the lane of `tag`.
+    fn turn(&mut self, socket: usize, tag: u16) -> usize {
+        let lane = socket * self.window + lane_of(tag);
+        let clients = self.crowd.len() / self.turns.len();
+        let turn = &mut self.turns[lane];
+        *turn = (*turn + 1) % clients;
+        lane * clients + *turn
+    }
+}
+
+impl Dialect for Renewals {
+    fn ask(&mut self, socket: usize, tag: u16, out: &mut Vec<u8>) {
+        let n = self.turn(socket, tag);
+        let held = &self.held[n];
+        self.waiting[n] = (tag, held.len());
+        let operations = self.crowd.operations(tag, held.len());
+        self.crowd.seal(n, out, |plaintext| append(plaintext, held, operations));
+    }
+
+    fn take(&mut self, _: usize, answer: &mut [u8]) -> Option<u16> {
+        let (n, answers) = self.crowd.open_datagram(answer)?;
+        let (tag, left) = &mut self.waiting[n];
+        for answer in answers {
+            let ours = answer.operation().is_some_and(|operation| tag_of(operation) == *tag);
+            match answer {
+                Answer::Renewed(_) if ours => *left = left.saturating_sub(1),
+                Answer::Denied(_) => self.denied += 1,
+                _ => {}
+            }
+        }
+        (*left == 0).then_some(*tag)
+    }
+}
+
+/// How long the datagram of one renewal is, and that of its answer.
+pub fn sizes() -> Result<[usize; 2], DecodeError> {
+    let (lease, operation) = (LeaseId::new(1, 1), OperationId(1));
+    let renew = Renew { lease, claim: ClaimKey([0; 16]), operation, activity: Activity::default() };
+    let renewed = Renewed { lease, operation, ttl_ms: 1, renew_after_ms: 1, overage: false };
+    let (mut there, mut back) = (Vec::new(), Vec::new());
+    ClientFrame::Renew(renew).append_to(&mut there)?;
+    ServerFrame::Renewed(renewed).append_to(&mut back)?;
+    Ok([there, back].map(|mut plaintext| {
+        frame::pad(&mut plaintext, 0);
+        DATA_HEADER_LEN + plaintext.len() + TAG_LEN
+    }))
+}
