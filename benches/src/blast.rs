@@ -85,6 +85,26 @@ impl<D: Dialect> Blaster<D> {
         Self { dialect, sockets, lanes, inbox, outbox, next_due: Instant::now(), interval: Duration::ZERO }
     }
 
+    /// Asks at `pace` for `length`, from this moment on: what was asked before is forgotten, and nothing is waited for
+    /// afterwards.
+    ///
+    /// # Errors
+    /// If the server is gone.
+    pub fn run_at_once(&mut self, pace: Pace, length: Duration) -> io::Result<Outcome> {
+        self.lanes.give_up(Duration::ZERO, &mut Tally::new());
+        self.set(pace);
+        let (mut tally, start) = (Tally::new(), Instant::now());
+        self.run_for(pace, length, &mut tally)?;
+        Ok(tally.finish(start.elapsed(), Duration::ZERO))
+    }
+
+    fn set(&mut self, pace: Pace) {
+        if let Pace::Rate(rate) | Pace::Sleepy(rate) | Pace::Overrun(rate) = pace {
+            self.interval = Duration::from_secs_f64(1.0 / rate.max(1.0));
+        }
+        self.next_due = Instant::now();
+    }
+
     fn drive(&mut self, pace: Pace, end: Instant, tally: &mut Tally) -> io::Result<()> {
         while Instant::now() < end {
             let mut came = 0;
@@ -187,10 +207,7 @@ impl<D: Dialect> Blaster<D> {
 
 impl<D: Dialect> Load for Blaster<D> {
     fn run(&mut self, pace: Pace, length: Duration, probe: &Probe<'_>) -> io::Result<Outcome> {
-        if let Pace::Rate(rate) | Pace::Sleepy(rate) | Pace::Overrun(rate) = pace {
-            self.interval = Duration::from_secs_f64(1.0 / rate.max(1.0));
-        }
-        self.next_due = Instant::now();
+        self.set(pace);
         self.run_for(pace, RUN_IN.min(length), &mut Tally::new())?;
         let (mut tally, cpu, start) = (Tally::new(), probe(), Instant::now());
         self.run_for(pace, length, &mut tally)?;

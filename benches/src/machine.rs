@@ -46,11 +46,12 @@ pub fn cores() -> u32 {
 pub fn description() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let of = |key: &str| info.lines().find(|line| line.starts_with(key))?.split(':').nth(1).map(str::trim);
+    // All there are, not those that this thread is pinned to.
+    let processors = info.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mhz = of("cpu MHz").and_then(|mhz| mhz.parse::<f64>().ok()).unwrap_or_default() / 1000.0;
     format!(
-        "{} × {} at {mhz:.1} GHz, {} {} {}",
-        cores(),
+        "{processors} × {} at {mhz:.1} GHz, {} {} {}",
         of("model name").unwrap_or("unknown processor"),
         std::env::consts::OS,
         kernel.trim(),

@@ -35,7 +35,7 @@ const PIPELINE: usize = 16;
 /// Nobody is to lose a lease between two rounds.
 const TTL: Duration = Duration::from_secs(86_400);
 /// Handshakes a second: all a server can make, for the load is to begin soon.
-const HANDSHAKES: u32 = 1_000_000;
+pub const HANDSHAKES: u32 = 1_000_000;
 
 /// All, or those whose names `only` begins with.
 pub fn of(cores: Cores, only: &[String]) -> io::Result<LineUp> {

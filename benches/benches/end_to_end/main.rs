@@ -2,12 +2,15 @@
 //! rounds, each of which runs everything once, so that ratios are of neighbours in time. `benches/README.md` says how to
 //! read it.
 //!
-//! `cargo bench -p leasehold-benches --bench end_to_end` prints tables and writes CSV and a plot to `target/end_to_end`;
-//! `-- --docs` puts them into `benches/README.md` and `benches/docs` besides.
+//! `cargo bench -p leasehold-benches --bench end_to_end` prints tables and writes CSV and a plot to `target/end_to_end`.
+//! `-- --flood` and `-- --overload` do something else instead; `-- --docs` does everything and puts what it found into
+//! `benches/README.md` and `benches/docs` besides.
 
 mod contest;
+mod flood;
 mod line_up;
 mod ours;
+mod overload;
 mod peers;
 mod told;
 
@@ -24,6 +27,10 @@ pub struct Effort {
     alone: Duration,
     /// At half of what the full load brought.
     half: Duration,
+    /// Among strangers.
+    flood: Duration,
+    /// Beyond its limit.
+    overload: Duration,
 }
 
 /// What the command line asks for.
@@ -32,14 +39,19 @@ struct Order {
     folder: &'static str,
     /// Names of those who take part; all if empty.
     only: Vec<String>,
+    sections: Vec<Section>,
     docs: bool,
 }
+
+type Section = fn(&Order, Cores, &mut Report) -> io::Result<()>;
 
 const FULL: Effort = Effort {
     rounds: 9,
     full: Duration::from_millis(1500),
     alone: Duration::from_millis(300),
     half: Duration::from_millis(1000),
+    flood: Duration::from_secs(30),
+    overload: Duration::from_secs(60),
 };
 /// Whether it runs at all: what `cargo test --benches` wants to know.
 const SMOKE: Effort = Effort {
@@ -47,6 +59,8 @@ const SMOKE: Effort = Effort {
     full: Duration::from_millis(100),
     alone: Duration::from_millis(20),
     half: Duration::from_millis(50),
+    flood: Duration::from_millis(200),
+    overload: Duration::from_millis(200),
 };
 
 fn main() -> ExitCode {
@@ -75,24 +89,56 @@ fn run(words: &[String]) -> io::Result<()> {
     cores.pin_load()?;
     line_up::allow_many_sockets()?;
     let mut report = Report::new("end_to_end");
-    contest::run(&order.effort, line_up::of(cores, &order.only)?, &mut report)?;
+    order.sections.iter().try_for_each(|section| section(&order, cores, &mut report))?;
     report.finish(&Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(order.folder), order.docs)
+}
+
+fn contest(order: &Order, cores: Cores, report: &mut Report) -> io::Result<()> {
+    contest::run(&order.effort, line_up::of(cores, &order.only)?, report)
+}
+
+fn flood(order: &Order, cores: Cores, report: &mut Report) -> io::Result<()> {
+    flood::measure(&order.effort, cores, report)
+}
+
+fn overload(order: &Order, cores: Cores, report: &mut Report) -> io::Result<()> {
+    overload::measure(&order.effort, cores, report)
 }
 
 fn order(words: &[String]) -> io::Result<Order> {
     let is_said = |word: &str| words.iter().any(|said| said == word);
-    let after = |word: &str| words.iter().skip_while(|said| *said != word).nth(1);
     // Cargo says `--bench` when it benches, and nothing when it tests.
     let (effort, folder) = if is_said("--bench") { (FULL, "end_to_end") } else { (SMOKE, "end_to_end-smoke") };
-    let rounds = match after("--rounds") {
-        Some(text) => text.parse().map_err(|_| io::Error::other(format!("--rounds {text}: not a number")))?,
-        None => effort.rounds,
-    };
-    let only = match after("--only") {
+    let rounds = number(words, "--rounds")?.unwrap_or(effort.rounds);
+    let seconds = number(words, "--seconds")?.map(|n| Duration::from_secs(n as u64));
+    let [flood_for, overload_for] = [effort.flood, effort.overload].map(|usual| seconds.unwrap_or(usual));
+    let only = match after(words, "--only") {
         Some(names) => names.split(',').map(str::to_owned).collect(),
         // A test is not to build and start everything.
         None if !is_said("--bench") => vec!["echo".to_owned()],
         None => Vec::new(),
     };
-    Ok(Order { effort: Effort { rounds, ..effort }, folder, only, docs: is_said("--docs") })
+    let docs = is_said("--docs");
+    let others = [("--flood", flood as Section), ("--overload", overload)];
+    let mut sections: Vec<_> =
+        others.into_iter().filter(|(word, _)| docs || is_said(word)).map(|(_, run)| run).collect();
+    if docs || sections.is_empty() {
+        sections.insert(0, contest);
+    }
+    Ok(Order {
+        effort: Effort { rounds, flood: flood_for, overload: overload_for, ..effort },
+        folder,
+        only,
+        sections,
+        docs,
+    })
+}
+
+fn after<'a>(words: &'a [String], word: &str) -> Option<&'a String> {
+    words.iter().skip_while(|said| *said != word).nth(1)
+}
+
+fn number(words: &[String], word: &str) -> io::Result<Option<usize>> {
+    let read = |text: &String| text.parse().map_err(|_| io::Error::other(format!("{word} {text}: not a number")));
+    after(words, word).map(read).transpose()
 }

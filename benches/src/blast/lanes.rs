@@ -1,6 +1,9 @@
 //! Which questions are out, and since when.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use super::outcome::Tally;
 
@@ -9,8 +12,8 @@ use super::outcome::Tally;
 pub(super) struct Lanes {
     window: usize,
     all: Vec<Lane>,
-    /// Free lanes of each socket.
-    free: Vec<Vec<u8>>,
+    /// Free lanes of each socket; the one that has been free for longest asks next, so that all of them have their turn.
+    free: Vec<VecDeque<u8>>,
     looked: Instant,
 }
 
@@ -35,7 +38,7 @@ pub const fn lane_of(tag: u16) -> usize {
 impl Lanes {
     pub(super) fn new(sockets: usize, window: usize) -> Self {
         let last = u8::try_from(window.max(1) - 1).expect("at most 256 questions on a socket");
-        let free = vec![(0..=last).rev().collect(); sockets];
+        let free = vec![(0..=last).collect(); sockets];
         let all = vec![Lane { sequence: 0, asked: None }; sockets * window];
         Self { window, all, free, looked: Instant::now() }
     }
@@ -46,7 +49,7 @@ impl Lanes {
 
     /// Takes a free lane for a question that was due at `asked`; its tag.
     pub(super) fn begin(&mut self, socket: usize, asked: Instant) -> Option<u16> {
-        let n = self.free[socket].pop()?;
+        let n = self.free[socket].pop_front()?;
         let lane = &mut self.all[socket * self.window + usize::from(n)];
         lane.sequence = lane.sequence.wrapping_add(1);
         lane.asked = Some(asked);

@@ -26,8 +26,8 @@ pub struct Renewals {
     /// Whose turn it is, in each lane.
     turns: Vec<usize>,
     window: usize,
-    /// Renewals that were denied: leases that were lost.
-    pub denied: u64,
+    /// Of each session, whether a renewal was denied.
+    denied: Vec<bool>,
 }
 
 /// Renewals that share a datagram: as many RENEW frames as fit.
@@ -54,7 +54,21 @@ impl Renewals {
         let held = (0..sockets.len() * each).map(take).collect::<io::Result<_>>()?;
         let turns = vec![0; sockets.len() * window];
         let waiting = vec![(0, 0); crowd.len()];
-        Ok(Self { crowd, held, waiting, turns, window, denied: 0 })
+        let denied = vec![false; crowd.len()];
+        Ok(Self { crowd, held, waiting, turns, window, denied })
+    }
+
+    /// Clients that have lost a lease.
+    pub fn lost(&self) -> usize {
+        self.denied.iter().filter(|denied| **denied).count()
+    }
+
+    /// A renewal of client `n`, sealed: what somebody on its way could have seen.
+    pub fn overheard(&mut self, n: usize) -> Vec<u8> {
+        let (mut datagram, operations) = (Vec::new(), self.crowd.operations(0, self.held[n].len()));
+        let held = &self.held[n];
+        self.crowd.seal(n, &mut datagram, |plaintext| append(plaintext, held, operations));
+        datagram
     }
 
     /// Whose turn it is to ask in the lane of `tag`.
@@ -83,7 +97,7 @@ impl Dialect for Renewals {
             let ours = answer.operation().is_some_and(|operation| tag_of(operation) == *tag);
             match answer {
                 Answer::Renewed(_) if ours => *left = left.saturating_sub(1),
-                Answer::Denied(_) => self.denied += 1,
+                Answer::Denied(_) => self.denied[n] = true,
                 _ => {}
             }
         }
