@@ -73,6 +73,8 @@ pub struct Blaster<D> {
 
 /// An unanswered question is given up after this: a datagram was lost.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// How far a load that cannot ask fast enough falls behind at most.
+const BEHIND: Duration = Duration::from_millis(1);
 /// Load before the measuring begins.
 const RUN_IN: Duration = Duration::from_millis(200);
 
@@ -173,9 +175,16 @@ impl<D: Dialect> Blaster<D> {
     }
 
     /// When the question that may be asked now was due.
-    fn due(&self, pace: Pace) -> Option<Instant> {
+    fn due(&mut self, pace: Pace) -> Option<Instant> {
         let now = Instant::now();
-        if pace == Pace::Full { Some(now) } else { Some(self.next_due).filter(|due| *due <= now) }
+        if pace == Pace::Full {
+            return Some(now);
+        }
+        // Who cannot ask as much as was ordered has little to catch up on: how much was asked is told.
+        if matches!(pace, Pace::Overrun(_)) {
+            self.next_due = self.next_due.max(now - BEHIND);
+        }
+        Some(self.next_due).filter(|due| *due <= now)
     }
 
     fn waiting(&self) -> Vec<&Socket> {

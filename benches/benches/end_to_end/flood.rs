@@ -10,6 +10,7 @@ use std::{
 
 use leasehold_benches::{
     blast::{Blaster, Load, Outcome, Pace, Socket},
+    numbers::Rounds,
     report::Report,
     served::Cores,
 };
@@ -53,7 +54,7 @@ struct Flood {
 pub fn measure(effort: &Effort, cores: Cores, report: &mut Report) -> io::Result<()> {
     let Ours { served, address, peer } = Ours::start(cores, TTL, HANDSHAKES)?;
     let sockets = Socket::datagrams(address, SOCKETS)?;
-    let mut clients = Renewals::open(&peer, &sockets, CLIENTS_EACH, 1, 1)?;
+    let mut clients = Renewals::open(&peer, &sockets, CLIENTS_EACH, CLIENTS_EACH, 1)?;
     let junk = junk(&peer, &mut clients)?;
     let mut load = Blaster::new(clients, sockets.into_iter().map(Socket::from).collect(), CLIENTS_EACH);
     let mut renew = |length| load.run(Pace::Sleepy(RATE), length, &|| served.cpu());
@@ -67,9 +68,12 @@ pub fn measure(effort: &Effort, cores: Cores, report: &mut Report) -> io::Result
     })?;
     let grown = served.resident().saturating_sub(memory);
     let after = renew(effort.flood / 2)?;
-    let rows = [("nobody else", &calm), ("strangers at work", &flooded), ("afterwards", &after)].map(row);
+    let phases = [("nobody else", &calm), ("strangers at work", &flooded), ("afterwards", &after)];
+    for (name, outcome) in phases {
+        note(report, "flood", name, outcome);
+    }
     let title = format!("{RATE} clients that renew once a second, and strangers");
-    report.table(&title, "| meanwhile | renewals p50, µs | p99, µs | unanswered | server busy |", rows);
+    report.table(&title, "| meanwhile | renewals p50, µs | p99, µs | unanswered | server busy |", phases.map(row));
     report.say(&format!(
         "Strangers sent {:.0} datagrams a second: noise, sessions that are not, datagrams of true sessions changed by a bit, \
          handshakes with and without a right mac, from {STRANGERS} addresses. Leases lost: {} of {RATE}. Memory of the server: \
@@ -79,6 +83,19 @@ pub fn measure(effort: &Effort, cores: Cores, report: &mut Report) -> io::Result
         grown as f64 / 1e6,
     ));
     Ok(())
+}
+
+/// Notes one phase for programs.
+pub fn note(report: &mut Report, section: &str, name: &str, outcome: &Outcome) {
+    let figures = [
+        ("p50 µs", outcome.micros(0.5)),
+        ("p99 µs", outcome.micros(0.99)),
+        ("answered a second", outcome.per_second()),
+        ("lost", outcome.share_lost()),
+    ];
+    for (unit, figure) in figures {
+        report.note(section, name, unit, &Rounds::from_iter([figure]));
+    }
 }
 
 fn row((name, outcome): (&str, &Outcome)) -> String {

@@ -28,8 +28,8 @@ pub const SOCKETS: usize = 64;
 /// Questions in flight on each: one batch is served while the next one comes. More would only wait in the kernel, whose
 /// own limit for a socket is some 270 of our datagrams.
 pub const WINDOW: usize = 2;
-/// Clients behind each of those: 1 024 sessions in all.
-pub const CLIENTS: usize = 8;
+/// Clients behind each socket, who ask in turn: 1 024 sessions in all.
+pub const CLIENTS: usize = 16;
 /// Commands that redis is sent in a go where it is sent several.
 const PIPELINE: usize = 16;
 /// Nobody is to lose a lease between two rounds.

@@ -43,14 +43,19 @@ fn found<'a>(all: &'a [Contestant], id: &str) -> Option<&'a Found> {
 
 /// Where the figures are not to be trusted.
 fn doubts(all: &[Contestant], report: &mut Report) {
-    for one in all {
-        let (busy, lost) = (one.found.busy.median(), one.found.lost.median());
-        if busy < BUSY {
-            report.say(&format!("**{}: the server was busy for {:.0} % of the time only: it waited for the load, or others took its processor.**", one.name, busy * 100.0));
-        }
-        if lost > LOST {
-            report.say(&format!("**{}: {:.2} % of the questions were lost.**", one.name, lost * 100.0));
-        }
+    let idle = all.iter().map(|one| (one.name, one.found.busy.median())).filter(|(_, busy)| *busy < BUSY);
+    let idle: Vec<_> = idle.map(|(name, busy)| format!("{name} ({:.0} %)", busy * 100.0)).collect();
+    if !idle.is_empty() {
+        report.say(&format!(
+            "**Not busy all the time: {}. They waited for the load, or others took their processor: run it again on a quiet \
+             machine.**",
+            idle.join(", ")
+        ));
+    }
+    let lossy = all.iter().map(|one| (one.name, one.found.lost.median())).filter(|(_, lost)| *lost > LOST);
+    let lossy: Vec<_> = lossy.map(|(name, lost)| format!("{name} ({:.2} %)", lost * 100.0)).collect();
+    if !lossy.is_empty() {
+        report.say(&format!("**Questions were lost: {}.**", lossy.join(", ")));
     }
 }
 
@@ -100,5 +105,6 @@ fn picture(all: &[Contestant], report: &mut Report) {
     };
     let bars: Vec<_> = all.iter().map(bar).collect();
     let title = "Processor time of the server, in ns (log scale)";
+    report.say("![Processor time of the server](docs/end_to_end.svg)");
     report.draw("end_to_end.svg", bars::svg(title, &machine::description(), &bars));
 }

@@ -21,9 +21,9 @@ pub struct Renewals {
     crowd: Crowd,
     /// Of each session.
     held: Vec<Vec<Held>>,
-    /// Of each session, how many renewals of the question with this tag wait for their answers.
+    /// Of each lane, how many renewals of the question with this tag wait for their answers.
     waiting: Vec<(u16, usize)>,
-    /// Whose turn it is, in each lane.
+    /// Whose turn it is, on each socket.
     turns: Vec<usize>,
     window: usize,
     /// Of each session, whether a renewal was denied.
@@ -45,15 +45,13 @@ fn append(
 }
 
 impl Renewals {
-    /// `clients` of them in each of the `window` lanes of every socket, with `leases` each: handshakes are done and seats
-    /// are taken when this returns.
-    pub fn open(peer: &Peer, sockets: &[UdpSocket], window: usize, clients: usize, leases: usize) -> io::Result<Self> {
-        let each = window * clients;
+    /// `each` of them behind every socket, with `leases` each, which has up to `window` questions out: handshakes are done
+    /// and seats are taken when this returns.
+    pub fn open(peer: &Peer, sockets: &[UdpSocket], window: usize, each: usize, leases: usize) -> io::Result<Self> {
         let mut crowd = Crowd::open(peer, sockets, each)?;
         let take = |n| (0..leases).map(|_| crowd.check_out(n, &sockets[n / each])).collect();
         let held = (0..sockets.len() * each).map(take).collect::<io::Result<_>>()?;
-        let turns = vec![0; sockets.len() * window];
-        let waiting = vec![(0, 0); crowd.len()];
+        let (turns, waiting) = (vec![0; sockets.len()], vec![(0, 0); sockets.len() * window]);
         let denied = vec![false; crowd.len()];
         Ok(Self { crowd, held, waiting, turns, window, denied })
     }
@@ -71,37 +69,43 @@ impl Renewals {
         datagram
     }
 
-    /// Whose turn it is to ask in the lane of `tag`.
-    fn turn(&mut self, socket: usize, tag: u16) -> usize {
-        let lane = socket * self.window + lane_of(tag);
-        let clients = self.crowd.len() / self.turns.len();
-        let turn = &mut self.turns[lane];
-        *turn = (*turn + 1) % clients;
-        lane * clients + *turn
+    /// Whose turn it is to ask on `socket`.
+    fn turn(&mut self, socket: usize) -> usize {
+        let each = self.crowd.len() / self.turns.len();
+        let turn = &mut self.turns[socket];
+        *turn = (*turn + 1) % each;
+        socket * each + *turn
     }
 }
 
 impl Dialect for Renewals {
     fn ask(&mut self, socket: usize, tag: u16, out: &mut Vec<u8>) {
-        let n = self.turn(socket, tag);
+        let n = self.turn(socket);
         let held = &self.held[n];
-        self.waiting[n] = (tag, held.len());
+        self.waiting[socket * self.window + lane_of(tag)] = (tag, held.len());
         let operations = self.crowd.operations(tag, held.len());
         self.crowd.seal(n, out, |plaintext| append(plaintext, held, operations));
     }
 
-    fn take(&mut self, _: usize, answer: &mut [u8]) -> Option<u16> {
+    /// All answers of a datagram are to one question, and may come in more than one datagram.
+    fn take(&mut self, socket: usize, answer: &mut [u8]) -> Option<u16> {
         let (n, answers) = self.crowd.open_datagram(answer)?;
-        let (tag, left) = &mut self.waiting[n];
+        let mut whose = None;
         for answer in answers {
-            let ours = answer.operation().is_some_and(|operation| tag_of(operation) == *tag);
-            match answer {
-                Answer::Renewed(_) if ours => *left = left.saturating_sub(1),
-                Answer::Denied(_) => self.denied[n] = true,
+            let lane = answer.operation().map(tag_of).and_then(|tag| {
+                let lane = self.waiting[socket * self.window..][..self.window].get_mut(lane_of(tag))?;
+                Some(lane).filter(|(waits, _)| *waits == tag)
+            });
+            match (answer, lane) {
+                (Answer::Renewed(_), Some((tag, left))) => {
+                    *left = left.saturating_sub(1);
+                    whose = (*left == 0).then_some(*tag);
+                }
+                (Answer::Denied(_), _) => self.denied[n] = true,
                 _ => {}
             }
         }
-        (*left == 0).then_some(*tag)
+        whose
     }
 }
 
