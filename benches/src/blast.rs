@@ -50,6 +50,19 @@ pub enum Pace {
     Overrun(f64),
 }
 
+impl Pace {
+    /// Questions a socket asks in one call.
+    const fn at_once(self) -> usize {
+        match self {
+            Self::Full => usize::MAX,
+            // One for each socket in turn, as from so many machines.
+            Self::Alone | Self::Rate(_) | Self::Sleepy(_) => 1,
+            // A load that is to be too much has to save.
+            Self::Overrun(_) => 8,
+        }
+    }
+}
+
 /// Whatever makes load of a dialect.
 pub trait Load {
     /// Asks at `pace` for `length`, once it has run in for a moment. `probe` reads the server's processor time.
@@ -83,7 +96,7 @@ impl<D: Dialect> Blaster<D> {
     #[must_use]
     pub fn new(dialect: D, sockets: Vec<Socket>, window: usize) -> Self {
         let lanes = Lanes::new(sockets.len(), window);
-        let (inbox, outbox) = (Inbox::new(window), Outbox::new(window));
+        let (inbox, outbox) = (Inbox::new(window.min(BATCH)), Outbox::new(window));
         Self { dialect, sockets, lanes, inbox, outbox, next_due: Instant::now(), interval: Duration::ZERO }
     }
 
@@ -165,9 +178,8 @@ impl<D: Dialect> Blaster<D> {
             let Some(tag) = self.lanes.begin(socket, asked) else { break };
             self.dialect.ask(socket, tag, self.outbox.next());
             tally.asked();
-            if pace != Pace::Full {
-                // One for each socket in turn, as from so many machines.
-                self.next_due += self.interval;
+            self.next_due += self.interval;
+            if self.outbox.is_full() || self.outbox.filled().len() >= pace.at_once() {
                 break;
             }
         }

@@ -30,6 +30,8 @@ pub const SOCKETS: usize = 64;
 pub const WINDOW: usize = 2;
 /// Clients behind each socket, who ask in turn: 1 024 sessions in all.
 pub const CLIENTS: usize = 16;
+/// Files that are open at once, with room to spare.
+const FILES: u64 = 4096;
 /// Commands that redis is sent in a go where it is sent several.
 const PIPELINE: usize = 16;
 /// Nobody is to lose a lease between two rounds.
@@ -64,10 +66,10 @@ pub fn of(cores: Cores, only: &[String]) -> io::Result<LineUp> {
     Ok(LineUp { contestants: gate.contestants, skipped: gate.skipped })
 }
 
-/// Every load has as many sockets as it likes, up to what the administrator allows.
+/// Lets this process have as many sockets as all loads together, if the administrator does.
 pub fn allow_many_sockets() -> io::Result<()> {
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
+    let (now, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, FILES.clamp(now.min(most), most), most)?)
 }
 
 /// Lets in who is wanted and there.

@@ -34,6 +34,14 @@ pub fn program(name: &str) -> io::Result<Command> {
     find(name).map(Command::new).ok_or_else(|| io::Error::other(format!("{name} is not installed")))
 }
 
+/// Which packages are installed, with their versions, where Debian's own list is there to say so.
+pub fn versions() -> Vec<String> {
+    let list =
+        Command::new("dpkg-query").args(["--show", "--showformat", "${Package} ${Version}\n"]).args(PACKAGES).output();
+    let list = list.map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&list).lines().filter(|line| line.contains(' ')).map(str::to_owned).collect()
+}
+
 /// Whether one question in `dialect` is answered at `server`.
 pub fn answers(server: SocketAddr, dialect: &mut impl Dialect) -> bool {
     let mut ask = || -> io::Result<bool> {

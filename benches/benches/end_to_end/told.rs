@@ -7,7 +7,10 @@ use leasehold_benches::{
     report::{Goal, Report},
 };
 
-use crate::contest::{Contestant, Found};
+use crate::{
+    contest::{Contestant, Found},
+    peers,
+};
 
 /// Below this part of its processor, a server waited for the load.
 const BUSY: f64 = 0.95;
@@ -29,6 +32,7 @@ pub fn tell(all: &[Contestant], skipped: &[String], report: &mut Report) {
     let head = "| server | idle p50 | half load p99 | full load p50 | full load p99 |";
     report.table("Round trips of a datagram: µs", head, times);
     doubts(all, report);
+    report.say(&format!("Servers of others, as packaged: {}.", peers::versions().join(", ")));
     for reason in skipped {
         report.say(&format!("Left out: {reason}."));
     }

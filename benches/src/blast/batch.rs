@@ -89,6 +89,11 @@ impl Outbox {
         next
     }
 
+    /// Whether there is no room for another one.
+    pub(super) fn is_full(&self) -> bool {
+        self.used == self.datagrams.len()
+    }
+
     /// What is to be sent.
     pub(super) fn filled(&self) -> &[Vec<u8>] {
         &self.datagrams[..self.used]
