@@ -46,7 +46,8 @@ pub enum Pace {
     Rate(f64),
     /// The same from a thread that sleeps in between, for when others want its processor.
     Sleepy(f64),
-    /// So many a second, each lane's next whether its last was answered or not: more than a server can take.
+    /// So many a second, each lane's next whether its last was answered or not: more than a server can take. Times count
+    /// from when a question was sent.
     Overrun(f64),
 }
 
@@ -87,7 +88,7 @@ pub struct Blaster<D> {
 /// An unanswered question is given up after this: a datagram was lost.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How far a load that cannot ask fast enough falls behind at most.
-const BEHIND: Duration = Duration::from_millis(1);
+const BEHIND: Duration = Duration::from_millis(20);
 /// Load before the measuring begins.
 const RUN_IN: Duration = Duration::from_millis(200);
 
@@ -189,14 +190,15 @@ impl<D: Dialect> Blaster<D> {
     /// When the question that may be asked now was due.
     fn due(&mut self, pace: Pace) -> Option<Instant> {
         let now = Instant::now();
-        if pace == Pace::Full {
-            return Some(now);
+        match pace {
+            Pace::Full => Some(now),
+            // Who cannot ask as much as was ordered has little to catch up on: how much was asked is told.
+            Pace::Overrun(_) => {
+                self.next_due = self.next_due.max(now - BEHIND);
+                (self.next_due <= now).then_some(now)
+            }
+            Pace::Alone | Pace::Rate(_) | Pace::Sleepy(_) => Some(self.next_due).filter(|due| *due <= now),
         }
-        // Who cannot ask as much as was ordered has little to catch up on: how much was asked is told.
-        if matches!(pace, Pace::Overrun(_)) {
-            self.next_due = self.next_due.max(now - BEHIND);
-        }
-        Some(self.next_due).filter(|due| *due <= now)
     }
 
     fn waiting(&self) -> Vec<&Socket> {
