@@ -61,9 +61,10 @@ pub fn measure(effort: &Effort, cores: Cores, report: &mut Report) -> io::Result
     let (calm, memory) = (renew(effort.flood / 2)?, served.resident());
     let flood = Flood::default();
     let flooded = thread::scope(|scope| {
-        scope.spawn(|| flood.send(address, &junk));
+        let strangers = scope.spawn(|| flood.send(address, &junk));
         let flooded = renew(effort.flood);
         flood.over.store(true, Ordering::Relaxed);
+        strangers.join().expect("strangers do not panic")?;
         flooded
     })?;
     let grown = served.resident().saturating_sub(memory);
