@@ -72,6 +72,7 @@ pub fn server_info() -> ServerInfo {
     ServerInfo { cluster_id: 1.into(), boot_id: 2.into(), server_id: 3.into(), limits: 0.into(), log_number: 0.into() }
 }
 
+#[cfg(target_os = "linux")]
 pub mod blast;
 pub mod contest;
 pub mod counter;
@@ -83,6 +84,7 @@ pub mod numbers;
 pub mod plot;
 pub mod report;
 pub mod rivals;
+#[cfg(target_os = "linux")]
 pub mod served;
 pub mod wave;
 mod world;

@@ -6,6 +6,9 @@
 //! `-- --flood` and `-- --overload` do something else instead; `-- --docs` does everything and puts what it found into
 //! `benches/README.md` and `benches/docs` besides.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("end_to_end is for Linux: it batches, pins and reads processor time by system calls of its own");
+
 mod contest;
 mod flood;
 mod line_up;
