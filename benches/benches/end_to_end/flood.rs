@@ -76,9 +76,9 @@ pub fn measure(effort: &Effort, cores: Cores, report: &mut Report) -> io::Result
     let title = format!("{RATE} clients that renew once a second, and strangers");
     report.table(&title, "| meanwhile | renewals p50, µs | p99, µs | unanswered | server busy |", phases.map(row));
     report.say(&format!(
-        "Strangers sent {:.0} datagrams a second: noise, sessions that are not, datagrams of true sessions changed by a bit, \
-         handshakes with and without a right mac, from {STRANGERS} addresses. Leases lost: {} of {RATE}. Memory of the server: \
-         {:.1} MB more.",
+        "Strangers sent {:.0} datagrams a second: noise, sessions that are not, datagrams of true sessions changed by \
+         a bit, handshakes with and without a right mac, from {STRANGERS} addresses. Leases lost: {} of {RATE}. Memory \
+         of the server: {:.1} MB more.",
         flood.sent.load(Ordering::Relaxed) as f64 / flooded.took.as_secs_f64(),
         load.dialect.lost(),
         grown as f64 / 1e6,

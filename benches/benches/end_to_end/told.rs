@@ -51,8 +51,8 @@ fn doubts(all: &[Contestant], report: &mut Report) {
     let idle: Vec<_> = idle.map(|(name, busy)| format!("{name} ({:.0} %)", busy * 100.0)).collect();
     if !idle.is_empty() {
         report.say(&format!(
-            "**Not busy all the time: {}. They waited for the load, or others took their processor: run it again on a quiet \
-             machine.**",
+            "**Not busy all the time: {}. They waited for the load, or others took their processor: run it again \
+             on a quiet machine.**",
             idle.join(", ")
         ));
     }
