@@ -72,6 +72,9 @@ struct Renewal {
     answered: bool,
 }
 
+/// The SDK waits at least this long before it asks again (SPEC 9.1). What is sent sooner renews other leases of the client.
+const AGAIN_MIN: Duration = Duration::from_millis(100);
+
 /// What a grant changed.
 pub struct Granted {
     /// The lease was never held before.
@@ -113,10 +116,11 @@ impl Client {
     /// Notes sealed frames sent at `sent` because of the deadline `due`. While it holds seats they are renewals, or the
     /// same ones again.
     pub fn sent_data(&mut self, due: Option<u64>, sent: Duration) {
-        let Some(due) = due else { return };
+        let Some(due) = due.map(Duration::from_millis) else { return };
+        let is_again = |last: Renewal| !last.answered && due.saturating_sub(last.due) >= AGAIN_MIN;
         match (self.phase, self.renewal) {
-            (Phase::Holding, None | Some(Renewal { answered: true, .. })) => {
-                self.renewal = Some(Renewal { due: Duration::from_millis(due), sent, answered: false });
+            (Phase::Holding, last) if !last.is_some_and(is_again) => {
+                self.renewal = Some(Renewal { due, sent, answered: false });
             }
             (Phase::Holding | Phase::Asking | Phase::Leaving, _) => self.retries += 1,
             _ => {}
@@ -187,5 +191,42 @@ impl Client {
 
     fn lease(&mut self, handle: LeaseHandle) -> Option<&mut Lease> {
         self.leases.iter_mut().find(|lease| lease.handle == handle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_protocol::{crypto::SiteKey, vocab::RealmId};
+
+    use super::*;
+
+    fn holding() -> Client {
+        let config =
+            HolderConfig { realm: RealmId(1), publisher_keys: Vec::new(), site: SiteKey::OPEN, sdk_version: 1 };
+        let feature = FeatureName::new("CAD_PRO").unwrap();
+        let mut client = Client::new(&config, &Part { start: Duration::ZERO, feature, feature_index: 0 }, None);
+        client.phase = Phase::Holding;
+        client
+    }
+
+    #[test]
+    fn a_renewal_counts_from_its_first_datagram_however_often_it_is_sent() {
+        let ms = Duration::from_millis;
+        let mut client = holding();
+        client.sent_data(Some(1_000), ms(1_001));
+        client.sent_data(Some(1_500), ms(1_502));
+        assert_eq!((client.answered(), client.retries), (Some((ms(1_000), ms(1_001))), 1));
+        client.sent_data(Some(9_000), ms(9_000));
+        assert_eq!((client.answered(), client.retries), (Some((ms(9_000), ms(9_000))), 1));
+    }
+
+    #[test]
+    fn renewals_of_other_leases_of_a_client_are_not_the_same_ones_again() {
+        let mut client = holding();
+        client.sent_data(Some(1_000), Duration::from_millis(1_000));
+        client.sent_data(Some(1_040), Duration::from_millis(1_040));
+        assert_eq!(client.retries, 0);
+        client.sent_data(None, Duration::from_millis(1_500));
+        assert_eq!(client.retries, 0, "what no deadline asked for is no retry");
     }
 }

@@ -119,8 +119,11 @@ const SLEEP_MAX_US: u64 = 5_000;
 const SLEEP_MIN_US: u64 = 200;
 /// Operations issued before what has come is read.
 const ISSUE_MAX: usize = 128;
-/// First checkouts, releases and handshakes under way in one thread.
+/// First checkouts and last releases under way in one thread.
 const SPREAD: u32 = 256;
+/// Handshakes under way in one thread: each costs both sides some 200 µs, and more of them would wait for longer than HELLO1
+/// does before it is sent again.
+const HANDSHAKES: u32 = 64;
 /// How often deadlines are swept: well below the shortest margin there is (SPEC 5.14.2).
 const SWEEP_US: u64 = 100_000;
 

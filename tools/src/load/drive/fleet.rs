@@ -6,7 +6,7 @@ use leasehold_protocol::{Entropy, crypto::Keypair, vocab::ClaimKey};
 use leasehold_server::{clock::SystemEntropy, clock_now};
 
 use super::{
-    Driver, SPREAD, Stage,
+    Driver, HANDSHAKES, Stage,
     flight::What,
     net::{self, Inlet, Outlet},
 };
@@ -115,7 +115,7 @@ impl Driver {
     /// Begins the handshakes that are due, and sends those again that wait.
     pub(super) fn open_sessions(&mut self) -> Result<(), Failure> {
         let due = self.sessions_due();
-        while self.opened < due && self.opened - self.greeted < SPREAD {
+        while self.opened < due && self.opened - self.greeted < HANDSHAKES {
             let index = self.opened;
             self.opened += 1;
             match self.clients[index as usize].link {
