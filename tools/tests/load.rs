@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{Home, Server};
+use std::{thread, time::Duration};
+
+use common::{Home, Ran, Server};
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// A load on a server of its own, as JSON.
@@ -110,6 +113,42 @@ fn a_server_that_is_there_is_loaded_too() {
     assert_eq!(number(&told["denials"]["no-seat"]), 10, "{told:#}");
     assert_eq!((&told["server"]["own"], &told["seats"]["held_max"]), (&false.into(), &20.into()), "{told:#}");
     assert_eq!(server.used(&home, "VR_MODE"), 0);
+}
+
+/// A load on a server whose leases live for two seconds, while `trouble` happens to it.
+fn load_in_trouble(words: &str, trouble: impl FnOnce(&mut Server)) -> Value {
+    let home = Home::new();
+    let mut server = Server::start(&home, &["--lease-ttl", "2s"]);
+    let clients = server.for_clients();
+    let mut line = line("--feature CAD_PRO --clients 20 --ramp 100ms");
+    line.extend(words.split_whitespace().chain(clients.iter().map(String::as_str)));
+    let load = home.command(&line).spawn().unwrap();
+    thread::sleep(Duration::from_secs(2));
+    trouble(&mut server);
+    Ran::of(load, &line).ends_with(1).json()
+}
+
+#[test]
+fn leases_that_a_stopped_server_lets_end_are_lost_and_every_operation_is_accounted_for() {
+    let told = load_in_trouble("--rate 100 --arrivals even --for 7s", |server| {
+        server.process.signal(Signal::STOP);
+        thread::sleep(Duration::from_secs(3));
+        server.process.signal(Signal::CONT);
+    });
+    let counts = &told["counts"];
+    assert!(told["problems"].to_string().contains("lost") && number(&counts["lost"]) > 0, "{told:#}");
+    assert!(number(&counts["regained"]) > 0, "{told:#}");
+    let denied: u64 = told["denials"].as_object().unwrap().values().map(number).sum();
+    let answered = number(&told["latency"]["renewals"]["count"]) + denied;
+    let all = answered + number(&counts["unanswered"]) + number(&counts["unsent"]);
+    assert!((699..=760).contains(&all), "{all} of 700: {told:#}");
+}
+
+#[test]
+fn a_server_that_dies_under_the_load_fails_the_test() {
+    let told = load_in_trouble("--window 4 --for 4s", |server| server.process.signal(Signal::KILL));
+    assert!(told["problems"].to_string().contains("does not answer any more"), "{told:#}");
+    assert_eq!(told["ok"], false);
 }
 
 #[test]

@@ -313,6 +313,10 @@ impl PhasePart {
             let count = human::count(self.figures.counts.unsent, "operation");
             notes.push(format!("{count} that were due were never sent: every lease was busy, add --clients"));
         }
+        if self.figures.counts.not_released > 0 {
+            let count = human::count(self.figures.counts.not_released, "release");
+            notes.push(format!("{count} at the end had no answer"));
+        }
         if self.figures.counts.unanswered > 0 {
             let count = human::count(self.figures.counts.unanswered, "operation");
             notes.push(format!("{count} had no answer; latencies are of the others"));
@@ -380,6 +384,9 @@ impl Outcome {
         let mut problems: Vec<String> = self.phases.iter().flat_map(|phase| named(phase, phase.problems())).collect();
         self.notes = self.phases.iter().flat_map(|phase| named(phase, phase.notes())).collect();
         let seats = &self.seats;
+        if seats.out_after.is_none() {
+            problems.push("the server does not answer any more".to_owned());
+        }
         if u64::try_from(seats.held_max).unwrap_or(0) > seats.free_before {
             problems.push(format!("{} seats were held at once and {} were free", seats.held_max, seats.free_before));
         }

@@ -40,7 +40,7 @@ impl Driver {
     fn answered(&mut self, client: u32, answer: &Answer) {
         let Some(id) = answer.operation() else { return };
         match self.flight.named(id) {
-            Named::Waiting(operation) if !self.is_current(&operation) => self.flight.end(id),
+            Named::Waiting(operation) if !self.is_current(&operation) => self.overtaken(id, &operation),
             Named::Waiting(operation) if self.is_answer(client, &operation, answer) => {
                 self.flight.end(id);
                 self.take(&operation, answer);
@@ -99,6 +99,8 @@ impl Driver {
         let deadline = operation.sent + u64::from(grant.ttl_ms) * 1_000;
         self.renew_after_us = self.renew_after_us.min(u64::from(grant.renew_after_ms) * 1_000);
         self.record(Kind::Checkout, operation);
+        let running = matches!(self.stage, Stage::Running { .. } | Stage::Draining { .. });
+        self.recorder.tally.counts.regained += u64::from(running && !operation.planned);
         self.task.shared.audit.granted(self.feature_of(index), grant.lease);
         self.book.granted(index, grant.lease, operation.sent, deadline);
         if pair {

@@ -2,11 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use leasehold_protocol::vocab::OperationId;
+
 use super::{
     Driver, ISSUE_MAX, SWEEP_US, Stage,
     flight::{Due, Operation, What},
 };
-use crate::exit::Failure;
+use crate::{exit::Failure, load::mix::Mix};
 
 impl Driver {
     pub(super) fn ask_again(&mut self) {
@@ -19,10 +21,16 @@ impl Driver {
                     self.append(id, &operation);
                     self.post(self.client_of_operation(operation.what, operation.of));
                 }
-                Some(Due::Again(id, _)) => self.flight.end(id),
+                Some(Due::Again(id, operation)) => self.overtaken(id, &operation),
                 Some(Due::GivenUp(operation)) => self.give_up(&operation),
             }
         }
+    }
+
+    /// The lease of an operation was lost while it waited: whatever comes now is no answer to it.
+    pub(super) fn overtaken(&mut self, id: OperationId, operation: &Operation) {
+        self.recorder.tally.counts.unanswered += u64::from(operation.planned);
+        self.flight.end(id);
     }
 
     /// An operation is without an answer after its last try. Whether a lease is lost by that its deadline decides.
@@ -68,11 +76,15 @@ impl Driver {
         }
     }
 
-    /// A lease has ended though its client wanted it.
+    /// A lease has ended though its client wanted it. Where the plan asks for none by itself, its client asks for it again, as
+    /// the SDK would.
     pub(super) fn lose(&mut self, index: u32) {
         self.recorder.tally.counts.lost += 1;
         self.task.shared.uncertain.fetch_add(1, Ordering::AcqRel);
         self.task.shared.audit.gone(self.feature_of(index), self.book.lease(index).id);
         self.book.over(index);
+        if matches!(self.task.mix, Mix::Of { checkout: 0, .. }) {
+            self.checkout(self.now, false, false);
+        }
     }
 }

@@ -70,6 +70,13 @@ fn a_seat_that_is_still_out_at_the_end_is_a_problem_on_our_own_server_alone() {
 }
 
 #[test]
+fn a_server_that_is_gone_after_the_test_is_a_problem() {
+    let mut outcome = outcome(Model::Open, |_| {});
+    outcome.seats.out_after = None;
+    assert_eq!(problems(outcome, &[]), ["the server does not answer any more"]);
+}
+
+#[test]
 fn a_lost_lease_and_a_violation_are_problems() {
     let lost = outcome(Model::Closed, |tally| tally.counts.lost = 1);
     assert_eq!(problems(lost, &["lease 7.0 was granted twice"]), ["1 lease lost", "lease 7.0 was granted twice"]);
