@@ -64,6 +64,11 @@ impl Batch {
         self.filled
     }
 
+    /// Whether there were as many datagrams as there are buffers, and may be more.
+    pub const fn is_full(&self) -> bool {
+        self.filled == BATCH_SIZE
+    }
+
     /// What came with buffer `i`, and its datagrams one by one: GRO may have joined several.
     pub fn datagrams(&mut self, i: usize) -> (RecvMeta, Datagrams<'_>) {
         let meta = self.meta[i];

@@ -23,8 +23,10 @@ pub(super) struct Port {
 
 #[derive(Clone, Copy)]
 enum Role {
-    /// Hears what is sent to its address, and sends.
+    /// Hears clients that have a session, and sends.
     Main,
+    /// Hears everybody else who knows its address.
+    Door,
     /// Hears broadcasts for a main socket; the address answers leave from, if it is one.
     Companion(Option<IpAddr>),
 }
@@ -32,20 +34,32 @@ enum Role {
 impl Port {
     fn new(socket: StdSocket, role: Role) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
-        quiet(&socket);
         let bound = socket.local_addr()?;
+        // Who comes to a door is asked which of our networks he is in.
+        let only = matches!(role, Role::Main) && !bound.ip().is_unspecified();
+        quiet(&socket, only.then(|| bound.ip()));
         Ok(Self { io: UdpSocket::from_std(socket)?, state, bound, role })
     }
 
-    /// Whether it is bound to an address of ours, and not to one that is everybody's.
-    pub const fn is_main(&self) -> bool {
+    /// Whether answers leave from it.
+    const fn is_main(&self) -> bool {
         matches!(self.role, Role::Main)
+    }
+
+    /// Whether it is where everybody knocks who has no session.
+    pub const fn is_door(&self) -> bool {
+        matches!(self.role, Role::Door)
+    }
+
+    /// Whether it is bound to an address of ours, and not to one that is everybody's.
+    pub const fn is_ours(&self) -> bool {
+        matches!(self.role, Role::Main | Role::Door)
     }
 
     /// The address that answers to what a companion heard leave from, where it is always the same.
     pub const fn answers_from(&self) -> Option<IpAddr> {
         match self.role {
-            Role::Main => None,
+            Role::Main | Role::Door => None,
             Role::Companion(address) => address,
         }
     }
@@ -61,14 +75,16 @@ impl Port {
 pub(super) struct Ports(Vec<Port>);
 
 impl Ports {
-    /// Of these sockets. To be called inside the worker's runtime.
+    /// Of these sockets, in the order they are served in: those of clients, doors, and those that hear broadcasts. To be called
+    /// inside the worker's runtime.
     ///
     /// # Errors
     /// If a socket's options cannot be set.
-    pub fn new(main: Vec<StdSocket>, companions: Vec<Companion>) -> io::Result<Self> {
+    pub fn new([main, doors]: [Vec<StdSocket>; 2], companions: Vec<Companion>) -> io::Result<Self> {
         let main = main.into_iter().map(|socket| Port::new(socket, Role::Main));
+        let doors = doors.into_iter().map(|socket| Port::new(socket, Role::Door));
         let companions = companions.into_iter().map(|c| Port::new(c.socket, Role::Companion(c.answers_from)));
-        main.chain(companions).collect::<io::Result<_>>().map(Self)
+        main.chain(doors).chain(companions).collect::<io::Result<_>>().map(Self)
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Port> {

@@ -7,11 +7,11 @@ use std::{
 
 use nix::sys::socket::{
     setsockopt,
-    sockopt::{IpRecvTos, ReceiveTimestampns},
+    sockopt::{IpRecvTos, Ipv4PacketInfo, Ipv6RecvPacketInfo, ReceiveTimestampns},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::interfaces::Interfaces;
+use super::{interfaces::Interfaces, steering::steer};
 use crate::{
     process::{Transport, holder_of},
     settings::ListenOn,
@@ -67,8 +67,10 @@ pub enum BindError {
 pub struct Listener {
     /// The address and the port really bound.
     pub address: SocketAddr,
-    /// One per worker, in the workers' order.
+    /// One per worker, in the workers' order: for clients that have a session.
     pub sockets: Vec<UdpSocket>,
+    /// One more per worker: for whoever knocks.
+    pub doors: Vec<UdpSocket>,
 }
 
 /// Asked of the kernel for each socket: room for about 3 000 datagrams that come while a worker is busy. The kernel
@@ -170,8 +172,17 @@ fn listener(address: SocketAddr, workers: usize) -> Result<Listener, BindError> 
         socket.bind(&address.into())?;
         Ok(UdpSocket::from(socket))
     };
-    let others = (1..workers).map(other).collect::<io::Result<Vec<_>>>().map_err(|e| explain(address, e))?;
-    Ok(Listener { address, sockets: std::iter::once(first).chain(others).collect() })
+    // In the order that the kernel's program counts them in.
+    let others = (1..2 * workers).map(other).collect::<io::Result<Vec<_>>>().map_err(|e| explain(address, e))?;
+    let mut sockets: Vec<_> = std::iter::once(first).chain(others).collect();
+    let steered = u8::try_from(workers).map_or(Err(io::ErrorKind::Unsupported.into()), |n| steer(&sockets[0], n));
+    if let Err(e) = steered {
+        tracing::warn!(
+            "udp {address}: the kernel does not tell renewals from handshakes: {e}; a flood of those will be felt"
+        );
+    }
+    let doors = sockets.split_off(workers);
+    Ok(Listener { address, sockets, doors })
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
@@ -205,12 +216,18 @@ pub(super) fn hearing(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Has the kernel leave out what quinn-udp asks it to say of each datagram and nobody reads here: its time and its traffic
-/// class. Each costs a control message a datagram; where one cannot be switched off, that is all that is lost.
-pub(super) fn quiet(socket: &UdpSocket) {
-    let told = setsockopt(socket, ReceiveTimestampns, &false).err();
-    let told = told.or_else(|| setsockopt(socket, IpRecvTos, &false).err());
-    if let Some(e) = told {
-        tracing::debug!("the kernel goes on telling times and classes: {e}");
+/// class, and where it was sent to if that can only be `only`. Each costs a control message a datagram; where one
+/// cannot be switched off, that is all that is lost.
+pub(super) fn quiet(socket: &UdpSocket, only: Option<IpAddr>) {
+    let mut told = vec![setsockopt(socket, ReceiveTimestampns, &false)];
+    told.push(match only {
+        Some(IpAddr::V6(_)) => setsockopt(socket, Ipv6RecvPacketInfo, &false),
+        Some(IpAddr::V4(_)) => setsockopt(socket, Ipv4PacketInfo, &false),
+        None => Ok(()),
+    });
+    told.push(if only.is_some_and(|ip| ip.is_ipv6()) { Ok(()) } else { setsockopt(socket, IpRecvTos, &false) });
+    if let Some(e) = told.into_iter().find_map(Result::err) {
+        tracing::debug!("the kernel goes on telling more than is read: {e}");
     }
 }
 
@@ -245,7 +262,7 @@ mod tests {
         let listeners = bind(&[LOOPBACK, [127, 0, 0, 2].into()], 0, 3).unwrap();
         let port = listeners[0].address.port();
         assert_ne!(port, 0);
-        assert!(listeners.iter().all(|l| l.address.port() == port && l.sockets.len() == 3));
+        assert!(listeners.iter().all(|l| l.address.port() == port && (l.sockets.len(), l.doors.len()) == (3, 3)));
     }
 
     #[test]

@@ -40,6 +40,8 @@ const LOOK_AROUND_MS: u64 = 1000;
 const LOG_DROPS_MS: u64 = 60_000;
 /// Receive errors in a row after which a worker pauses: an interface that went away must not become a busy loop.
 const ERRORS_IN_A_ROW: u32 = 16;
+/// While more renewals come than one batch holds, every so many batches one is taken at the door: it is last, and not shut.
+const DOOR_EVERY: u32 = 4;
 /// That pause.
 const ERROR_REST: Duration = Duration::from_millis(20);
 
@@ -58,6 +60,8 @@ pub(super) struct Worker {
     drops_logged_at: Mono,
     drops_logged: u64,
     errors_in_a_row: u32,
+    /// Counts the times datagrams were taken.
+    turn: u32,
 }
 
 /// Runs `worker` to its end.
@@ -79,13 +83,13 @@ impl Drop for FailureNotice {
 }
 
 impl Worker {
-    /// A worker with `sockets` of its own among those bound to `bound`.
+    /// A worker with `sockets` and doors of its own among those bound to `bound`.
     ///
     /// # Errors
     /// If a socket option cannot be had.
     pub fn new(
         number: usize,
-        sockets: Vec<UdpSocket>,
+        sockets: [Vec<UdpSocket>; 2],
         bound: &[SocketAddr],
         orders: mpsc::UnboundedReceiver<Order>,
         wiring: &Wiring,
@@ -108,6 +112,7 @@ impl Worker {
             drops_logged_at: Mono(0),
             drops_logged: 0,
             errors_in_a_row: 0,
+            turn: 0,
         })
     }
 
@@ -176,13 +181,19 @@ impl Worker {
     async fn receive(&mut self, outgoing: &mut Outgoing, asking: Asking) -> Option<Now> {
         let mut last = None;
         let interfaces = self.wiring.interfaces.get();
+        self.turn = self.turn.wrapping_add(1);
+        let mut pressed = false;
         for index in 0..self.ports.iter().len() {
             let port = &self.ports[index];
+            if port.is_door() && pressed && !self.turn.is_multiple_of(DOOR_EVERY) {
+                continue;
+            }
             match self.batch.fill(&port.io, &port.state, asking, clock_now) {
                 Ok(now) => {
                     last = Some(now);
                     NetCounters::add(&self.wiring.counters.receive_batches);
                     self.errors_in_a_row = 0;
+                    pressed |= self.batch.is_full();
                     self.handle_batch(now, index, &interfaces, outgoing).await;
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
@@ -227,11 +238,12 @@ impl Worker {
             known => known,
         };
         let on_link = interfaces.is_on_link(from, index);
-        if destination != Destination::Everybody && port.is_main() {
+        if destination != Destination::Everybody && port.is_ours() {
             let local = if port.bound.ip().is_unspecified() { meta.dst_ip } else { Some(port.bound.ip()) };
             return Some(Path { from: meta.addr, local, on_link, broadcast: false });
         }
-        if !self.takes_broadcast() {
+        // Of a broadcast the door has its own copy as well.
+        if port.is_door() || !self.takes_broadcast() {
             return None;
         }
         let on_link = on_link
@@ -286,9 +298,9 @@ impl Worker {
     /// each gets a copy.
     fn join_groups(&mut self) {
         let interfaces = self.wiring.interfaces.get();
-        let main: Vec<IpAddr> = self.ports.iter().filter(|port| port.is_main()).map(|port| port.bound.ip()).collect();
+        let main: Vec<IpAddr> = self.ports.iter().filter(|port| port.is_ours()).map(|port| port.bound.ip()).collect();
         for port in self.ports.iter().filter(|port| port.hears_group()) {
-            let only = if port.is_main() { None } else { Some(&*main) };
+            let only = if port.is_ours() { None } else { Some(&*main) };
             self.membership.refresh(SockRef::from(&port.io), &interfaces, only);
         }
     }

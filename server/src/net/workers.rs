@@ -58,10 +58,11 @@ impl Workers {
     pub fn start(listeners: Vec<Listener>, wiring: &Wiring) -> io::Result<Self> {
         let bound: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
         let count = listeners.iter().map(|listener| listener.sockets.len()).min().unwrap_or(0);
-        let mut sockets: Vec<_> = listeners.into_iter().map(|listener| listener.sockets.into_iter()).collect();
+        let (mut sockets, mut doors): (Vec<_>, Vec<_>) =
+            listeners.into_iter().map(|listener| (listener.sockets.into_iter(), listener.doors.into_iter())).unzip();
         let mut workers = Self { threads: Vec::new(), orders: Orders(Vec::new()) };
         for number in 0..count {
-            let own = sockets.iter_mut().filter_map(Iterator::next).collect();
+            let own = [&mut sockets, &mut doors].map(|of_all| of_all.iter_mut().filter_map(Iterator::next).collect());
             let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
             let (order, orders) = mpsc::unbounded_channel();
             let worker = Worker::new(number, own, &bound, orders, wiring, &runtime)?;
