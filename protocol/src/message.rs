@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use answer::{Deny, FeatureInfo, FeatureLine, Grant, LotUse, NextDue, Proof, ServerGoodbye, Unsupported};
 pub use hot::{Activity, PathToken, Release, ReleaseOutcome, Released, Renew, Renewed};
-pub use many::{Claimed, Extended, RENEW_MANY_MAX, RenewMany, RenewManyView, RenewedMany};
+pub use many::{Claimed, Extended, RENEW_MANY_MAX, RenewMany, RenewManyView, RenewedMany, RenewedManyView};
 pub use request::{ClientGoodbye, FeatureQuery, Holder, ProofQuery, Request};
 
 use crate::{
@@ -148,7 +148,7 @@ impl ServerFrame {
             0x0f => Self::Goodbye(codec::decode("goodbye", body)?),
             0x11 => Self::PathChallenge(PathToken::read(body)?),
             0x13 => Self::Unsupported(codec::decode("unsupported", body)?),
-            0x15 => Self::RenewedMany(Arc::new(RenewedMany::read(body)?)),
+            RenewedMany::KIND => Self::RenewedMany(Arc::new(RenewedMany::read(body)?)),
             even if even & 1 == 0 => return Err(DecodeError::new("frame type", 0, DecodeErrorKind::Direction)),
             unknown => return Ok(Known::Unknown(unknown)),
         }))
@@ -186,7 +186,7 @@ impl ServerFrame {
             Self::Goodbye(_) => 0x0f,
             Self::PathChallenge(_) => 0x11,
             Self::Unsupported(_) => 0x13,
-            Self::RenewedMany(_) => 0x15,
+            Self::RenewedMany(_) => RenewedMany::KIND,
         }
     }
 }

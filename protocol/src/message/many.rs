@@ -8,6 +8,7 @@ use zerocopy::{
 use super::hot::{Activity, BUSY, OVERAGE, UNSAVED, put};
 use crate::{
     error::{DecodeError, DecodeErrorKind},
+    frame,
     vocab::{ClaimProof, LeaseId, OperationId},
 };
 
@@ -61,6 +62,13 @@ pub struct RenewManyView<'a> {
     leases: &'a [ClaimedBytes],
 }
 
+/// A RENEWED_MANY where it lies: what a client reads that asks so often that it wants no allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RenewedManyView<'a> {
+    head: &'a RenewedManyHead,
+    leases: &'a [ExtendedBytes],
+}
+
 #[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct RenewManyHead {
@@ -76,13 +84,13 @@ struct ClaimedBytes {
     proof: U64,
 }
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct RenewedManyHead {
     operation: U64,
 }
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct ExtendedBytes {
     ttl_ms: U32,
@@ -121,9 +129,47 @@ impl<'a> RenewManyView<'a> {
     }
 }
 
+impl<'a> RenewedManyView<'a> {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// If it is not exactly the head and 1 to [`RENEW_MANY_MAX`] entries, a reserved flag is set, or an entry that was not
+    /// renewed says more.
+    pub fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let (head, leases) = head_and_entries::<RenewedManyHead, ExtendedBytes>("renewed many", body)?;
+        leases.iter().enumerate().try_for_each(|(i, bytes)| bytes.check(i))?;
+        Ok(Self { head, leases })
+    }
+
+    /// Which asking this answers.
+    #[must_use]
+    pub fn operation(&self) -> OperationId {
+        OperationId(self.head.operation.get())
+    }
+
+    /// How each lease goes on, in the order of the question; `None` for one that was not renewed.
+    pub fn leases(&self) -> impl ExactSizeIterator<Item = Option<Extended>> + use<'a> {
+        self.leases.iter().map(ExtendedBytes::get)
+    }
+}
+
 impl RenewMany {
     /// The frame's type byte.
     pub const KIND: u8 = 0x10;
+
+    /// Appends the frame that renews `leases`, 1 to [`RENEW_MANY_MAX`], to `plaintext`: for who has them elsewhere and asks
+    /// so often that it wants no allocation.
+    ///
+    /// # Errors
+    /// If there are too few or too many, or it does not fit; `plaintext` is then as it was.
+    pub fn append(
+        plaintext: &mut Vec<u8>,
+        operation: OperationId,
+        activity: Activity,
+        leases: impl IntoIterator<Item = Claimed>,
+    ) -> Result<(), DecodeError> {
+        frame::append(plaintext, Self::KIND, |out| write(out, operation, activity, leases))
+    }
 
     pub(super) fn read(body: &[u8]) -> Result<Self, DecodeError> {
         let view = RenewManyView::read(body)?;
@@ -131,20 +177,17 @@ impl RenewMany {
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        count("renew many", self.leases.len())?;
-        let (idle_s, flags) = (self.activity.idle_s.into(), self.activity.flags().into());
-        put(out, &RenewManyHead { operation: self.operation.0.into(), idle_s, flags })?;
-        self.leases
-            .iter()
-            .try_for_each(|one| put(out, &ClaimedBytes { lease: one.lease.0.into(), proof: one.proof.0.into() }))
+        write(out, self.operation, self.activity, self.leases.iter().copied())
     }
 }
 
 impl RenewedMany {
+    /// The frame's type byte.
+    pub const KIND: u8 = 0x15;
+
     pub(super) fn read(body: &[u8]) -> Result<Self, DecodeError> {
-        let (head, leases) = head_and_entries::<RenewedManyHead, ExtendedBytes>("renewed many", body)?;
-        let leases = leases.iter().enumerate().map(|(i, bytes)| bytes.read(i)).collect::<Result<_, _>>()?;
-        Ok(Self { operation: OperationId(head.operation.get()), leases })
+        let view = RenewedManyView::read(body)?;
+        Ok(Self { operation: view.operation(), leases: view.leases().collect() })
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
@@ -161,16 +204,38 @@ impl ExtendedBytes {
         Self { ttl_ms: ttl_ms.into(), renew_after_ms: renew_after_ms.into(), flags }
     }
 
-    /// The `i`-th of a body.
-    fn read(&self, i: usize) -> Result<Option<Extended>, DecodeError> {
+    /// Whether this may be the `i`-th of a body.
+    fn check(&self, i: usize) -> Result<(), DecodeError> {
         let (ttl_ms, renew_after_ms, flags) = (self.ttl_ms.get(), self.renew_after_ms.get(), self.flags.get());
-        let is_renewed = ttl_ms != 0;
-        if flags & !OVERAGE != 0 || !is_renewed && (renew_after_ms, flags) != (0, 0) {
+        if flags & !OVERAGE != 0 || ttl_ms == 0 && (renew_after_ms, flags) != (0, 0) {
             let at = size_of::<RenewedManyHead>() + i * size_of::<Self>();
             return Err(DecodeError::new("renewed many entry", at, DecodeErrorKind::Reserved));
         }
-        Ok(is_renewed.then_some(Extended { ttl_ms, renew_after_ms, overage: flags & OVERAGE != 0 }))
+        Ok(())
     }
+
+    fn get(&self) -> Option<Extended> {
+        let (ttl_ms, renew_after_ms) = (self.ttl_ms.get(), self.renew_after_ms.get());
+        let overage = self.flags.get() & OVERAGE != 0;
+        (ttl_ms != 0).then_some(Extended { ttl_ms, renew_after_ms, overage })
+    }
+}
+
+/// The body of a RENEW_MANY. What is one too many is written to be counted.
+fn write(
+    out: &mut Vec<u8>,
+    operation: OperationId,
+    activity: Activity,
+    leases: impl IntoIterator<Item = Claimed>,
+) -> Result<(), DecodeError> {
+    let (idle_s, flags) = (activity.idle_s.into(), activity.flags().into());
+    put(out, &RenewManyHead { operation: operation.0.into(), idle_s, flags })?;
+    let mut len = 0;
+    for one in leases.into_iter().take(RENEW_MANY_MAX + 1) {
+        put(out, &ClaimedBytes { lease: one.lease.0.into(), proof: one.proof.0.into() })?;
+        len += 1;
+    }
+    count("renew many", len)
 }
 
 /// A body that is a head and then 1 to [`RENEW_MANY_MAX`] entries.
@@ -204,8 +269,12 @@ mod tests {
         packet::PLAINTEXT_MAX,
     };
 
+    fn claimed(len: usize) -> impl Iterator<Item = Claimed> {
+        (1..).map(|n| Claimed { lease: LeaseId(n), proof: ClaimProof(!n) }).take(len)
+    }
+
     fn question(len: usize) -> ClientFrame {
-        let leases = (1..).map(|n| Claimed { lease: LeaseId(n), proof: ClaimProof(!n) }).take(len).collect();
+        let leases = claimed(len).collect();
         ClientFrame::RenewMany(Box::new(RenewMany { operation: OperationId(7), activity: Activity::default(), leases }))
     }
 
@@ -229,10 +298,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_from_an_iterator_and_read_where_it_lies_is_the_same() {
+        for len in [1, 2, RENEW_MANY_MAX] {
+            let (mut asked, mut streamed, mut said) = (vec![1], vec![1], Vec::new());
+            question(len).append_to(&mut asked).unwrap();
+            RenewMany::append(&mut streamed, OperationId(7), Activity::default(), claimed(len)).unwrap();
+            assert_eq!(asked, streamed);
+            let answer = answer(len);
+            answer.append_to(&mut said).unwrap();
+            let view = RenewedManyView::read(&said[FRAME_HEADER_LEN..]).unwrap();
+            let read = RenewedMany { operation: view.operation(), leases: view.leases().collect() };
+            assert_eq!(answer, ServerFrame::RenewedMany(read.into()));
+        }
+    }
+
+    #[test]
     fn none_and_65_are_neither_written_nor_read() {
         for len in [0, RENEW_MANY_MAX + 1] {
             let mut out = Vec::new();
             assert!(question(len).append_to(&mut out).is_err() && answer(len).append_to(&mut out).is_err());
+            assert!(RenewMany::append(&mut out, OperationId(7), Activity::default(), claimed(len)).is_err());
             assert!(out.is_empty());
             assert!(RenewMany::read(&vec![0; 16 + 16 * len]).is_err(), "{len}");
             assert!(RenewedMany::read(&vec![0; 8 + 12 * len]).is_err(), "{len}");
