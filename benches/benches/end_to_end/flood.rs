@@ -54,7 +54,7 @@ struct Flood {
 pub fn measure(effort: &Effort, cores: Cores, report: &mut Report) -> io::Result<()> {
     let Ours { served, address, peer } = Ours::start(cores, TTL, HANDSHAKES)?;
     let sockets = Socket::datagrams(address, SOCKETS)?;
-    let mut clients = Renewals::open(&peer, &sockets, CLIENTS_EACH, CLIENTS_EACH, 1)?;
+    let mut clients = Renewals::open(&peer, &sockets, CLIENTS_EACH, 1)?;
     let junk = junk(&peer, &mut clients)?;
     let mut load = Blaster::new(clients, sockets.into_iter().map(Socket::from).collect(), CLIENTS_EACH);
     let mut renew = |length| load.run(Pace::Sleepy(RATE), length, &|| served.cpu());

@@ -6,11 +6,12 @@ use leasehold_benches::{
     blast::{Blaster, Dialect, Echo, Load, Socket},
     served::{Cores, Served, free_address},
 };
+use leasehold_protocol::message::RENEW_MANY_MAX;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::{
     contest::Contestant,
-    ours::{self, Ours, Pairs, RENEWALS_MOST, Renewals},
+    ours::{self, Ours, Pairs, Renewals},
     peers::{self, dns, etcd, memcached, redis},
 };
 
@@ -122,15 +123,15 @@ fn ours(cores: Cores) -> io::Result<Vec<Contestant>> {
     let served = Rc::new(served);
     let [single, many, pairs] = [(); 3].map(|()| Socket::datagrams(address, SOCKETS));
     let (single, many, pairs) = (single?, many?, pairs?);
-    let one = Renewals::open(&peer, &single, WINDOW, CLIENTS, 1)?;
-    let most = Renewals::open(&peer, &many, WINDOW, CLIENTS, RENEWALS_MOST)?;
+    let one = Renewals::open(&peer, &single, CLIENTS, 1)?;
+    let most = Renewals::open(&peer, &many, CLIENTS, RENEW_MANY_MAX)?;
     let both = Pairs::open(&peer, &pairs, WINDOW)?;
     Ok(vec![
         Contestant::new("ours", "leasehold, a renewal", 1.0, served.clone(), blaster(one, single)),
         Contestant::new(
             "ours-many",
-            "leasehold, renewals in one datagram",
-            RENEWALS_MOST as f64,
+            "leasehold, 64 renewals in one frame",
+            RENEW_MANY_MAX as f64,
             served.clone(),
             blaster(most, many),
         ),

@@ -6,7 +6,7 @@ mod renewals;
 
 pub use crowd::Crowd;
 pub use pairs::Pairs;
-pub use renewals::{RENEWALS_MOST, Renewals, sizes};
+pub use renewals::{Renewals, sizes};
 
 use std::{
     fs, io,

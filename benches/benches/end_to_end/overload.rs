@@ -65,7 +65,7 @@ pub fn measure(effort: &Effort, cores: Cores, report: &mut Report) -> io::Result
 /// Clients with a lease each, some behind every socket.
 fn clients(ours: &Ours, sockets: usize, window: usize) -> io::Result<Blaster<Renewals>> {
     let sockets = Socket::datagrams(ours.address, sockets)?;
-    let clients = Renewals::open(&ours.peer, &sockets, window, CLIENTS_EACH, 1)?;
+    let clients = Renewals::open(&ours.peer, &sockets, CLIENTS_EACH, 1)?;
     Ok(Blaster::new(clients, sockets.into_iter().map(Socket::from).collect(), window))
 }
 

@@ -79,7 +79,7 @@ fn goals(all: &[Contestant], report: &mut Report) {
         }
     }
     if let Some(many) = found(all, "ours-many") {
-        report.judge("renewals in one datagram, each", "ns", &many.cpu_ns, Goal::AtMost(150.0));
+        report.judge("64 renewals in one frame, each", "ns", &many.cpu_ns, Goal::AtMost(150.0));
     }
 }
 

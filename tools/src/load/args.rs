@@ -102,7 +102,7 @@ pub struct Args {
     #[arg(long, value_name = "MIX", help_heading = "Load")]
     pub(super) mix: Option<Mix>,
 
-    /// How many renewals of one client share a datagram [default: 1]
+    /// How many leases of one client are renewed by one frame, 1 to 64 [default: 1]
     #[arg(long, value_name = "N", help_heading = "Load")]
     pub(super) batch: Option<u32>,
 

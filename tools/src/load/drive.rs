@@ -36,7 +36,7 @@ use leasehold_protocol::packet::DATAGRAM_MAX;
 use self::{
     book::Book,
     fleet::Client,
-    flight::{Flight, Operation, What},
+    flight::{Flight, Operation, Part, What},
     net::Outlet,
 };
 use super::{
@@ -62,7 +62,7 @@ pub struct Task {
     pub leases_per_client: u32,
     /// What it is made of.
     pub mix: Mix,
-    /// Renewals in one datagram.
+    /// Renewals in one frame.
     pub batch: usize,
     /// How operations come.
     pub pace: Pace,
@@ -169,6 +169,8 @@ pub(super) struct Driver {
     opening: Vec<u32>,
     /// How long after it was asked for a lease wants to be renewed.
     renew_after_us: u64,
+    /// The leases of the RENEW_MANY that is written or read at this moment.
+    parts: Vec<Part>,
     plaintext: Vec<u8>,
     datagram: Vec<u8>,
     /// More is due than one turn issues.
@@ -227,6 +229,7 @@ impl Driver {
             greeted: 0,
             opening: Vec::new(),
             renew_after_us: u64::MAX,
+            parts: Vec::new(),
             plaintext: Vec::with_capacity(DATAGRAM_MAX),
             datagram: Vec::with_capacity(DATAGRAM_MAX),
             task,
@@ -349,11 +352,12 @@ impl Driver {
     }
 
     fn is_current(&self, operation: &Operation) -> bool {
-        operation.what == What::Greeting || self.book.lease(operation.of).era == operation.era
+        // Of many renewals each is looked at by itself, when they are answered.
+        operation.what.is_of_client() || self.book.lease(operation.of).era == operation.era
     }
 
     const fn client_of_operation(&self, what: What, of: u32) -> u32 {
-        if matches!(what, What::Greeting) { of } else { of / self.task.leases_per_client }
+        if what.is_of_client() { of } else { of / self.task.leases_per_client }
     }
 
     fn feature_of(&self, index: u32) -> usize {
@@ -376,3 +380,6 @@ impl Task {
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,20 +82,13 @@ impl Crowd {
     pub fn open_datagram<'a>(
         &mut self,
         datagram: &'a mut [u8],
-    ) -> Option<(usize, impl Iterator<Item = Answer> + use<'a>)> {
+    ) -> Option<(usize, impl Iterator<Item = Answer<'a>> + use<'a>)> {
         let n = *self.by_sid.get(&sid_of_answer(datagram)?)?;
         let plaintext = self.sessions[n].open(datagram)?;
         Some((n, answer::read(plaintext).map_while(Result::ok)))
     }
 
-    /// `count` operation ids that nothing else has. They say which question they belong to: [`tag_of`].
-    pub fn operations(&mut self, tag: u16, count: usize) -> impl Iterator<Item = OperationId> + use<> {
-        let first = self.asked;
-        self.asked += count as u64;
-        (first..self.asked).map(move |n| OperationId(ask::OPERATION_MIN | n << 16 | u64::from(tag)))
-    }
-
-    /// One of them.
+    /// An operation id that nothing else has. It says which question it belongs to: [`tag_of`].
     pub fn operation(&mut self, tag: u16) -> OperationId {
         self.asked += 1;
         OperationId(ask::OPERATION_MIN | self.asked << 16 | u64::from(tag))
@@ -114,10 +107,13 @@ impl Crowd {
             let mut datagram = Vec::new();
             self.seal_request(n, &mut datagram, operation, claim);
             socket.send(&datagram)?;
-            match self.hear(socket, operation)? {
-                Some(Answer::Granted(grant)) => return Ok(Held { lease: grant.lease, claim }),
-                Some(Answer::Denied(deny)) => return Err(io::Error::other(format!("denied: {deny:?}"))),
-                _ => {}
+            let heard = self.hear(socket, operation, |answer| match answer {
+                Answer::Granted(grant) => Some(Ok(Held { lease: grant.lease, claim })),
+                Answer::Denied(deny) => Some(Err(io::Error::other(format!("denied: {deny:?}")))),
+                _ => None,
+            })?;
+            if let Some(heard) = heard {
+                return heard;
             }
         }
         Err(silent())
@@ -130,21 +126,28 @@ impl Crowd {
             let mut datagram = Vec::new();
             self.seal(n, &mut datagram, |plaintext| ask::release(plaintext, operation, held.lease, &held.claim));
             socket.send(&datagram)?;
-            if let Some(Answer::Released(_)) = self.hear(socket, operation)? {
+            let is_released = |answer: Answer<'_>| matches!(answer, Answer::Released(_)).then_some(());
+            if self.hear(socket, operation, is_released)?.is_some() {
                 return Ok(());
             }
         }
         Err(silent())
     }
 
-    /// Waits for the answer to `operation`.
-    fn hear(&mut self, socket: &UdpSocket, operation: OperationId) -> io::Result<Option<Answer>> {
+    /// Waits for an answer to `operation` that `read` finds something in.
+    fn hear<T>(
+        &mut self,
+        socket: &UdpSocket,
+        operation: OperationId,
+        read: impl Fn(Answer<'_>) -> Option<T>,
+    ) -> io::Result<Option<T>> {
         let mut datagram = [0; DATAGRAM_MAX];
         while let Some(len) = wait(socket, &mut datagram)? {
             let answers = self.open_datagram(&mut datagram[..len]).map(|(_, answers)| answers);
-            let ours = answers.into_iter().flatten().find(|answer| answer.operation() == Some(operation));
-            if ours.is_some() {
-                return Ok(ours);
+            let mut ours = answers.into_iter().flatten().filter(|answer| answer.operation() == Some(operation));
+            let heard = ours.find_map(&read);
+            if heard.is_some() {
+                return Ok(heard);
             }
         }
         Ok(None)

@@ -1,12 +1,12 @@
-//! Renewals, one or as many as fit into a datagram.
+//! Renewals: by one frame for each, or for as many as a frame takes.
 
 use std::{io, net::UdpSocket};
 
-use leasehold_benches::blast::{Dialect, lane_of};
+use leasehold_benches::blast::Dialect;
 use leasehold_cli::load::lean::{Answer, Peer, ask};
 use leasehold_protocol::{
     DecodeError, frame,
-    message::{Activity, ClientFrame, Renew, Renewed, ServerFrame},
+    message::{Activity, Claimed, ClientFrame, Renew, Renewed, ServerFrame},
     packet::{DATA_HEADER_LEN, TAG_LEN},
     vocab::{ClaimKey, LeaseId, OperationId},
 };
@@ -21,39 +21,31 @@ pub struct Renewals {
     crowd: Crowd,
     /// Of each session.
     held: Vec<Vec<Held>>,
-    /// Of each lane, how many renewals of the question with this tag wait for their answers.
-    waiting: Vec<(u16, usize)>,
     /// Whose turn it is, on each socket.
     turns: Vec<usize>,
-    window: usize,
     /// Of each session, whether a renewal was denied.
     denied: Vec<bool>,
 }
 
-/// Renewals that share a datagram: as many RENEW frames as fit.
-pub const RENEWALS_MOST: usize = 26;
-
-/// Appends the renewals of all `held` to `plaintext`.
-fn append(
-    plaintext: &mut Vec<u8>,
-    held: &[Held],
-    mut operations: impl Iterator<Item = OperationId>,
-) -> Result<(), DecodeError> {
-    held.iter()
-        .zip(&mut operations)
-        .try_for_each(|(held, operation)| ask::renew(plaintext, operation, held.lease, &held.claim))
+/// Appends the renewal of all `held` to `plaintext`: as a client does it, by a RENEW for one and a RENEW_MANY for more.
+fn append(plaintext: &mut Vec<u8>, held: &[Held], operation: OperationId) -> Result<(), DecodeError> {
+    match held {
+        [one] => ask::renew(plaintext, operation, one.lease, &one.claim),
+        many => {
+            let claimed = |held: &Held| Claimed { lease: held.lease, proof: held.claim.fold() };
+            ask::renew_many(plaintext, operation, many.iter().map(claimed))
+        }
+    }
 }
 
 impl Renewals {
-    /// `each` of them behind every socket, with `leases` each, which has up to `window` questions out: handshakes are done
-    /// and seats are taken when this returns.
-    pub fn open(peer: &Peer, sockets: &[UdpSocket], window: usize, each: usize, leases: usize) -> io::Result<Self> {
+    /// `each` of them behind every socket, with `leases` each: handshakes are done and seats are taken when this returns.
+    pub fn open(peer: &Peer, sockets: &[UdpSocket], each: usize, leases: usize) -> io::Result<Self> {
         let mut crowd = Crowd::open(peer, sockets, each)?;
         let take = |n| (0..leases).map(|_| crowd.check_out(n, &sockets[n / each])).collect();
         let held = (0..sockets.len() * each).map(take).collect::<io::Result<_>>()?;
-        let (turns, waiting) = (vec![0; sockets.len()], vec![(0, 0); sockets.len() * window]);
-        let denied = vec![false; crowd.len()];
-        Ok(Self { crowd, held, waiting, turns, window, denied })
+        let (turns, denied) = (vec![0; sockets.len()], vec![false; crowd.len()]);
+        Ok(Self { crowd, held, turns, denied })
     }
 
     /// Clients that have lost a lease.
@@ -63,9 +55,9 @@ impl Renewals {
 
     /// A renewal of client `n`, sealed: what somebody on its way could have seen.
     pub fn overheard(&mut self, n: usize) -> Vec<u8> {
-        let (mut datagram, operations) = (Vec::new(), self.crowd.operations(0, self.held[n].len()));
+        let (mut datagram, operation) = (Vec::new(), self.crowd.operation(0));
         let held = &self.held[n];
-        self.crowd.seal(n, &mut datagram, |plaintext| append(plaintext, held, operations));
+        self.crowd.seal(n, &mut datagram, |plaintext| append(plaintext, held, operation));
         datagram
     }
 
@@ -82,26 +74,21 @@ impl Dialect for Renewals {
     fn ask(&mut self, socket: usize, tag: u16, out: &mut Vec<u8>) {
         let n = self.turn(socket);
         let held = &self.held[n];
-        self.waiting[socket * self.window + lane_of(tag)] = (tag, held.len());
-        let operations = self.crowd.operations(tag, held.len());
-        self.crowd.seal(n, out, |plaintext| append(plaintext, held, operations));
+        let operation = self.crowd.operation(tag);
+        self.crowd.seal(n, out, |plaintext| append(plaintext, held, operation));
     }
 
-    /// All answers of a datagram are to one question, and may come in more than one datagram.
-    fn take(&mut self, socket: usize, answer: &mut [u8]) -> Option<u16> {
+    /// A question is a frame, and so is its answer. One that does not renew every lease is none.
+    fn take(&mut self, _: usize, answer: &mut [u8]) -> Option<u16> {
         let (n, answers) = self.crowd.open_datagram(answer)?;
         let mut whose = None;
         for answer in answers {
-            let lane = answer.operation().map(tag_of).and_then(|tag| {
-                let lane = self.waiting[socket * self.window..][..self.window].get_mut(lane_of(tag))?;
-                Some(lane).filter(|(waits, _)| *waits == tag)
-            });
-            match (answer, lane) {
-                (Answer::Renewed(_), Some((tag, left))) => {
-                    *left = left.saturating_sub(1);
-                    whose = (*left == 0).then_some(*tag);
+            match answer {
+                Answer::Renewed(renewed) => whose = Some(tag_of(renewed.operation)),
+                Answer::RenewedMany(many) if many.leases().all(|lease| lease.is_some()) => {
+                    whose = Some(tag_of(many.operation()));
                 }
-                (Answer::Denied(_), _) => self.denied[n] = true,
+                Answer::RenewedMany(_) | Answer::Denied(_) => self.denied[n] = true,
                 _ => {}
             }
         }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use leasehold_protocol::message::{Deny, Grant, ReleaseOutcome, Renewed};
+use leasehold_protocol::{
+    message::{Deny, Grant, ReleaseOutcome, RenewedManyView},
+    vocab::OperationId,
+};
 
 use super::{
     Driver, Stage,
@@ -37,28 +40,36 @@ impl Driver {
         }
     }
 
-    fn answered(&mut self, client: u32, answer: &Answer) {
+    pub(super) fn answered(&mut self, client: u32, answer: &Answer<'_>) {
         let Some(id) = answer.operation() else { return };
         match self.flight.named(id) {
             Named::Waiting(operation) if !self.is_current(&operation) => self.overtaken(id, &operation),
-            Named::Waiting(operation) if self.is_answer(client, &operation, answer) => {
-                self.flight.end(id);
-                self.take(&operation, answer);
-            }
+            Named::Waiting(operation) if self.is_answer(client, &operation, answer) => match answer {
+                Answer::RenewedMany(many) => self.renewed_many(id, &operation, many),
+                _ => {
+                    self.flight.end(id);
+                    self.take(&operation, answer);
+                }
+            },
             Named::Past => self.recorder.tally.counts.answers_again += 1,
             Named::Waiting(operation) => self.wrong(&format!("{:?}", operation.what), answer),
             Named::Never => self.wrong("an operation that was never asked", answer),
         }
     }
 
-    fn wrong(&self, asked: &str, answer: &Answer) {
+    fn wrong(&self, asked: &str, answer: &Answer<'_>) {
         self.task.shared.audit.violation(format!("{asked} was answered by {answer:?}"));
     }
 
     /// Whether this is an answer that this client can be given to this operation.
-    fn is_answer(&self, client: u32, operation: &Operation, answer: &Answer) -> bool {
-        if operation.what == What::Greeting {
-            return client == operation.of && matches!(answer, Answer::Released(_));
+    fn is_answer(&self, client: u32, operation: &Operation, answer: &Answer<'_>) -> bool {
+        if operation.what.is_of_client() {
+            return client == operation.of
+                && match (operation.what, answer) {
+                    (What::Greeting, Answer::Released(_)) => true,
+                    (What::Renewals { .. }, Answer::RenewedMany(many)) => many.leases().len() == operation.what.count(),
+                    _ => false,
+                };
         }
         let lease = self.book.lease(operation.of);
         client == operation.of / self.task.leases_per_client
@@ -72,13 +83,13 @@ impl Driver {
             }
     }
 
-    fn take(&mut self, operation: &Operation, answer: &Answer) {
+    fn take(&mut self, operation: &Operation, answer: &Answer<'_>) {
         let index = operation.of;
         match (operation.what, answer) {
             (What::Greeting, _) => self.greeted(),
             (What::Checkout { pair }, Answer::Granted(grant)) => self.granted(operation, pair, grant),
             (What::Checkout { .. }, Answer::Denied(deny)) => self.denied(operation, deny),
-            (What::Renewal, Answer::Renewed(renewed)) => self.renewed(operation, renewed),
+            (What::Renewal, Answer::Renewed(renewed)) => self.renewed(operation, renewed.ttl_ms),
             (What::Renewal, Answer::Denied(deny)) => {
                 *self.recorder.tally.denials.entry(deny.code).or_default() += 1;
                 // A renewal that was overtaken by its own lease's release is rightly refused.
@@ -118,9 +129,25 @@ impl Driver {
         if operation.tries > 1 { self.clean_up(operation.of) } else { self.book.over(operation.of) }
     }
 
-    fn renewed(&mut self, operation: &Operation, renewed: &Renewed) {
+    /// Every lease of a RENEW_MANY by itself. One that was not renewed is asked about by a RENEW of its own, whose answer
+    /// says why (SPEC 5.17.5), and is due since the first was.
+    fn renewed_many(&mut self, id: OperationId, operation: &Operation, answer: &RenewedManyView<'_>) {
+        let mut parts = std::mem::take(&mut self.parts);
+        self.flight.end_many(id, &mut parts);
+        for (part, extended) in parts.iter().zip(answer.leases()) {
+            let operation = Operation { what: What::Renewal, of: part.of, era: part.era, ..*operation };
+            match extended {
+                _ if !self.is_current(&operation) => {}
+                Some(extended) => self.renewed(&operation, extended.ttl_ms),
+                None => self.ask(Operation { sent: self.now, ..operation }),
+            }
+        }
+        self.parts = parts;
+    }
+
+    fn renewed(&mut self, operation: &Operation, ttl_ms: u32) {
         if self.book.lease(operation.of).state == State::Held {
-            self.book.renewed(operation.of, operation.sent + u64::from(renewed.ttl_ms) * 1_000);
+            self.book.renewed(operation.of, operation.sent + u64::from(ttl_ms) * 1_000);
         }
         self.record(Kind::Renewal, operation);
         if operation.planned {

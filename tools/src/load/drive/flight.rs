@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use leasehold_protocol::vocab::OperationId;
+use leasehold_protocol::{message::Claimed, vocab::OperationId};
 
 use crate::load::lean::ask::OPERATION_MIN;
 
@@ -18,6 +18,11 @@ pub enum What {
     },
     /// A renewal.
     Renewal,
+    /// Renewals of one client's leases in one RENEW_MANY.
+    Renewals {
+        /// How many: 2 to 64.
+        count: u8,
+    },
     /// A release; `pair`: it ends a pair.
     Release {
         /// It ends a pair.
@@ -32,7 +37,7 @@ pub enum What {
 pub struct Operation {
     /// What it is.
     pub what: What,
-    /// The index of its lease; of a greeting that of its client.
+    /// The index of its lease; of a greeting and of many renewals that of the client.
     pub of: u32,
     /// Which claim of that lease slot it is about: an answer for an earlier one changes nothing.
     pub era: u32,
@@ -44,6 +49,17 @@ pub struct Operation {
     pub planned: bool,
     /// How often it has been sent.
     pub tries: u8,
+}
+
+/// One lease of a RENEW_MANY.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Its index.
+    pub of: u32,
+    /// As in [`Operation`].
+    pub era: u32,
+    /// What the frame says of it. Another try says the same, whatever has become of the lease.
+    pub claimed: Claimed,
 }
 
 /// What an operation id in an answer names.
@@ -75,6 +91,8 @@ pub struct Flight {
     next: u32,
     /// Operations by how often they were sent, each in the order of its deadline.
     retries: [VecDeque<(u64, OperationId)>; WAITS_US.len()],
+    /// By place, as far as one was needed.
+    batches: Vec<Batch>,
     planned: usize,
     waiting: usize,
 }
@@ -83,6 +101,14 @@ pub struct Flight {
 struct Entry {
     id: u64,
     operation: Option<Operation>,
+}
+
+/// What a RENEW_MANY is besides.
+#[derive(Default)]
+struct Batch {
+    parts: Vec<Part>,
+    /// The ids of its earlier tries: each has its own (SPEC 5.17.6), and an answer to any of them is one.
+    earlier: Vec<u64>,
 }
 
 /// Waits after each time of asking (SPEC 9.1); after the last the operation is given up.
@@ -99,6 +125,7 @@ impl Flight {
             free: Vec::new(),
             next: 0,
             retries: Default::default(),
+            batches: Vec::new(),
             planned: 0,
             waiting: 0,
         }
@@ -126,20 +153,54 @@ impl Flight {
             self.entries.push(Entry { id: 0, operation: None });
             u32::try_from(self.entries.len() - 1).unwrap_or(0)
         });
-        self.next = self.next.wrapping_add(1);
-        let id = OPERATION_MIN | self.thread | u64::from(self.next) << PLACE_BITS | u64::from(place);
+        let id = self.name(place as usize);
         self.entries[place as usize] = Entry { id, operation: Some(Operation { tries: 1, ..operation }) };
-        self.planned += usize::from(operation.planned);
-        self.waiting += 1;
+        self.planned += operation.planned();
+        self.waiting += operation.what.count();
         self.retries[0].push_back((operation.sent + WAITS_US[0], OperationId(id)));
         OperationId(id)
+    }
+
+    /// The same with a RENEW_MANY. Its `parts` are swapped for a list that was used before.
+    pub fn add_many(&mut self, operation: Operation, parts: &mut Vec<Part>) -> OperationId {
+        let id = self.add(operation);
+        if self.batches.len() <= place(id) {
+            self.batches.resize_with(place(id) + 1, Batch::default);
+        }
+        std::mem::swap(&mut self.batches[place(id)].parts, parts);
+        id
+    }
+
+    /// The leases of a RENEW_MANY that waits.
+    pub fn parts(&self, id: OperationId) -> &[Part] {
+        self.batches.get(place(id)).map_or(&[], |batch| &batch.parts)
+    }
+
+    /// An id that nothing else has, for what is at `place`.
+    fn name(&mut self, place: usize) -> u64 {
+        self.next = self.next.wrapping_add(1);
+        OPERATION_MIN | self.thread | u64::from(self.next) << PLACE_BITS | place as u64
+    }
+
+    /// Gives a RENEW_MANY that is sent again its new id.
+    fn rename(&mut self, id: OperationId) -> OperationId {
+        let new = self.name(place(id));
+        self.entries[place(id)].id = new;
+        self.batches[place(id)].earlier.push(id.0);
+        OperationId(new)
+    }
+
+    /// Whether what is at the place of `id` has, or had, that id.
+    fn is_at_its_place(&self, id: OperationId) -> bool {
+        let is_known = self.entries.get(place(id)).is_some_and(|entry| entry.id == id.0);
+        is_known || self.batches.get(place(id)).is_some_and(|batch| batch.earlier.contains(&id.0))
     }
 
     /// What an answer's operation id names.
     pub fn named(&self, id: OperationId) -> Named {
         let ours = id.0 >> 56 == (OPERATION_MIN | self.thread) >> 56;
         match self.entries.get(place(id)) {
-            Some(Entry { id: known, operation: Some(operation) }) if *known == id.0 => Named::Waiting(*operation),
+            Some(Entry { operation: Some(operation), .. }) if self.is_at_its_place(id) => Named::Waiting(*operation),
             // A running number wraps only after 2^32 operations: by then nobody answers the first.
             Some(_) if ours && running(id).wrapping_sub(1) < self.next => Named::Past,
             _ => Named::Never,
@@ -148,18 +209,31 @@ impl Flight {
 
     /// An operation is over.
     pub fn end(&mut self, id: OperationId) {
-        let entry = &mut self.entries[place(id)];
-        if entry.id != id.0 {
+        if !self.is_at_its_place(id) {
             return;
         }
-        if let Some(operation) = entry.operation.take() {
-            self.planned -= usize::from(operation.planned);
-            self.waiting -= 1;
+        if let Some(operation) = self.entries[place(id)].operation.take() {
+            self.planned -= operation.planned();
+            self.waiting -= operation.what.count();
             self.free.push(u32::try_from(place(id)).unwrap_or(0));
+        }
+        if let Some(batch) = self.batches.get_mut(place(id)) {
+            batch.parts.clear();
+            batch.earlier.clear();
         }
     }
 
-    /// The next operation that has waited long enough at `now`, if any. One to be asked again is noted as sent now.
+    /// A RENEW_MANY is over. What its leases were is swapped for the list in `parts`, which is used again.
+    pub fn end_many(&mut self, id: OperationId, parts: &mut Vec<Part>) {
+        parts.clear();
+        if let Some(batch) = self.batches.get_mut(place(id)) {
+            std::mem::swap(&mut batch.parts, parts);
+        }
+        self.end(id);
+    }
+
+    /// The next operation that has waited long enough at `now`, if any. One to be asked again is noted as sent now, a
+    /// RENEW_MANY under another id.
     pub fn due(&mut self, now: u64) -> Option<Due> {
         for wait in 0..WAITS_US.len() {
             while let Some(&(at, id)) = self.retries[wait].front() {
@@ -175,6 +249,7 @@ impl Flight {
                 if let Some(entry) = &mut self.entries[place(id)].operation {
                     entry.tries += 1;
                 }
+                let id = if matches!(operation.what, What::Renewals { .. }) { self.rename(id) } else { id };
                 self.retries[wait + 1].push_back((now + next, id));
                 return Some(Due::Again(id, operation));
             }
@@ -195,6 +270,25 @@ impl Flight {
     }
 }
 
+impl What {
+    /// How many operations it is.
+    pub const fn count(self) -> usize {
+        if let Self::Renewals { count } = self { count as usize } else { 1 }
+    }
+
+    /// Whether it is about a client, and not about one lease.
+    pub const fn is_of_client(self) -> bool {
+        matches!(self, Self::Greeting | Self::Renewals { .. })
+    }
+}
+
+impl Operation {
+    /// How many operations of the plan it is.
+    const fn planned(&self) -> usize {
+        if self.planned { self.what.count() } else { 0 }
+    }
+}
+
 /// Where an operation is.
 fn place(id: OperationId) -> usize {
     let [low, middle, high, ..] = id.0.to_le_bytes();
@@ -209,6 +303,8 @@ fn running(id: OperationId) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use leasehold_protocol::vocab::{ClaimProof, LeaseId};
+
     use super::*;
 
     const RENEWAL: Operation =
@@ -252,6 +348,23 @@ mod tests {
         let id = flight.add(RENEWAL);
         flight.end(id);
         assert!(flight.due(u64::MAX / 2).is_none());
+    }
+
+    #[test]
+    fn many_renewals_are_one_question_whose_every_try_has_an_id_and_may_be_answered() {
+        let mut flight = Flight::new(0);
+        let claimed = Claimed { lease: LeaseId(3), proof: ClaimProof(4) };
+        let mut parts = vec![Part { of: 7, era: 1, claimed }; 5];
+        let first = flight.add_many(Operation { what: What::Renewals { count: 5 }, ..RENEWAL }, &mut parts);
+        assert_eq!((flight.planned(), flight.waiting(), flight.parts(first).len(), parts.len()), (5, 5, 5, 0));
+        let Some(Due::Again(second, _)) = flight.due(500_010) else { panic!("not asked again") };
+        assert!(second != first && flight.parts(second).len() == 5);
+        assert!([first, second].iter().all(|id| matches!(flight.named(*id), Named::Waiting(_))));
+        flight.end_many(first, &mut parts);
+        assert_eq!((flight.planned(), flight.waiting(), flight.parts(first).len(), parts.len()), (0, 0, 0, 5));
+        flight.add(RENEWAL);
+        assert!([first, second].iter().all(|id| matches!(flight.named(*id), Named::Past)), "the place is used again");
+        assert!(flight.due(1_600_000).is_some_and(|due| matches!(due, Due::Again(id, _) if id != second)));
     }
 
     #[test]

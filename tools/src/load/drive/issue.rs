@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use leasehold_protocol::vocab::{LeaseId, OperationId};
+use leasehold_protocol::{
+    message::Claimed,
+    vocab::{LeaseId, OperationId},
+};
 
 use super::{
     Driver, ISSUE_MAX, Pace,
-    book::State,
-    flight::{Operation, What},
+    book::{Lease, State},
+    flight::{Operation, Part, What},
     micros,
 };
 use crate::{
@@ -37,7 +40,7 @@ impl Driver {
                 return;
             };
             if let Some(schedule) = &mut self.schedule {
-                // Operations that went along in one datagram were due with it.
+                // Renewals that went along in one frame were due with it.
                 let _ = schedule.nth(issued - 1);
             }
         }
@@ -79,45 +82,51 @@ impl Driver {
         self.start(What::Release { pair }, index, due, planned);
     }
 
-    /// Renews the lease that was asked for longest ago, and others of the same client with it as `batch` says. They would
-    /// be one RENEW_MANY; as they are, they are one datagram.
-    fn renew_some(&mut self, due: u64) -> Option<usize> {
+    /// Renews the lease that was asked for longest ago, and others of the same client with it as `batch` says: two and
+    /// more by one RENEW_MANY.
+    pub(super) fn renew_some(&mut self, due: u64) -> Option<usize> {
         let (_, index) = self.book.oldest()?;
         let of_client = self.task.leases_per_client;
         let first = index / of_client * of_client;
-        // The ones that follow it: in the order in which they were asked for, as far as no other client's came between.
-        let others = (1..of_client).map(|next| first + (index - first + next) % of_client);
-        let batch: Vec<u32> = if self.task.batch == 1 {
-            Vec::new()
-        } else {
-            others.filter(|other| self.book.lease(*other).state == State::Held).take(self.task.batch - 1).collect()
+        // It and the ones that follow: in the order in which they were asked for, as far as no other client's came between.
+        let in_turn = (0..of_client).map(|next| first + (index - first + next) % of_client);
+        let held = in_turn.map(|of| (of, self.book.lease(of))).filter(|(_, lease)| lease.state == State::Held);
+        let part = |(of, lease): (u32, &Lease)| Part {
+            of,
+            era: lease.era,
+            claimed: Claimed { lease: lease.id, proof: lease.claim.fold() },
         };
-        self.plaintext.clear();
-        for index in std::iter::once(index).chain(batch.iter().copied()) {
-            self.book.asked(index, self.now);
-            self.write(What::Renewal, index, due, true);
+        self.parts.clear();
+        self.parts.extend(held.take(self.task.batch).map(part));
+        self.parts.iter().for_each(|part| self.book.asked(part.of, self.now));
+        let count = u8::try_from(self.parts.len()).unwrap_or(u8::MAX);
+        match count {
+            0 | 1 => self.start(What::Renewal, index, due, true),
+            _ => self.start(What::Renewals { count }, index / of_client, due, true),
         }
-        self.post(index / of_client);
-        Some(1 + batch.len())
+        Some(count.into())
     }
 
-    /// One operation in a datagram of its own.
+    /// One operation, or many renewals, in a datagram of its own.
     pub(super) fn start(&mut self, what: What, of: u32, due: u64, planned: bool) {
-        self.plaintext.clear();
-        self.write(what, of, due, planned);
-        self.post(self.client_of_operation(what, of));
-    }
-
-    /// Notes an operation and appends its frame to the plaintext.
-    fn write(&mut self, what: What, of: u32, due: u64, planned: bool) {
-        let era = if what == What::Greeting { 0 } else { self.book.lease(of).era };
-        let operation = Operation { what, of, era, due, sent: self.now, planned, tries: 0 };
-        let id = self.flight.add(operation);
+        let era = if what.is_of_client() { 0 } else { self.book.lease(of).era };
         // In a closed loop nothing is due before it is sent, and the release of a pair is due when its grant has come.
         if planned && self.schedule.is_some() && !matches!(what, What::Release { pair: true }) {
-            self.recorder.tally.record(Kind::Lateness, Duration::from_micros(self.now.saturating_sub(due)));
+            let late = Duration::from_micros(self.now.saturating_sub(due));
+            (0..what.count()).for_each(|_| self.recorder.tally.record(Kind::Lateness, late));
         }
+        self.ask(Operation { what, of, era, due, sent: self.now, planned, tries: 0 });
+    }
+
+    /// Notes an operation, which is sent now, and asks. The leases of a RENEW_MANY are in `parts`.
+    pub(super) fn ask(&mut self, operation: Operation) {
+        let id = match operation.what {
+            What::Renewals { .. } => self.flight.add_many(operation, &mut self.parts),
+            _ => self.flight.add(operation),
+        };
+        self.plaintext.clear();
         self.append(id, &operation);
+        self.post(self.client_of_operation(operation.what, operation.of));
     }
 
     pub(super) fn append(&mut self, id: OperationId, operation: &Operation) {
@@ -126,6 +135,7 @@ impl Driver {
             What::Greeting => ask::release(out, id, LeaseId::NONE, &self.clients[of as usize].greeting),
             What::Cleanup => ask::release(out, id, LeaseId::NONE, &self.book.lease(of).claim),
             What::Renewal => ask::renew(out, id, self.book.lease(of).id, &self.book.lease(of).claim),
+            What::Renewals { .. } => ask::renew_many(out, id, self.flight.parts(id).iter().map(|part| part.claimed)),
             What::Release { .. } => ask::release(out, id, self.book.lease(of).id, &self.book.lease(of).claim),
             What::Checkout { .. } => {
                 let form = self.task.form(of);

@@ -16,7 +16,7 @@ impl Driver {
             match self.flight.due(self.now) {
                 None => return,
                 Some(Due::Again(id, operation)) if self.is_current(&operation) => {
-                    self.recorder.tally.counts.retries += 1;
+                    self.recorder.tally.counts.retries += operation.what.count() as u64;
                     self.plaintext.clear();
                     self.append(id, &operation);
                     self.post(self.client_of_operation(operation.what, operation.of));
@@ -35,8 +35,8 @@ impl Driver {
 
     /// An operation is without an answer after its last try. Whether a lease is lost by that its deadline decides.
     fn give_up(&mut self, operation: &Operation) {
-        self.recorder.tally.counts.unanswered += 1;
-        self.task.shared.uncertain.fetch_add(1, Ordering::AcqRel);
+        self.recorder.tally.counts.unanswered += operation.what.count() as u64;
+        self.task.shared.uncertain.fetch_add(operation.what.count(), Ordering::AcqRel);
         if !self.is_current(operation) {
             return;
         }
@@ -46,7 +46,7 @@ impl Driver {
             }
             What::Checkout { .. } => self.clean_up(operation.of),
             What::Release { .. } | What::Cleanup => self.book.over(operation.of),
-            What::Renewal => {}
+            What::Renewal | What::Renewals { .. } => {}
         }
     }
 

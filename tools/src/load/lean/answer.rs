@@ -3,17 +3,20 @@
 use leasehold_protocol::{
     DecodeError,
     frame::Frames,
-    message::{Deny, FeatureInfo, Grant, Known, Released, Renewed, ServerFrame},
+    message::{Deny, FeatureInfo, Grant, Known, Released, Renewed, RenewedMany, RenewedManyView, ServerFrame},
     vocab::OperationId,
 };
 
-/// One frame of a server. Answers to renewals and releases lie in it as they are; the others are boxed.
+/// One frame of a server. Answers to one renewal or release lie in it as they are and that to many in the datagram; the
+/// others are boxed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Answer<'a> {
     /// Seats, to a REQUEST.
     Granted(Box<Grant>),
     /// The lease goes on, to a RENEW.
     Renewed(Renewed),
+    /// How each lease goes on, to a RENEW_MANY.
+    RenewedMany(RenewedManyView<'a>),
     /// The seats are free, to a RELEASE.
     Released(Released),
     /// No, to a REQUEST or a RENEW.
@@ -24,13 +27,14 @@ pub enum Answer {
     Other,
 }
 
-impl Answer {
+impl Answer<'_> {
     /// The operation it answers; `None` if it answers none.
     #[must_use]
     pub fn operation(&self) -> Option<OperationId> {
         match self {
             Self::Granted(grant) => Some(grant.operation),
             Self::Renewed(renewed) => Some(renewed.operation),
+            Self::RenewedMany(many) => Some(many.operation()),
             Self::Released(released) => Some(released.operation),
             Self::Denied(deny) => Some(deny.operation),
             Self::Features(page) => Some(page.operation),
@@ -39,7 +43,7 @@ impl Answer {
     }
 }
 
-impl From<ServerFrame> for Answer {
+impl From<ServerFrame> for Answer<'_> {
     fn from(frame: ServerFrame) -> Self {
         match frame {
             ServerFrame::Grant(grant) => Self::Granted(grant),
@@ -53,9 +57,13 @@ impl From<ServerFrame> for Answer {
 }
 
 /// The answers in a plaintext, first to last. A frame that cannot be read is an error: our own server sends none.
-pub fn read(plaintext: &[u8]) -> impl Iterator<Item = Result<Answer, DecodeError>> {
+pub fn read(plaintext: &[u8]) -> impl Iterator<Item = Result<Answer<'_>, DecodeError>> {
     Frames::new(plaintext).map(|raw| {
-        Ok(match ServerFrame::decode(raw?)? {
+        let raw = raw?;
+        if raw.kind == RenewedMany::KIND {
+            return RenewedManyView::read(raw.body).map(Answer::RenewedMany);
+        }
+        Ok(match ServerFrame::decode(raw)? {
             Known::Frame(frame) => frame.into(),
             Known::Unknown(_) => Answer::Other,
         })

@@ -6,15 +6,12 @@
 use leasehold_protocol::{
     DecodeError,
     frame::{self, FRAME_HEADER_LEN},
-    message::{Activity, ClientFrame, FeatureQuery, Holder, Release, Renew, Request},
-    packet::PLAINTEXT_MAX,
+    message::{Activity, Claimed, ClientFrame, FeatureQuery, Holder, Release, Renew, RenewMany, Request},
     vocab::{ClaimKey, FeatureName, LeaseId, OperationId, SeatCount, Version},
 };
 
 /// A plaintext with a REQUEST is padded to this, so that every GRANT fits the bytes it was asked with (SPEC 2.4.4).
 pub const REQUEST_PLAINTEXT_MIN: usize = 512;
-/// How many RENEW frames of 44 bytes fit one datagram.
-pub const RENEWALS_MAX: usize = PLAINTEXT_MAX / 44;
 /// The same for FEATURE_QUERY.
 pub const QUERY_PLAINTEXT_MIN: usize = 1_152;
 
@@ -83,6 +80,18 @@ pub fn renew(
 ) -> Result<(), DecodeError> {
     let renew = Renew { lease, claim: *claim, operation, activity: Activity::default() };
     ClientFrame::Renew(renew).append_to(plaintext)
+}
+
+/// Appends a RENEW_MANY: all of these go on, 1 to [`leasehold_protocol::message::RENEW_MANY_MAX`] of them.
+///
+/// # Errors
+/// If they are none or too many, or do not fit: one with the most leases goes into a datagram.
+pub fn renew_many(
+    plaintext: &mut Vec<u8>,
+    operation: OperationId,
+    leases: impl IntoIterator<Item = Claimed>,
+) -> Result<(), DecodeError> {
+    RenewMany::append(plaintext, operation, Activity::default(), leases)
 }
 
 /// Appends a RELEASE; `lease` is [`LeaseId::NONE`] for a claim whose grant was never seen.

@@ -9,7 +9,7 @@ use leasehold_protocol::{
         open_datagram, seal_datagram,
     },
     frame,
-    message::{ClientFrame, Known, ReleaseOutcome, Released, Renewed, Request, ServerFrame},
+    message::{Claimed, ClientFrame, Known, ReleaseOutcome, Released, Renewed, RenewedMany, Request, ServerFrame},
     packet::{Hello1, Hello2, PacketType, Prefix, Retry},
     time::UnixMillis,
     vocab::{ClaimKey, FeatureName, LeaseId, OperationId, RealmId, SeatCount, Version},
@@ -147,6 +147,27 @@ fn several_renewals_share_a_datagram_and_their_answers_come_back_in_order() {
     assert_eq!(told, wanted);
     assert_eq!(told[2].operation(), Some(OperationId(9)));
     assert!(session.open(&mut again.clone()).is_none(), "a datagram is opened once");
+}
+
+#[test]
+fn sixty_four_renewals_are_one_question_and_one_answer() {
+    let (mut session, keys) = open(&Half::new());
+    let (mut plaintext, mut datagram) = (Vec::new(), Vec::new());
+    let claimed = |n| Claimed { lease: LeaseId(n), proof: ClaimKey([1; 16]).fold() };
+    ask::renew_many(&mut plaintext, OperationId(5), (1..=64).map(claimed)).unwrap();
+    ask::pad(&mut plaintext);
+    session.seal(&plaintext, &mut datagram).unwrap();
+    let opened = open_datagram(&keys.receive, &mut datagram).unwrap();
+    let raw = frame::Frames::new(opened).next().unwrap().unwrap();
+    let Ok(Known::Frame(ClientFrame::RenewMany(asked))) = ClientFrame::decode(raw) else { panic!("{raw:?}") };
+    assert_eq!(asked.leases, (1..=64).map(claimed).collect::<Vec<_>>());
+
+    let leases = vec![None; 64];
+    let answer = ServerFrame::RenewedMany(RenewedMany { operation: OperationId(5), leases }.into());
+    let mut datagram = answer_with(&keys, session.sid(), 0, &[answer]);
+    let told: Vec<_> = answer::read(session.open(&mut datagram).unwrap()).map(Result::unwrap).collect();
+    let [Answer::RenewedMany(many)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((told[0].operation(), many.leases().len()), (Some(OperationId(5)), 64));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use leasehold_protocol::message::RENEW_MANY_MAX;
 use serde::{Deserialize, Serialize};
 
 use super::{LEASES_MAX, Span, take, within};
@@ -10,7 +11,6 @@ use crate::{
     load::{
         Args,
         drive::Pace,
-        lean::ask::RENEWALS_MAX,
         mix::Mix,
         schedule::{Arrivals, Rate},
     },
@@ -65,7 +65,7 @@ pub struct PhaseSpec {
     /// Of both loops: which operations. Default renewals alone.
     #[serde(skip_serializing_if = "Option::is_none", with = "mix_text")]
     pub mix: Option<Mix>,
-    /// Of both loops: renewals in one datagram, of leases of one client. Default 1.
+    /// Of both loops: renewals in one frame, of leases of one client; 1 to 64. Default 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<u32>,
 }
@@ -138,7 +138,7 @@ impl PhaseSpec {
         within("clients", self.clients().into(), 1, 1_000_000)?;
         within("leases-per-client", self.leases_per_client().into(), 1, 10_000)?;
         within("clients times leases-per-client", self.leases(), 1, LEASES_MAX)?;
-        within("batch", self.batch.unwrap_or(1).into(), 1, RENEWALS_MAX as u64)?;
+        within("batch", self.batch.unwrap_or(1).into(), 1, RENEW_MANY_MAX as u64)?;
         if self.batch.unwrap_or(1) > self.leases_per_client() {
             return Err(Failure::usage("batch is more than a client has leases")
                 .remedy(format!("add --leases-per-client {}", self.batch.unwrap_or(1))));

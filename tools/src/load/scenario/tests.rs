@@ -119,7 +119,7 @@ fn what_contradicts_itself_is_refused_and_the_phase_is_named() {
     assert!(why("--window 4 --renew-every 1s").contains("population"));
     assert!(why("--model open").contains("needs a rate"));
     assert!(why("--window 4 --batch 3").contains("more than a client has leases"));
-    assert!(why("--window 4 --batch 27 --leases-per-client 30").contains("1 to 26"));
+    assert!(why("--window 4 --batch 65 --leases-per-client 70").contains("1 to 64"));
     assert!(why("--clients 1000000 --leases-per-client 17").contains("16000000"));
     assert!(why("--rate 5 --window 3").contains("phase 1"));
 }
