@@ -137,7 +137,7 @@ impl Driver {
         for (part, extended) in parts.iter().zip(answer.leases()) {
             let operation = Operation { what: What::Renewal, of: part.of, era: part.era, ..*operation };
             match extended {
-                _ if !self.is_current(&operation) => {}
+                _ if !self.is_current(&operation) => self.left_behind(&operation),
                 Some(extended) => self.renewed(&operation, extended.ttl_ms),
                 None => self.ask(Operation { sent: self.now, ..operation }),
             }

@@ -29,8 +29,13 @@ impl Driver {
 
     /// The lease of an operation was lost while it waited: whatever comes now is no answer to it.
     pub(super) fn overtaken(&mut self, id: OperationId, operation: &Operation) {
-        self.recorder.tally.counts.unanswered += u64::from(operation.planned);
+        self.left_behind(operation);
         self.flight.end(id);
+    }
+
+    /// The same of one lease of a RENEW_MANY that was answered.
+    pub(super) fn left_behind(&mut self, operation: &Operation) {
+        self.recorder.tally.counts.unanswered += u64::from(operation.planned);
     }
 
     /// An operation is without an answer after its last try. Whether a lease is lost by that its deadline decides.

@@ -157,7 +157,8 @@ fn a_lease_that_was_given_up_meanwhile_is_nobodys_and_a_single_one_is_renewed_by
     let (operation, _) = asked(&driver);
     driver.book.over(1);
     answer(&mut driver, operation, &[true, false, true]);
-    assert_eq!((driver.recorder.tally.counts.operations, driver.flight.waiting()), (2, 0));
+    let counts = &driver.recorder.tally.counts;
+    assert_eq!((counts.operations, counts.unanswered, driver.flight.waiting()), (2, 1, 0));
     driver.book.leaving(2);
     assert_eq!(driver.renew_some(DUE), Some(1));
     let raw = Frames::new(&driver.plaintext).next().unwrap().unwrap();
