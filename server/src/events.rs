@@ -7,6 +7,11 @@
 use leasehold_core::{Ended, Event, Shared};
 use tracing::{debug, error, info, trace};
 
+/// Whether a renewal makes a line.
+pub(crate) fn renewals_are_logged() -> bool {
+    tracing::enabled!(tracing::Level::TRACE)
+}
+
 /// Writes the line of `event`.
 pub(crate) fn log(event: &Event) {
     match event {

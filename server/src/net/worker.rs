@@ -97,11 +97,13 @@ impl Worker {
     ) -> io::Result<Self> {
         let _context = runtime.enter();
         let lead = number == 0;
+        let mut engine = Engine::new(wiring.shared.clone(), Box::new(SystemEntropy));
+        engine.tell_renewals(events::renewals_are_logged());
         let hears = lead && wiring.discovery;
         let companions = if hears { companions(bound, &wiring.interfaces.get()) } else { Vec::new() };
         Ok(Self {
             lead,
-            engine: Engine::new(wiring.shared.clone(), Box::new(SystemEntropy)),
+            engine,
             ports: Ports::new(sockets, companions)?,
             batch: Batch::new(),
             orders,

@@ -66,7 +66,9 @@ impl Engine {
         match self.shared.leases.renew(lease, now.mono, &terms, lasts_ms, Some(activity)) {
             Renewal::Alive { deadline, ttl_ms, overage } => {
                 self.counters.count(Counter::Renewals);
-                self.events.push_back(Event::Renewed { lease, deadline, activity: Some(activity) });
+                if self.tells_renewals {
+                    self.events.push_back(Event::Renewed { lease, deadline, activity: Some(activity) });
+                }
                 let ClientTerms { ttl_ms, renew_after_ms } = ClientTerms::of(ttl_ms);
                 Some(Extended { ttl_ms, renew_after_ms, overage })
             }
