@@ -32,7 +32,9 @@ impl Holder {
         if let Some((session, _)) = self.previous.as_mut().filter(|(s, until)| s.client_sid == sid && now.mono < *until)
         {
             let frames = read_frames(session.unseal(now.mono, counter, bytes)?, &mut self.ignored);
-            frames.into_iter().for_each(|frame| self.on_frame(now, frame));
+            // What that server does not know says nothing of this one.
+            let frames = frames.into_iter().filter(|frame| !matches!(frame, ServerFrame::Unsupported(_)));
+            frames.for_each(|frame| self.on_frame(now, frame));
             return Some(());
         }
         let attempt = self.attempts.iter_mut().find(|a| a.sid == sid)?;

@@ -6,7 +6,7 @@ use super::aead::{Aead, Chosen};
 pub(super) use crate::packet::TAG_LEN;
 use crate::packet::{DATA_HEADER_LEN, DataHeader, PacketType, Prefix};
 
-/// The key of one direction of a session. Wiped when dropped.
+/// The key of one direction of a session. Wiped when dropped; what the cipher copies of it to its stack is not.
 #[derive(Clone)]
 pub struct TransportKey(Chosen);
 

@@ -46,7 +46,7 @@ counters! {
     Retries = "retries_sent", "RETRYs sent.";
     Handshakes = "handshakes", "Handshakes answered.";
     HandshakesRepeated = "handshakes_repeated", "HELLO2s sent again for the same HELLO1.";
-    DropShed = "drop_shed", "HELLO1s given up unread because more came than could be answered.";
+    DropShed = "drop_shed", "HELLO1s given up because more came than could be answered.";
     SessionsOpened = "sessions_opened", "Sessions whose first DATA verified.";
     SessionsReplaced = "sessions_replaced", "Of those, the ones that replaced an older one of the same program.";
     SessionsClosed = "sessions_closed", "Sessions ended, whatever the reason.";

@@ -183,11 +183,14 @@ impl Engine {
     /// it was about was renewed since.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
-        let waits = self.waiting.since();
-        [waits, self.shared.leases.stock.slab().soonest(), self.shared.next_change(), self.outbox.next()]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.waiting.since(), self.poll_due()].into_iter().flatten().min()
+    }
+
+    /// The same, the handshakes that wait left out: for who calls [`Engine::handle_waiting`] besides.
+    #[must_use]
+    pub fn poll_due(&self) -> Option<Mono> {
+        let soonest = self.shared.leases.stock.slab().soonest();
+        [soonest, self.shared.next_change(), self.outbox.next()].into_iter().flatten().min()
     }
 
     /// Holds the equation of one bucket against its leases' own counts, in release builds too: each timeout looks at the next

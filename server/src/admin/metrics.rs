@@ -1,5 +1,5 @@
 //! `/metrics`: the core's counters, the sockets' and the features' gauges as OpenMetrics text. Nothing is kept here:
-//! every scrape reads what the hot path counted in plain numbers.
+//! every scrape reads what the hot path counted in plain numbers, and asks the kernel what it dropped before our sockets.
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 

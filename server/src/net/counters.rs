@@ -27,6 +27,7 @@ counters! {
     receive_batches: "Batches of datagrams taken from sockets",
     broadcast_copies: "Copies of broadcasts left to the first worker",
     broadcast_ignored: "Broadcasts dropped because discovery is off",
+    receive_from_port_0: "Datagrams from port 0, where nobody can be answered",
     receive_errors: "Errors while receiving",
     send_refused: "Sends refused by an ICMP answer",
     send_unreachable: "Sends with no route to the address",

@@ -303,7 +303,7 @@ mod tests {
     async fn every_answer_reaches_its_peer_whole_joined_or_apart() {
         let peers: Vec<_> = (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
         let to = |i: usize| peers[i].local_addr().unwrap();
-        let ports = Ports::new([vec![UdpSocket::bind("127.0.0.1:0").unwrap()], Vec::new()], Vec::new()).unwrap();
+        let ports = Ports::new([vec![UdpSocket::bind("127.0.0.1:0").unwrap()], Vec::new()], Vec::new(), true).unwrap();
         let counters = NetCounters::default();
         let mut outgoing = outgoing(&[(to(0), 96), (to(1), 96), (to(1), 96), (to(1), 80), (to(2), 64), (to(0), 1200)]);
         outgoing.flush(&ports, &counters).await;
@@ -314,7 +314,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_leaves_from_the_address_it_must_and_one_that_cannot_takes_no_other_with_it() {
         let peers: Vec<_> = (0..2).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
-        let ports = Ports::new([vec![UdpSocket::bind("0.0.0.0:0").unwrap()], Vec::new()], Vec::new()).unwrap();
+        let ports = Ports::new([vec![UdpSocket::bind("0.0.0.0:0").unwrap()], Vec::new()], Vec::new(), true).unwrap();
         let counters = NetCounters::default();
         let mut outgoing = outgoing(&[
             (peers[0].local_addr().unwrap(), 64),

@@ -11,13 +11,19 @@ use leasehold_core::Transmit;
 use quinn_udp::UdpSocketState;
 use tokio::net::UdpSocket;
 
-use super::{Interfaces, discovery::Companion, sockets::quiet};
+use super::{
+    Interfaces,
+    discovery::{Companion, Membership},
+    sockets::{one_by_one, quiet},
+};
 
 /// One socket.
 pub(super) struct Port {
     pub io: UdpSocket,
     pub state: UdpSocketState,
     pub bound: SocketAddr,
+    /// The discovery groups it has joined.
+    pub membership: Membership,
     role: Role,
 }
 
@@ -32,13 +38,16 @@ enum Role {
 }
 
 impl Port {
-    fn new(socket: StdSocket, role: Role) -> io::Result<Self> {
+    fn new(socket: StdSocket, role: Role, steered: bool) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
         let bound = socket.local_addr()?;
-        // Who comes to a door is asked which of our networks he is in.
-        let only = matches!(role, Role::Main) && !bound.ip().is_unspecified();
+        // Who knocks is asked which of our networks he is in: elsewhere than at a door, nobody does.
+        let only = steered && matches!(role, Role::Main) && !bound.ip().is_unspecified();
         quiet(&socket, only.then(|| bound.ip()));
-        Ok(Self { io: UdpSocket::from_std(socket)?, state, bound, role })
+        if matches!(role, Role::Door) {
+            one_by_one(&socket);
+        }
+        Ok(Self { io: UdpSocket::from_std(socket)?, state, bound, membership: Membership::default(), role })
     }
 
     /// Whether answers leave from it.
@@ -76,15 +85,19 @@ pub(super) struct Ports(Vec<Port>);
 
 impl Ports {
     /// Of these sockets, in the order they are served in: those of clients, doors, and those that hear broadcasts. To be called
-    /// inside the worker's runtime.
+    /// inside the worker's runtime. `steered`: the kernel tells clients and doors apart.
     ///
     /// # Errors
     /// If a socket's options cannot be set.
-    pub fn new([main, doors]: [Vec<StdSocket>; 2], companions: Vec<Companion>) -> io::Result<Self> {
-        let main = main.into_iter().map(|socket| Port::new(socket, Role::Main));
-        let doors = doors.into_iter().map(|socket| Port::new(socket, Role::Door));
-        let companions = companions.into_iter().map(|c| Port::new(c.socket, Role::Companion(c.answers_from)));
+    pub fn new([main, doors]: [Vec<StdSocket>; 2], companions: Vec<Companion>, steered: bool) -> io::Result<Self> {
+        let main = main.into_iter().map(|socket| Port::new(socket, Role::Main, steered));
+        let doors = doors.into_iter().map(|socket| Port::new(socket, Role::Door, steered));
+        let companions = companions.into_iter().map(|c| Port::new(c.socket, Role::Companion(c.answers_from), steered));
         main.chain(doors).chain(companions).collect::<io::Result<_>>().map(Self)
+    }
+
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Port> {
+        self.0.iter_mut()
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Port> {

@@ -7,7 +7,7 @@ use std::{
 
 use nix::sys::socket::{
     setsockopt,
-    sockopt::{IpRecvTos, Ipv4PacketInfo, Ipv6RecvPacketInfo, ReceiveTimestampns},
+    sockopt::{IpRecvTos, Ipv4PacketInfo, Ipv6RecvPacketInfo, ReceiveTimestampns, UdpGroSegment},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -71,6 +71,8 @@ pub struct Listener {
     pub sockets: Vec<UdpSocket>,
     /// One more per worker: for whoever knocks.
     pub doors: Vec<UdpSocket>,
+    /// Whether the kernel tells the two apart.
+    pub steered: bool,
 }
 
 /// Asked of the kernel for each socket: room for about 3 000 datagrams that come while a worker is busy. The kernel
@@ -175,14 +177,14 @@ fn listener(address: SocketAddr, workers: usize) -> Result<Listener, BindError> 
     // In the order that the kernel's program counts them in.
     let others = (1..2 * workers).map(other).collect::<io::Result<Vec<_>>>().map_err(|e| explain(address, e))?;
     let mut sockets: Vec<_> = std::iter::once(first).chain(others).collect();
-    let steered = u8::try_from(workers).map_or(Err(io::ErrorKind::Unsupported.into()), |n| steer(&sockets[0], n));
-    if let Err(e) = steered {
+    let steered = u16::try_from(workers).map_or(Err(io::ErrorKind::Unsupported.into()), |n| steer(&sockets[0], n));
+    if let Err(e) = &steered {
         tracing::warn!(
             "udp {address}: the kernel does not tell renewals from handshakes: {e}; a flood of those will be felt"
         );
     }
     let doors = sockets.split_off(workers);
-    Ok(Listener { address, sockets, doors })
+    Ok(Listener { address, sockets, doors, steered: steered.is_ok() })
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
@@ -228,6 +230,13 @@ pub(super) fn quiet(socket: &UdpSocket, only: Option<IpAddr>) {
     told.push(if only.is_some_and(|ip| ip.is_ipv6()) { Ok(()) } else { setsockopt(socket, IpRecvTos, &false) });
     if let Some(e) = told.into_iter().find_map(Result::err) {
         tracing::debug!("the kernel goes on telling more than is read: {e}");
+    }
+}
+
+/// Has the kernel hand over datagrams one by one, not several of a sender joined: a batch is to be no longer for that.
+pub(super) fn one_by_one(socket: &UdpSocket) {
+    if let Err(e) = setsockopt(socket, UdpGroSegment, &false) {
+        tracing::debug!("the kernel goes on joining datagrams: {e}");
     }
 }
 

@@ -3,7 +3,8 @@
 //! All sockets of one address are a reuse-port group, which the kernel would spread over by a hash of source addresses. A
 //! classic BPF program of ours looks at the datagram instead: DATA goes to the worker that its session's number says,
 //! wherever the client has moved to, and everything else goes to a *door*, a socket beside each worker's first. So a
-//! flood at the door fills a queue of its own, and renewals never stand behind it.
+//! flood of handshakes, questions or noise fills a queue of its own, and renewals never stand behind it. A flood that looks like DATA
+//! does come to the clients' queue: only the AEAD tells it from theirs, and that is no program for the kernel.
 
 use std::{io, net::UdpSocket};
 
@@ -24,16 +25,19 @@ const DRAWN_OFFSET: u32 = 8;
 /// # Errors
 /// If the system has no such programs. The group is spread over by a hash then: every socket may get everything, which is all
 /// answered, and a flood at the door is felt.
-pub(super) fn steer(any: &UdpSocket, workers: u8) -> io::Result<()> {
+pub(super) fn steer(any: &UdpSocket, workers: u16) -> io::Result<()> {
     let mut program = program(workers);
-    let len = u16::try_from(program.len()).expect("a dozen instructions");
+    let len = u16::try_from(program.len()).expect("a few instructions");
     let program = sock_fprog { len, filter: program.as_mut_ptr() };
     setsockopt(any, AttachReusePortCbpf, &program).map_err(io::Error::from)
 }
 
 /// The number of a socket, counted in the order of binding, from the bytes of a datagram.
-fn program(workers: u8) -> Vec<sock_filter> {
+fn program(workers: u16) -> Vec<sock_filter> {
     let workers = u32::from(workers);
+    let shift = op(libc::BPF_ALU | libc::BPF_LSH | libc::BPF_K, 8);
+    let put_aside = op(libc::BPF_MISC | BPF_TAX, 0);
+    let add_what_was_put_aside = op(libc::BPF_ALU | libc::BPF_ADD | libc::BPF_X, 0);
     let shortest = u32::try_from(DATAGRAM_MIN).expect("a small number");
     let data = u32::from(VERSION << 4 | PacketType::DataToServer as u8);
     let byte_at = |offset| op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, offset);
@@ -42,12 +46,17 @@ fn program(workers: u8) -> Vec<sock_filter> {
     vec![
         op(libc::BPF_LD | libc::BPF_W | libc::BPF_LEN, 0),
         // A datagram that is shorter than any has no byte to choose by.
-        jump(libc::BPF_JGE, shortest, 0, 11),
+        jump(libc::BPF_JGE, shortest, 0, 15),
         byte_at(0),
-        jump(libc::BPF_JEQ, u32::from(MAGIC), 0, 5),
+        jump(libc::BPF_JEQ, u32::from(MAGIC), 0, 9),
         byte_at(1),
-        jump(libc::BPF_JEQ, data, 0, 3),
+        jump(libc::BPF_JEQ, data, 0, 7),
+        // Two bytes: one would not spread sessions evenly over more than a few workers.
+        byte_at(RECEIVER_SID_OFFSET + 1),
+        shift,
+        put_aside,
         byte_at(RECEIVER_SID_OFFSET),
+        add_what_was_put_aside,
         modulo_workers,
         answer,
         byte_at(DRAWN_OFFSET),
@@ -60,6 +69,8 @@ fn program(workers: u8) -> Vec<sock_filter> {
 
 /// The accumulator, as what a program returns.
 const BPF_A: u32 = 0x10;
+/// Copies the accumulator to the other register.
+const BPF_TAX: u32 = 0;
 
 fn op(code: u32, k: u32) -> sock_filter {
     instruction(code, 0, 0, k)
@@ -104,9 +115,9 @@ mod tests {
 
     #[test]
     fn data_goes_to_the_worker_of_its_session_from_any_address() {
-        for sid in [0, 1, 2, 3, 254, 0x0102_0300] {
+        for sid in [0, 1, 2, 3, 254, 256, 257, 0xffff, 0x0102_0300] {
             for _ in 0..4 {
-                assert_eq!(receiver(&data(sid)), format!("worker {}", (sid & 0xff) % 3), "{sid}");
+                assert_eq!(receiver(&data(sid)), format!("worker {}", (sid & 0xffff) % 3), "{sid}");
             }
         }
     }

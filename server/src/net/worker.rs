@@ -16,13 +16,14 @@ use socket2::SockRef;
 use tokio::{
     runtime::Runtime,
     sync::{Notify, mpsc},
+    task::yield_now,
     time::{Instant, sleep},
 };
 
 use super::{
     Interfaces, NetCounters, Wiring,
     batch::{Asking, Batch},
-    discovery::{Membership, companions},
+    discovery::companions,
     interfaces::Destination,
     outgoing::Outgoing,
     ports::Ports,
@@ -53,7 +54,6 @@ pub(super) struct Worker {
     batch: Batch,
     orders: mpsc::UnboundedReceiver<Order>,
     wiring: Wiring,
-    membership: Membership,
     /// Which list of interfaces the groups were joined for.
     joined_for: Option<u64>,
     look_around_at: Mono,
@@ -62,6 +62,8 @@ pub(super) struct Worker {
     errors_in_a_row: u32,
     /// Counts the times datagrams were taken.
     turn: u32,
+    /// The last of them took some at a door.
+    knocked: bool,
 }
 
 /// Runs `worker` to its end.
@@ -92,6 +94,7 @@ impl Worker {
         sockets: [Vec<UdpSocket>; 2],
         bound: &[SocketAddr],
         orders: mpsc::UnboundedReceiver<Order>,
+        steered: bool,
         wiring: &Wiring,
         runtime: &Runtime,
     ) -> io::Result<Self> {
@@ -104,17 +107,17 @@ impl Worker {
         Ok(Self {
             lead,
             engine,
-            ports: Ports::new(sockets, companions)?,
+            ports: Ports::new(sockets, companions, steered)?,
             batch: Batch::new(),
             orders,
             wiring: wiring.clone(),
-            membership: Membership::default(),
             joined_for: None,
             look_around_at: Mono(0),
             drops_logged_at: Mono(0),
             drops_logged: 0,
             errors_in_a_row: 0,
             turn: 0,
+            knocked: false,
         })
     }
 
@@ -149,6 +152,11 @@ impl Worker {
                 armed = None;
             }
             self.run_due(now, &mut outgoing).await;
+            if !waits || self.knocked {
+                // Without a pause the runtime would not look at its sockets while there is other work, and renewals would
+                // wait for all of it.
+                yield_now().await;
+            }
         }
     }
 
@@ -169,7 +177,11 @@ impl Worker {
             return None;
         }
         let end = std::time::Instant::now() + self.wiring.busy_poll;
-        while self.orders.is_empty() && until(self.next_due()) > Duration::ZERO && std::time::Instant::now() < end {
+        while self.orders.is_empty()
+            && !self.orders.is_closed()
+            && until(self.next_due()) > Duration::ZERO
+            && std::time::Instant::now() < end
+        {
             let taken = self.receive(outgoing, Asking::Anyway).await;
             if taken.is_some() {
                 return taken;
@@ -185,9 +197,11 @@ impl Worker {
         let interfaces = self.wiring.interfaces.get();
         self.turn = self.turn.wrapping_add(1);
         let mut pressed = false;
+        self.knocked = false;
         for index in 0..self.ports.iter().len() {
             let port = &self.ports[index];
-            if port.is_door() && pressed && !self.turn.is_multiple_of(DOOR_EVERY) {
+            let is_door = port.is_door();
+            if is_door && pressed && !self.turn.is_multiple_of(DOOR_EVERY) {
                 continue;
             }
             match self.batch.fill(&port.io, &port.state, asking, clock_now) {
@@ -195,7 +209,8 @@ impl Worker {
                     last = Some(now);
                     NetCounters::add(&self.wiring.counters.receive_batches);
                     self.errors_in_a_row = 0;
-                    pressed |= self.batch.is_full();
+                    pressed |= !is_door && self.batch.is_full();
+                    self.knocked |= is_door;
                     self.handle_batch(now, index, &interfaces, outgoing).await;
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
@@ -230,6 +245,11 @@ impl Worker {
 
     /// How a datagram reached us; `None` if it is another worker's copy of a broadcast, or discovery is off.
     fn path(&self, now: Now, port: usize, meta: &RecvMeta, interfaces: &Arc<Interfaces>) -> Option<Path> {
+        if meta.addr.port() == 0 {
+            // Nobody can be answered there, and an answer that the system refuses may take others with it.
+            NetCounters::add(&self.wiring.counters.receive_from_port_0);
+            return None;
+        }
         let port = &self.ports[port];
         let (from, index) = (meta.addr.ip(), meta.interface_index);
         let destination = meta.dst_ip.map_or(Destination::Ours, |ip| interfaces.destination(ip));
@@ -266,10 +286,12 @@ impl Worker {
         false
     }
 
-    /// Runs what is due, drains, and looks around once a second.
+    /// Runs what is due, handshakes too, drains, and looks around once a second.
     async fn run_due(&mut self, now: Now, outgoing: &mut Outgoing) {
-        if self.engine.poll_timeout().is_some_and(|due| due <= now.mono) {
+        if self.engine.poll_due().is_some_and(|due| due <= now.mono) {
             self.engine.handle_timeout(now);
+        } else if self.engine.has_waiting() {
+            self.engine.handle_waiting(now);
         }
         let interfaces = self.wiring.interfaces.get();
         outgoing.collect(&mut self.engine, &self.ports, &interfaces, &self.wiring.counters).await;
@@ -295,15 +317,15 @@ impl Worker {
         }
     }
 
-    /// Every worker joins, though only the first one answers: where one socket of a reuse-port group has joined, Linux
+    /// Every socket of every worker joins, though only the first one answers: where one socket of a reuse-port group has joined, Linux
     /// (seen on 6.18) hands a multicast datagram to any one of them, by the hash of its addresses. With all of them joined
     /// each gets a copy.
     fn join_groups(&mut self) {
         let interfaces = self.wiring.interfaces.get();
         let main: Vec<IpAddr> = self.ports.iter().filter(|port| port.is_ours()).map(|port| port.bound.ip()).collect();
-        for port in self.ports.iter().filter(|port| port.hears_group()) {
+        for port in self.ports.iter_mut().filter(|port| port.hears_group()) {
             let only = if port.is_ours() { None } else { Some(&*main) };
-            self.membership.refresh(SockRef::from(&port.io), &interfaces, only);
+            port.membership.refresh(SockRef::from(&port.io), &interfaces, only);
         }
     }
 }

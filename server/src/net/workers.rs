@@ -57,6 +57,7 @@ impl Workers {
     /// If a thread, its runtime or a socket option cannot be had.
     pub fn start(listeners: Vec<Listener>, wiring: &Wiring) -> io::Result<Self> {
         let bound: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
+        let steered = listeners.iter().all(|listener| listener.steered);
         let count = listeners.iter().map(|listener| listener.sockets.len()).min().unwrap_or(0);
         let (mut sockets, mut doors): (Vec<_>, Vec<_>) =
             listeners.into_iter().map(|listener| (listener.sockets.into_iter(), listener.doors.into_iter())).unzip();
@@ -65,7 +66,7 @@ impl Workers {
             let own = [&mut sockets, &mut doors].map(|of_all| of_all.iter_mut().filter_map(Iterator::next).collect());
             let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
             let (order, orders) = mpsc::unbounded_channel();
-            let worker = Worker::new(number, own, &bound, orders, wiring, &runtime)?;
+            let worker = Worker::new(number, own, &bound, orders, steered, wiring, &runtime)?;
             let name = format!("leasehold-{number}");
             workers.threads.push(std::thread::Builder::new().name(name).spawn(move || worker::run(worker, &runtime))?);
             workers.orders.0.push(order);

@@ -86,8 +86,20 @@ impl Client {
     }
 
     pub async fn shake_hands(socket: UdpSocket, server: SocketAddr, found: &Found, keys: &Keypair) -> Self {
+        let (mut initiator, hello) = Self::knock(&socket, server, found, keys).await;
+        socket.send_to(hello.as_bytes(), server).await.unwrap();
+        let (datagram, from) = receive(&socket).await.expect("a hello2");
+        assert_eq!(from, server, "the answer leaves from the address that was asked");
+        let Ok(Packet::Hello2(hello2)) = read_to_client(&datagram) else { panic!("{datagram:x?}") };
+        let (_, keys) = initiator.finish(&hello2.noise).unwrap();
+        let (client_sid, server_sid) = (hello.client_sid.get(), hello2.server_sid.get());
+        Self { socket, server, client_sid, server_sid, keys, counter: 0 }
+    }
+
+    /// A handshake up to the cookie: the HELLO1 that is returned will be answered by a session.
+    pub async fn knock(socket: &UdpSocket, server: SocketAddr, found: &Found, keys: &Keypair) -> (Initiator, Hello1) {
         let info = ClientInfo { unix_ms: 0.into(), instance: [7; 8], sdk_version: 0.into(), capabilities: 0.into() };
-        let (mut initiator, noise) =
+        let (initiator, noise) =
             Initiator::start(keys, &found.key, &SiteKey::OPEN, found.realm, &info, &mut SystemEntropy).unwrap();
         let client_sid = u32::from_le_bytes(SystemEntropy.next_u64().to_le_bytes()[..4].try_into().unwrap());
         let mut hello = Hello1::new_zeroed();
@@ -96,15 +108,10 @@ impl Client {
         let mac = MacKey::hello(&found.key, &SiteKey::OPEN);
         hello.mac1 = mac.of(&hello.as_bytes()[..136]);
         socket.send_to(hello.as_bytes(), server).await.unwrap();
-        let (datagram, _) = receive(&socket).await.expect("a retry");
+        let (datagram, _) = receive(socket).await.expect("a retry");
         let Ok(Packet::Retry(retry)) = read_to_client(&datagram) else { panic!("{datagram:x?}") };
         hello.cookie = retry.cookie;
-        socket.send_to(hello.as_bytes(), server).await.unwrap();
-        let (datagram, from) = receive(&socket).await.expect("a hello2");
-        assert_eq!(from, server, "the answer leaves from the address that was asked");
-        let Ok(Packet::Hello2(hello2)) = read_to_client(&datagram) else { panic!("{datagram:x?}") };
-        let (_, keys) = initiator.finish(&hello2.noise).unwrap();
-        Self { socket, server, client_sid, server_sid: hello2.server_sid.get(), keys, counter: 0 }
+        (initiator, hello)
     }
 
     pub async fn send(&mut self, frame: &ClientFrame) {

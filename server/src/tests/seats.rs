@@ -7,6 +7,7 @@ use leasehold_protocol::{
     vocab::{ClaimKey, Denial},
 };
 use tokio::{io::Interest, net::UdpSocket, sync::oneshot, time::timeout};
+use zerocopy::IntoBytes;
 
 use super::{
     client::{Client, PATIENCE, a_discover, discover, socket},
@@ -129,6 +130,38 @@ async fn datagrams_that_the_kernel_joined_are_answered_one_by_one() {
     }
     assert_eq!(answers, 3);
     running.stop_now().await;
+}
+
+/// Two hundred handshakes come at once, and a renewal behind them: it is heard between two of them.
+#[tokio::test]
+async fn a_renewal_is_answered_while_handshakes_wait() {
+    let site = Site::new();
+    site.licence("a.lic", "CAD", 1, 300);
+    let mut settings = site.settings();
+    settings.workers = 1;
+    let running = Running::start(settings).await.unwrap();
+    let server = running.udp_address();
+    let mut client = Client::connect(server).await;
+    let grant = client.request("CAD").await.unwrap();
+    let socket = socket().await;
+    let found = discover(&socket, server).await;
+    let keys = Keypair::generate(&mut SystemEntropy);
+    let mut knocking = Vec::new();
+    for _ in 0..200 {
+        knocking.push(Client::knock(&socket, server, &found, &keys).await.1);
+    }
+    for hello in &knocking {
+        socket.send_to(hello.as_bytes(), server).await.unwrap();
+    }
+    let before = handshakes(&running);
+    assert!(matches!(client.renew(&grant).await, ServerFrame::Renewed(_)));
+    let meanwhile = handshakes(&running) - before;
+    assert!(meanwhile < 50, "{meanwhile} handshakes went before it");
+    running.stop_now().await;
+}
+
+fn handshakes(running: &Running) -> u64 {
+    running.shared().counters().iter().find(|(name, _)| *name == "handshakes").unwrap().1
 }
 
 /// How many datagrams came in what the kernel hands over next.

@@ -1,4 +1,6 @@
-//! HELLO1: put aside, and then, in order of cost, the mac, the cookie, what was said before, the rate, and only then Noise (SPEC 3.3 to 3.6).
+//! HELLO1: in order of cost, the mac; put aside; and then the cookie, what was said before, the rate, and only then Noise (SPEC 3.3 to 3.6).
+
+use std::sync::Arc;
 
 use leasehold_protocol::{
     crypto::noise::{Responder, ServerInfo},
@@ -16,6 +18,7 @@ use crate::{
     Event, Path, SessionEnd,
     counters::Counter,
     lease::owner_of,
+    realm::Realm,
     session::{Client, Session},
     ticket::short_id,
 };
@@ -24,10 +27,25 @@ use crate::{
 const MAC1_OFFSET: usize = 136;
 
 impl Engine {
-    /// Puts a HELLO1 aside: see [`Waiting`](super::waiting::Waiting).
+    /// Puts a HELLO1 aside, if it comes from somebody who knows this server's key and the site's: see
+    /// [`Waiting`](super::waiting::Waiting).
     pub(super) fn on_hello(&mut self, now: Now, path: Path, hello: &Hello1) {
-        let shed = self.waiting.push(Asked { at: now.mono, path, hello: *hello });
-        self.counters.add(Counter::DropShed, shed);
+        match self.realm_of(hello) {
+            Ok(realm) => {
+                let shed = self.waiting.push(Asked { at: now.mono, path, realm, hello: *hello });
+                self.counters.add(Counter::DropShed, shed);
+            }
+            Err(counter) => self.counters.count(counter),
+        }
+    }
+
+    /// Which realm a HELLO1 is for, as an index, if its mac is right.
+    fn realm_of(&self, hello: &Hello1) -> Result<usize, Counter> {
+        let realms = &self.shared.realms;
+        let is_it = |realm: &Arc<Realm>| realm.identity.id == RealmId(hello.realm.get());
+        let index = realms.iter().position(is_it).ok_or(Counter::DropUnknownRealm)?;
+        let knows_us = realms[index].hello_mac.verify(&hello.as_bytes()[..MAC1_OFFSET], &hello.mac1);
+        knows_us.then_some(index).ok_or(Counter::DropBadMac)
     }
 
     /// Answers some of the HELLO1s that wait: as many as one turn may cost.
@@ -37,21 +55,16 @@ impl Engine {
             let (stale, asked) = self.waiting.pop(now.mono);
             self.counters.add(Counter::DropShed, stale);
             let Some(asked) = asked else { return };
-            let (Ok(counter) | Err(counter)) = self.answer_hello(now, asked.path, &asked.hello);
+            let (Ok(counter) | Err(counter)) = self.answer_hello(now, asked.path, asked.realm, &asked.hello);
             self.counters.count(counter);
             let is_dear = matches!(counter, Counter::Handshakes | Counter::DropBadHandshake);
             left = if is_dear { 0 } else { left - 1 };
         }
     }
 
-    fn answer_hello(&mut self, now: Now, path: Path, hello: &Hello1) -> Result<Counter, Counter> {
+    fn answer_hello(&mut self, now: Now, path: Path, index: usize, hello: &Hello1) -> Result<Counter, Counter> {
         let shared = self.shared.clone();
-        let id = RealmId(hello.realm.get());
-        let index = shared.realms.iter().position(|realm| realm.identity.id == id).ok_or(Counter::DropUnknownRealm)?;
-        let realm = &shared.realms[index];
-        if !realm.hello_mac.verify(&hello.as_bytes()[..MAC1_OFFSET], &hello.mac1) {
-            return Err(Counter::DropBadMac);
-        }
+        let id = shared.realms[index].identity.id;
         // Always, not only under load: one path, always tested, and it proves the address.
         let who = (path.from, hello.client_sid.get(), id);
         if let Err(cookie) = shared.cookies.check(now.mono, &mut *self.entropy, who, &hello.cookie) {

@@ -1,6 +1,7 @@
 //! HELLO1s that wait their turn.
 //!
-//! A handshake costs as much as hundreds of renewals, and anybody can ask for one. So a HELLO1 is put aside unread, and a few are
+//! A handshake costs as much as hundreds of renewals, and anybody who knows the server can ask for one. So a HELLO1 whose mac
+//! is right is put aside, and a few are
 //! answered between two batches of everything else: whoever holds a seat already is served first, whatever is asked at
 //! the door. Where more come than can be answered the oldest go: their clients have asked again, or will.
 
@@ -19,6 +20,8 @@ pub(super) struct Waiting(VecDeque<Asked>);
 pub(super) struct Asked {
     pub(super) at: Mono,
     pub(super) path: Path,
+    /// As an index.
+    pub(super) realm: usize,
     pub(super) hello: Hello1,
 }
 
@@ -26,7 +29,7 @@ pub(super) struct Asked {
 const WAITING_MAX: usize = 256;
 /// A HELLO1 that waited longer is not worth an answer, in milliseconds: its client asks again after half a second.
 const PATIENCE_MS: u64 = 500;
-/// What one turn may cost, in checks of mac and cookie: some 20 µs, or one handshake.
+/// What one turn may cost, in checks of a cookie: some 20 µs, or one handshake.
 pub(super) const TURN: usize = 16;
 
 impl Waiting {
@@ -61,7 +64,8 @@ mod tests {
     use super::*;
 
     fn asked(at: u64) -> Asked {
-        Asked { at: Mono(at), path: Path::unicast(([10, 0, 0, 1], 4000).into()), hello: Hello1::new_zeroed() }
+        let path = Path::unicast(([10, 0, 0, 1], 4000).into());
+        Asked { at: Mono(at), path, realm: 0, hello: Hello1::new_zeroed() }
     }
 
     #[test]
