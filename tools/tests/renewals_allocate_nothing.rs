@@ -23,7 +23,8 @@ use peak_alloc::PeakAlloc;
 static MEMORY: PeakAlloc = PeakAlloc;
 
 const LEASES: usize = 64;
-const OPERATION: u64 = 1 << 40;
+/// Operation ids count from here: a smaller one would make a REQUEST shorter.
+const OPERATION: u64 = 1 << 63;
 
 /// A client in a session, which uses its buffers again.
 struct Client {
