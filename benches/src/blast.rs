@@ -83,6 +83,8 @@ pub struct Blaster<D> {
     outbox: Outbox,
     next_due: Instant,
     interval: Duration,
+    /// Which socket asks next.
+    turn: usize,
 }
 
 /// An unanswered question is given up after this: a datagram was lost.
@@ -98,7 +100,7 @@ impl<D: Dialect> Blaster<D> {
     pub fn new(dialect: D, sockets: Vec<Socket>, window: usize) -> Self {
         let lanes = Lanes::new(sockets.len(), window);
         let (inbox, outbox) = (Inbox::new(window.min(BATCH)), Outbox::new(window));
-        Self { dialect, sockets, lanes, inbox, outbox, next_due: Instant::now(), interval: Duration::ZERO }
+        Self { dialect, sockets, lanes, inbox, outbox, next_due: Instant::now(), interval: Duration::ZERO, turn: 0 }
     }
 
     /// Asks at `pace` for `length`, from this moment on: what was asked before is forgotten, and nothing is waited for
@@ -124,9 +126,13 @@ impl<D: Dialect> Blaster<D> {
     fn drive(&mut self, pace: Pace, end: Instant, tally: &mut Tally) -> io::Result<()> {
         while Instant::now() < end {
             let mut came = 0;
-            for socket in 0..self.sockets.len() {
+            // Whoever asked last is last: what is due goes to each socket in turn, however often this thread wakes.
+            let first = self.turn;
+            for socket in (first..self.sockets.len()).chain(0..first) {
                 came += self.receive(socket, tally)?;
-                self.fill(socket, pace, tally)?;
+                if self.fill(socket, pace, tally)? {
+                    self.turn = (socket + 1) % self.sockets.len();
+                }
             }
             self.lanes.give_up(PATIENCE, tally);
             if matches!(pace, Pace::Sleepy(_)) && came == 0 {
@@ -169,8 +175,8 @@ impl<D: Dialect> Blaster<D> {
         Ok(came)
     }
 
-    /// Asks on `socket` what `pace` allows now.
-    fn fill(&mut self, socket: usize, pace: Pace, tally: &mut Tally) -> io::Result<()> {
+    /// Asks on `socket` what `pace` allows now; whether that was anything.
+    fn fill(&mut self, socket: usize, pace: Pace, tally: &mut Tally) -> io::Result<bool> {
         self.outbox.clear();
         while let Some(asked) = self.due(pace) {
             if matches!(pace, Pace::Overrun(_)) {
@@ -184,7 +190,9 @@ impl<D: Dialect> Blaster<D> {
                 break;
             }
         }
-        self.sockets[socket].send(&mut self.outbox)
+        let asked = !self.outbox.filled().is_empty();
+        self.sockets[socket].send(&mut self.outbox)?;
+        Ok(asked)
     }
 
     /// When the question that may be asked now was due.

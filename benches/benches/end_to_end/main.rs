@@ -49,7 +49,7 @@ struct Order {
 type Section = fn(&Order, Cores, &mut Report) -> io::Result<()>;
 
 const FULL: Effort = Effort {
-    rounds: 9,
+    rounds: 7,
     full: Duration::from_millis(1500),
     alone: Duration::from_millis(300),
     half: Duration::from_millis(1000),

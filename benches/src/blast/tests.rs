@@ -43,6 +43,21 @@ fn a_pace_is_kept_whether_the_thread_sleeps_or_not() {
 }
 
 #[test]
+fn what_is_due_goes_to_each_socket_in_turn_however_slow_the_pace() {
+    let servers: Vec<_> = (0..5).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    let connected = |server: &std::net::UdpSocket| Socket::datagrams(server.local_addr().unwrap(), 1).unwrap();
+    let sockets = servers.iter().flat_map(connected).map(Socket::from).collect();
+    run(&mut Blaster::new(ECHO, sockets, 100), Pace::Sleepy(1000.0));
+    let heard = servers.iter().map(|server| {
+        server.set_nonblocking(true).unwrap();
+        (0..).take_while(|_| server.recv(&mut [0; 128]).is_ok()).count()
+    });
+    let heard: Vec<_> = heard.collect();
+    let (least, most) = (heard.iter().min().unwrap(), heard.iter().max().unwrap());
+    assert!(*least > 5 && most - least <= 2, "{heard:?}");
+}
+
+#[test]
 fn what_nobody_answers_is_given_up_and_asked_anew() {
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut load = load(silent.local_addr().unwrap(), 2, 2);
