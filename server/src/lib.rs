@@ -49,7 +49,7 @@ pub use clock::clock_now;
 pub use error::{StartError, exit};
 pub use running::{ReloadError, Running, StopReport};
 pub use serve::{Ending, run, run_with};
-pub use settings::{HttpListen, Limits, ListenOn, LogFormat, LogSettings, Settings, WORKERS_MAX};
+pub use settings::{BUSY_POLL_MAX, HttpListen, Limits, ListenOn, LogFormat, LogSettings, Settings, WORKERS_MAX};
 
 /// This server's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -81,6 +81,8 @@ pub struct Task {
 
 /// How long releases may go unanswered at the end.
 const RELEASE_PATIENCE_MS: u64 = 5_000;
+/// Clients that leave between two looks at what came.
+const LEAVE_A_TURN: usize = 64;
 /// How long the thread sleeps at most: the end is noticed that soon.
 const SLEEP_MAX_MS: u64 = 20;
 /// Datagrams taken from one socket before the timers have their turn.
@@ -118,7 +120,10 @@ struct Worker {
     /// Deadlines; a client's latest entry counts, older ones are skipped.
     timers: BinaryHeap<Reverse<(u64, usize)>>,
     recorder: Recorder,
+    /// When the last client was told to leave, once they are.
     ending_since: Option<u64>,
+    /// How many were.
+    left: usize,
     buffer: Vec<u8>,
 }
 
@@ -140,7 +145,7 @@ impl Made {
         let timers = clients.iter().enumerate().map(|(i, client)| Reverse((client.start_ms(), i))).collect();
         let routes = vec![HashMap::new(); sockets.len()];
         let (recorder, buffer) = (Recorder::new(task.series.clone())?, Vec::with_capacity(DATAGRAM_MAX));
-        Ok(Worker { task, epoch, sockets, clients, routes, timers, recorder, ending_since: None, buffer })
+        Ok(Worker { task, epoch, sockets, clients, routes, timers, recorder, ending_since: None, left: 0, buffer })
     }
 }
 
@@ -164,8 +169,9 @@ impl Worker {
     fn turn(&mut self) -> Result<(), Failure> {
         self.recorder.tick(self.now())?;
         if self.ending_since.is_none() && self.task.watch.end.load(Ordering::Relaxed) {
-            self.end();
+            self.ending_since = Some(self.now_ms());
         }
+        self.leave();
         self.run_timers();
         for socket in self.ready_sockets()? {
             self.receive_all(socket)?;
@@ -182,7 +188,7 @@ impl Worker {
             }
             self.timers.pop();
             match self.clients[client].phase {
-                Phase::Waiting => self.start(client, due),
+                Phase::Waiting if self.ending_since.is_none() => self.start(client, due),
                 _ if self.clients[client].armed == Some(due) => {
                     self.clients[client].armed = None;
                     let now = self.at(client, due);
@@ -209,10 +215,17 @@ impl Worker {
         self.drain(client, None);
     }
 
-    fn end(&mut self) {
+    /// Has some more clients give their seats back, once it is time: all at once would be more than any socket holds, and the
+    /// answers would be lost to ourselves.
+    fn leave(&mut self) {
+        let more = self.left..self.clients.len().min(self.left + LEAVE_A_TURN);
+        if self.ending_since.is_none() || more.is_empty() {
+            return;
+        }
         let now_ms = self.now_ms();
         self.ending_since = Some(now_ms);
-        for i in 0..self.clients.len() {
+        self.left = more.end;
+        for i in more {
             let now = self.at(i, now_ms);
             let client = &mut self.clients[i];
             match client.phase {
