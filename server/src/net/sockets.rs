@@ -75,9 +75,10 @@ pub struct Listener {
     pub steered: bool,
 }
 
-/// Asked of the kernel for each socket: room for about 3 000 datagrams that come while a worker is busy. The kernel
-/// gives less where `net.core.rmem_max` says so.
-const SOCKET_BUFFER: usize = 4 << 20;
+/// Asked of the kernel for each socket: room for about 3 000 datagrams that come while a worker is busy, which is as many as
+/// it answers in 20 to 50 ms. With more room a server that is asked for too much would give answers that nobody waits for any
+/// longer. The kernel gives less where `net.core.rmem_max` says so.
+const SOCKET_BUFFER: usize = 1 << 20;
 
 /// Attempts at a free port that every listening address has.
 const FREE_PORT_TRIES: usize = 16;
