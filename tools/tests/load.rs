@@ -126,7 +126,7 @@ fn load_in_trouble(words: &str, trouble: impl FnOnce(&mut Server)) -> Value {
     let mut line = line("--feature CAD_PRO --clients 20 --ramp 100ms");
     line.extend(words.split_whitespace().chain(clients.iter().map(String::as_str)));
     let load = home.command(&line).spawn().unwrap();
-    thread::sleep(Duration::from_secs(2));
+    server.wait_until_used(&home, "CAD_PRO", 20);
     trouble(&mut server);
     Ran::of(load, &line).ends_with(1).json()
 }
@@ -135,6 +135,7 @@ fn load_in_trouble(words: &str, trouble: impl FnOnce(&mut Server)) -> Value {
 fn leases_that_a_stopped_server_lets_end_are_lost_and_every_operation_is_accounted_for() {
     let told = load_in_trouble("--rate 100 --arrivals even --for 7s", |server| {
         server.process.signal(Signal::STOP);
+        // A stopped process tells of nothing: longer than its leases live.
         thread::sleep(Duration::from_secs(3));
         server.process.signal(Signal::CONT);
     });

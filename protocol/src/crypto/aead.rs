@@ -102,32 +102,32 @@ mod fast {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hex;
 
-    fn from_hex(text: &str) -> Vec<u8> {
-        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-        digits.chunks(2).map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
+    fn bytes<const N: usize>(text: &str) -> [u8; N] {
+        hex::decode(&text.split_whitespace().collect::<String>()).unwrap()
     }
 
     /// RFC 8439, 2.8.2.
     fn seals_as_the_rfc_says<A: Aead>() {
         let key: [u8; 32] = std::array::from_fn(|i| 0x80 + u8::try_from(i).unwrap());
         let nonce = [7, 0, 0, 0, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47];
-        let aad = from_hex("50515253c0c1c2c3c4c5c6c7");
+        let aad: [u8; 12] = bytes("50515253c0c1c2c3c4c5c6c7");
         let plain = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, \
                       sunscreen would be it.";
-        let sealed = from_hex(
+        let sealed: [u8; 114] = bytes(
             "d31a8d34648e60db7b86afbc53ef7ec2 a4aded51296e08fea9e2b5a736ee62d6 3dbea45e8ca9671282fafb69da92728b
              1a71de0a9e060b2905d6a5b67ecd3b36 92ddbd7f2d778b8c9803aee328091b58 fab324e4fad675945585808b4831d7bc
              3ff4def08e4b7a9de576d26586cec64b 6116",
         );
-        let mut bytes = plain.to_vec();
+        let mut text = plain.to_vec();
         let cipher = A::new(&key);
-        let tag = cipher.seal(nonce, &aad, &mut bytes);
-        assert_eq!(bytes, sealed, "{}", A::NAME);
-        assert_eq!(tag.to_vec(), from_hex("1ae10b594f09e26a7e902ecbd0600691"), "{}", A::NAME);
-        cipher.open(nonce, &aad, &mut bytes, &tag).unwrap();
-        assert_eq!(bytes, plain, "{}", A::NAME);
-        assert_eq!(cipher.open(nonce, &[], &mut bytes, &tag), Err(Forged), "{}", A::NAME);
+        let tag = cipher.seal(nonce, &aad, &mut text);
+        assert_eq!(text, sealed, "{}", A::NAME);
+        assert_eq!(tag, bytes("1ae10b594f09e26a7e902ecbd0600691"), "{}", A::NAME);
+        cipher.open(nonce, &aad, &mut text, &tag).unwrap();
+        assert_eq!(text, plain, "{}", A::NAME);
+        assert_eq!(cipher.open(nonce, &[], &mut text, &tag), Err(Forged), "{}", A::NAME);
     }
 
     #[test]

@@ -143,6 +143,14 @@ pub struct ThroughputPart {
     pub operations_per_second: f64,
 }
 
+impl ThroughputPart {
+    fn of(renewals: u64, operations: u64, seconds: f64) -> Self {
+        let per_second = |count: u64| count as f64 / seconds;
+        let (renewals_per_second, operations_per_second) = (per_second(renewals), per_second(operations));
+        Self { renewals, renewals_per_second, operations, operations_per_second }
+    }
+}
+
 /// What it cost the server, and us.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct CostPart {
@@ -203,12 +211,7 @@ impl Figures {
             Model::Open | Model::Closed => tally.counts.operations,
         };
         Self {
-            throughput: ThroughputPart {
-                renewals,
-                renewals_per_second: renewals as f64 / seconds,
-                operations,
-                operations_per_second: operations as f64 / seconds,
-            },
+            throughput: ThroughputPart::of(renewals, operations, seconds),
             cost: CostPart {
                 cpu_ms: cost.cpu().map(millis),
                 cpu_us_per_renewal: cost.cpu_us_per(renewals),
@@ -249,12 +252,7 @@ impl Figures {
             busy.sum::<Option<f64>>().map(|busy| busy / seconds)
         };
         Self {
-            throughput: ThroughputPart {
-                renewals,
-                renewals_per_second: renewals as f64 / seconds,
-                operations,
-                operations_per_second: operations as f64 / seconds,
-            },
+            throughput: ThroughputPart::of(renewals, operations, seconds),
             cost: CostPart {
                 cpu_ms,
                 cpu_us_per_renewal: per(renewals),
