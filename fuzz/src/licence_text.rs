@@ -140,6 +140,7 @@ fn certificate(chance: &mut Chance<'_>) -> Option<Certificate> {
             serial: optional(chance),
             issuer: optional(chance),
             notice: optional(chance),
+            ..Terms::default()
         },
     })
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`certificate`] | the typed claims of one certificate |
 //! | [`dates`] | whole days in a named zone, and the instants they begin and end (L-9) |
+//! | [`hostids`] | which machines a certificate means (L-19) |
 //! | [`keys`] | publishers' keys and their files |
 //! | [`canonical`] | the bytes that are signed: deterministic CBOR in COSE_Sign1 |
 //! | [`text`] | the `.lic` file |
@@ -15,6 +16,7 @@ pub mod canonical;
 pub mod certificate;
 pub mod dates;
 pub mod error;
+pub mod hostids;
 pub mod keys;
 pub mod nearest;
 pub mod text;

@@ -21,8 +21,10 @@ use super::{
 };
 use crate::vocab::{CertificateId, RealmId};
 
-/// The most bytes a signed certificate may have: one PROOF in one datagram (W-5).
-pub const COSE_MAX: usize = 1100;
+/// The most bytes a signed certificate may have.
+pub const COSE_MAX: usize = 8192;
+/// The most bytes one that names server keys may have: it is shown as PROOF, in one datagram (W-5).
+pub const PROOF_MAX: usize = 1100;
 
 /// What every signature is bound to besides its bytes: a signature made for another purpose never passes for a licence.
 pub const CONTEXT: &str = "leasehold licence v1";
@@ -113,10 +115,9 @@ pub fn check(certificate: &Certificate) -> Result<(), ClaimError> {
     certificate.check()?;
     let protected = cose::protected(Algorithm::Ed25519, KeyId([0; 4]));
     let payload = claims::encode(&certificate.clone().in_canonical_order());
-    match cose::encode(&protected, &payload, &[0; SIGNATURE_LEN]).len() {
-        len if len > COSE_MAX => Err(ClaimError::TooLarge(len)),
-        _ => Ok(()),
-    }
+    let len = cose::encode(&protected, &payload, &[0; SIGNATURE_LEN]).len();
+    let max = if certificate.terms.server_keys.is_empty() { COSE_MAX } else { PROOF_MAX };
+    if len > max { Err(ClaimError::TooLarge { len, max }) } else { Ok(()) }
 }
 
 /// Verifies `bytes` with whichever of `keys` they name, and only then reads what they say.
@@ -125,7 +126,7 @@ pub fn check(certificate: &Certificate) -> Result<(), ClaimError> {
 /// If they are not exactly one canonical signed certificate of one of `keys`, or its claims break a rule.
 pub fn verify_cose(bytes: &[u8], keys: &[PublisherKey]) -> Result<SignedCertificate, LicenceError> {
     if bytes.len() > COSE_MAX {
-        return Err(ClaimError::TooLarge(bytes.len()).into());
+        return Err(ClaimError::TooLarge { len: bytes.len(), max: COSE_MAX }.into());
     }
     let parts = cose::decode(bytes)?;
     let signer = signer(&cose::to_be_signed(parts.protected, parts.payload), parts.key_id, parts.signature, keys)?;

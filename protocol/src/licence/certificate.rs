@@ -1,11 +1,17 @@
 //! The typed claims of one certificate (L-2).
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`terms`] | everything that has a default |
+//! | `check` | the ranges, and which claims fit each other |
 
-use super::{
-    dates::{Day, check_zone},
-    error::ClaimError,
-};
+mod check;
+pub mod terms;
+
+pub use terms::{Class, Components, Cost, Dialect, Metered, Permission, Pooling, ShareBy, Superseded, Terms, Together};
+
+use super::{dates::Day, error::ClaimError};
 use crate::{
-    crypto::Fingerprint,
     time::UnixMillis,
     vocab::{FeatureName, Label, RealmId, SeatCount, Version},
 };
@@ -16,10 +22,16 @@ pub const LEASE_TTL_DEFAULT_S: u32 = 300;
 pub const LEASE_TTL_MIN_S: u32 = 2;
 /// The longest lease TTL and the longest grace, in seconds: a day.
 pub const TERM_MAX_S: u32 = 86_400;
+/// The longest borrow, linger, minimum checkout and undo window, in seconds: 400 days.
+pub const SPAN_MAX_S: u32 = 400 * 86_400;
+/// The longest trial and the longest retention of personal data, in days: ten years.
+pub const DAYS_MAX: u16 = 3660;
 /// The longest text of a certificate, in bytes.
 pub const TEXT_MAX: usize = 1024;
 /// The most server keys one certificate may name.
 pub const SERVER_KEYS_MAX: usize = 32;
+/// The most entries of any other list of a certificate.
+pub const LIST_MAX: usize = 64;
 /// The zone of a certificate that names none.
 pub const ZONE_DEFAULT: &str = "UTC";
 
@@ -55,8 +67,8 @@ pub enum SeatLimit {
     Uncounted,
 }
 
-/// What a certificate does to its feature's pool. The `#[non_exhaustive]` leaves room for upgrade, package and token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a certificate does to its feature's pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum KeyType {
     /// Makes the pool from itself (L-6).
@@ -64,26 +76,23 @@ pub enum KeyType {
     Exclusive,
     /// Adds a lot to the pool (L-7).
     Additive,
+    /// Raises the count of the exclusive certificate (L-8).
+    Upgrade,
 }
 
-/// Terms of a certificate that have defaults.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
-    /// The longest a holder may go without renewing, in seconds, 2 to 86 400; `None` leaves it to the server's
-    /// default of 300.
-    pub lease_ttl_s: Option<u32>,
-    /// How long a program may go on after that while no server answers, in seconds, 0 to 86 400; `None` is 0.
-    pub grace_s: Option<u32>,
-    /// Fingerprints of the servers that may serve it; empty: any. What PROOF shows (W-5).
-    pub server_keys: Vec<Fingerprint>,
-    /// Free text for the application.
-    pub vendor_string: Option<String>,
-    /// The publisher's number for this grant.
-    pub serial: Option<String>,
-    /// Who issued it, for people.
-    pub issuer: Option<String>,
-    /// What to show to people.
-    pub notice: Option<String>,
+impl KeyType {
+    /// Every type, in the order of their numbers in SPEC 7.3.
+    pub const ALL: [Self; 3] = [Self::Exclusive, Self::Additive, Self::Upgrade];
+
+    /// The word for it in licence files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+            Self::Additive => "additive",
+            Self::Upgrade => "upgrade",
+        }
+    }
 }
 
 impl Certificate {
@@ -111,67 +120,10 @@ impl Certificate {
         u64::from(self.terms.lease_ttl_s.unwrap_or(LEASE_TTL_DEFAULT_S)) * 1000
     }
 
-    /// Whether the claims are in their ranges and fit each other.
-    ///
-    /// # Errors
-    /// The first rule they break.
-    pub fn check(&self) -> Result<(), ClaimError> {
-        check_zone(&self.zone)?;
-        if let (Some(start), Some(end)) = (self.start, self.end)
-            && end < start
-        {
-            return Err(ClaimError::EndsBeforeStart { start, end });
-        }
-        self.terms.check()?;
-        if self.count == SeatLimit::Uncounted && self.terms.server_keys.is_empty() {
-            return Err(ClaimError::UncountedUnlocked);
-        }
-        Ok(())
-    }
-
-    /// The same claims with what has no order put into the one order that is signed.
-    pub(super) fn in_canonical_order(mut self) -> Self {
-        self.terms.server_keys.sort_unstable();
-        self.terms.server_keys.dedup();
-        self
-    }
-}
-
-impl Terms {
-    fn check(&self) -> Result<(), ClaimError> {
-        check_range("lease-ttl", self.lease_ttl_s, LEASE_TTL_MIN_S)?;
-        check_range("grace", self.grace_s, 0)?;
-        if self.server_keys.len() > SERVER_KEYS_MAX {
-            let why = format!("{} are named, and at most {SERVER_KEYS_MAX} may be", self.server_keys.len());
-            return Err(ClaimError::Value { name: "server-keys", why });
-        }
-        check_text("vendor-string", self.vendor_string.as_deref())?;
-        check_text("serial", self.serial.as_deref())?;
-        check_text("issuer", self.issuer.as_deref())?;
-        check_text("notice", self.notice.as_deref())
-    }
-}
-
-fn check_range(name: &'static str, seconds: Option<u32>, min: u32) -> Result<(), ClaimError> {
-    match seconds {
-        Some(found) if !(min..=TERM_MAX_S).contains(&found) => {
-            Err(ClaimError::Range { name, found: found.into(), min: min.into(), max: TERM_MAX_S.into() })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Texts are shown to people: nothing in them may move a cursor.
-fn check_text(name: &'static str, text: Option<&str>) -> Result<(), ClaimError> {
-    let refused = |why: String| Err(ClaimError::Value { name, why });
-    match text {
-        Some("") => refused("it is empty; leave it out".to_owned()),
-        Some(text) if text.len() > TEXT_MAX => refused(format!("{} bytes, and at most {TEXT_MAX} fit", text.len())),
-        Some(text) => match text.chars().find(|c| c.is_control() && *c != '\n') {
-            Some(c) => refused(format!("the control character {c:?} is not allowed in it")),
-            None => Ok(()),
-        },
-        None => Ok(()),
+    /// Whether its seats are counted.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        matches!(self.count, SeatLimit::Counted(_))
     }
 }
 

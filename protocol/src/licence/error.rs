@@ -100,9 +100,57 @@ pub enum ClaimError {
         end: Day,
     },
     /// Uncounted and locked to nothing (L-12): anybody could serve it to the whole world.
-    #[error("is uncounted and locked to nothing: name the servers that may serve it in server-keys")]
+    #[error(
+        "is uncounted and locked to nothing: name the servers that may serve it in server-keys or server-hostids, or the \
+         machines that may use it in client-hostids"
+    )]
     UncountedUnlocked,
-    /// It would not fit into one datagram (W-5).
-    #[error("is {0} bytes when signed, and must not exceed {max}: shorten its texts or name fewer server keys", max = super::canonical::COSE_MAX)]
-    TooLarge(usize),
+    /// An upgrade without a count (L-8).
+    #[error("is an upgrade and uncounted: an upgrade raises a count by a count")]
+    UncountedUpgrade,
+    /// A term that is the exclusive certificate's to say (L-8).
+    #[error(
+        "is an upgrade and sets {0}: an upgrade may set the feature, version, count, start, end, zone, server-keys, \
+         server-hostids, match-rate, serial and issued; everything else is what the exclusive certificate says"
+    )]
+    NotOfAnUpgrade(&'static str),
+    /// A term that needs counted seats.
+    #[error("sets {0} and is uncounted: there is nothing to be {0} of")]
+    NeedsCount(&'static str),
+    /// A term that means nothing without another.
+    #[error("sets {name} without {needs}")]
+    Needs {
+        /// The term.
+        name: &'static str,
+        /// What it needs.
+        needs: &'static str,
+    },
+    /// Two terms of which there can be only one.
+    #[error("sets both {name} and {other}")]
+    Conflict {
+        /// The one.
+        name: &'static str,
+        /// The other.
+        other: &'static str,
+    },
+    /// Seats made of another feature's seats, and a count (L-14).
+    #[error(
+        "sets cost and a count: seats that are made of another feature's are as many as those allow; write count = uncounted"
+    )]
+    CostAndCount,
+    /// It is longer than certificates are, or would not fit into one datagram where it must (W-5).
+    #[error("is {len} bytes when signed, and must not exceed {max}{}: shorten its texts and lists", reason(*.max))]
+    TooLarge {
+        /// Its length, in bytes.
+        len: usize,
+        /// The most it may have.
+        max: usize,
+    },
+}
+
+fn reason(max: usize) -> &'static str {
+    match max {
+        super::canonical::PROOF_MAX => ", because it names server-keys and is shown to clients in one datagram",
+        _ => "",
+    }
 }

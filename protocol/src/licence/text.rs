@@ -22,20 +22,22 @@ mod lexer;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod values;
 mod write;
 
 use std::{collections::HashMap, fmt};
 
 pub use error::TextError;
-pub use settings::{SETTINGS, parse_seconds};
+pub use settings::SETTINGS;
+pub use values::parse_seconds;
 pub use write::write;
 
 use self::lexer::{Kind, Lexer, Token};
 use super::{canonical::SignedCertificate, error::LicenceError, keys::PublisherKey};
 use crate::vocab::FeatureName;
 
-/// The longest licence file, in bytes: 1 MiB.
-pub const FILE_MAX: usize = 1 << 20;
+/// The longest licence file, in bytes: 16 MiB, room for as many certificates as it may hold.
+pub const FILE_MAX: usize = 16 << 20;
 /// The most certificates one file may hold.
 pub const CERTIFICATES_MAX: usize = 10_000;
 

@@ -91,30 +91,6 @@ impl Label {
     }
 }
 
-/// A machine's identity as a licence may state it (T-1): what kind, and its value.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub struct HostId {
-    /// What the value is.
-    pub kind: HostIdKind,
-    /// The value, already hashed where the kind demands it.
-    pub value: Label,
-}
-
-/// What a hostid's value is. An open `u8` space: a kind this build does not know is kept and matches nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub struct HostIdKind(pub u8);
-
-impl HostIdKind {
-    /// The machine id, hashed with the application's key.
-    pub const MACHINE: Self = Self(1);
-    /// The address of a physical Ethernet adapter.
-    pub const ETHERNET: Self = Self(2);
-    /// The host name.
-    pub const HOST_NAME: Self = Self(3);
-    /// The user's name.
-    pub const USER: Self = Self(4);
-}
-
 fn checked(text: &str, len_max: usize, bad: impl Fn(char) -> bool) -> Result<Box<str>, NameError> {
     if text.is_empty() {
         return Err(NameError::Empty);

@@ -208,11 +208,7 @@ fn dates(c: &Certificate) -> (String, String) {
 }
 
 pub(super) fn key_type(c: &Certificate) -> &'static str {
-    match c.key_type {
-        leasehold_protocol::licence::KeyType::Exclusive => "exclusive",
-        leasehold_protocol::licence::KeyType::Additive => "additive",
-        _ => "other",
-    }
+    c.key_type.name()
 }
 
 fn next_steps(licence: &Path, key: &Path) -> String {

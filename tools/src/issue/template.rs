@@ -231,6 +231,7 @@ impl Settings {
                 serial: self.serial,
                 issuer: self.issuer,
                 notice: self.notice,
+                ..Terms::default()
             },
         })
     }

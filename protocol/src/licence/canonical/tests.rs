@@ -29,6 +29,7 @@ pub(in crate::licence) fn full() -> Certificate {
             serial: Some("2026-0042".to_owned()),
             issuer: Some("Demo \"Tools\" SA".to_owned()),
             notice: Some("For the Lyon office and its guests, not for resale to anybody else.\nThank you.".to_owned()),
+            ..Terms::default()
         },
     }
 }
@@ -257,9 +258,12 @@ fn a_certificate_that_would_not_fit_one_datagram_is_refused_at_issue_and_at_load
     let secret = publisher("demo", 1);
     let mut certificate = full();
     certificate.terms.notice = Some("x".repeat(1000));
-    assert!(matches!(check(&certificate), Err(ClaimError::TooLarge(_))));
+    assert!(matches!(check(&certificate), Err(ClaimError::TooLarge { .. })));
     let signed = sign(&certificate, &secret);
-    assert_eq!(refusal(&signed.cose, &[secret.public()]), ClaimError::TooLarge(signed.cose.len()).into());
+    assert_eq!(
+        refusal(&signed.cose, &[secret.public()]),
+        ClaimError::TooLarge { len: signed.cose.len(), max: PROOF_MAX }.into()
+    );
     // The longest that fits has exactly COSE_MAX bytes.
     certificate.terms.notice = Some("x".repeat(1000 - (signed.cose.len() - COSE_MAX)));
     assert_eq!(check(&certificate), Ok(()));

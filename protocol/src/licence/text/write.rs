@@ -4,8 +4,9 @@ use super::SETTINGS;
 use crate::licence::{
     base64,
     canonical::{Algorithm, SignedCertificate},
-    certificate::{KeyType, SeatLimit},
+    certificate::{Class, Dialect, Metered, Permission, Pooling, SeatLimit, Together},
 };
+use crate::vocab::{FeatureName, Version};
 
 /// No line we may break is longer: mail that wraps at 60 columns or more leaves every comment whole.
 const WIDTH: usize = 60;
@@ -36,41 +37,110 @@ pub fn write(certificates: &[SignedCertificate], comment: &str) -> String {
 /// The value of each of [`SETTINGS`], in pieces that may stand on lines of their own.
 fn values(signed: &SignedCertificate) -> [Option<Vec<String>>; SETTINGS.len()] {
     let (c, t) = (&signed.certificate, &signed.certificate.terms);
-    let one = |value: String| Some(vec![value]);
-    let count = match c.count {
-        SeatLimit::Counted(seats) => seats.to_string(),
-        SeatLimit::Uncounted => "uncounted".to_owned(),
-    };
-    let key_type = match c.key_type {
-        KeyType::Exclusive => "exclusive",
-        KeyType::Additive => "additive",
-    };
-    let seconds = |s: Option<u32>| s.map(|s| vec![format!("{s}s")]);
-    let text = |text: &Option<String>| text.as_deref().map(quoted);
+    let components =
+        |kind| t.components.as_ref().filter(|c| c.together == kind).and_then(|c| list(&c.features, component));
     [
         Some(word_or_quoted(c.publisher.as_str())),
-        one(c.feature.to_string()),
-        one(c.version.to_string()),
-        one(count),
-        one(key_type.to_owned()),
-        one(c.zone.clone()),
-        c.start.map(|day| vec![day.to_string()]),
-        one(c.end.map_or("permanent".to_owned(), |day| day.to_string())),
+        one(Some(&c.feature)),
+        one(Some(c.version)),
+        one(Some(count(c.count))),
+        one(Some(c.key_type.name())),
+        one(unless_default(t.dialect).map(Dialect::name)),
+        one(unless_default(t.pools).map(Pooling::name)),
+        one(Some(&c.zone)),
+        one(c.start),
+        one(Some(c.end.map_or("permanent".to_owned(), |day| day.to_string()))),
+        days(t.trial_days),
         seconds(t.lease_ttl_s),
         seconds(t.grace_s),
-        server_keys(signed),
-        text(&t.vendor_string),
-        text(&t.serial),
-        text(&t.issuer),
-        text(&t.notice),
+        t.share.map(|share| share.to_string().split_inclusive(' ').map(|word| word.trim().to_owned()).collect()),
+        one(t.share_limit),
+        seconds(t.linger_s),
+        seconds(t.min_checkout_s),
+        seconds(t.borrow_max_s),
+        one(t.soft_limit),
+        one(t.overdraft),
+        one(t.metered.map(Metered::name)),
+        seconds(t.undo_s),
+        components(Together::Package),
+        components(Together::Suite),
+        t.cost.as_ref().map(|cost| cost.to_string().split(' ').map(str::to_owned).collect()),
+        list(&t.supersedes, |one| vec![one.to_string()]),
+        list(&t.server_keys, |key| vec![key.to_string()]),
+        list(&t.server_hostids, |hostid| item(&hostid.to_string())),
+        list(&t.client_hostids, |hostid| item(&hostid.to_string())),
+        one(t.match_rate),
+        list(&t.platforms, |platform| item(platform.as_str())),
+        one(unless_default(t.vm).map(Permission::name)),
+        one(unless_default(t.terminal_server).map(Permission::name)),
+        one(unless_default(t.class).map(Class::name)),
+        one(t.maintenance_end),
+        text(t.part_number.as_ref()),
+        list(&t.selectors, |selector| quoted(selector)),
+        text(t.vendor_string.as_ref()),
+        text(t.serial.as_ref()),
+        text(t.licensee.as_ref()),
+        text(t.issuer.as_ref()),
+        one(t.issued),
+        text(t.notice.as_ref()),
+        days(t.retention_days),
         Some(sign(signed)),
     ]
 }
 
-fn server_keys(signed: &SignedCertificate) -> Option<Vec<String>> {
-    let keys = &signed.certificate.terms.server_keys;
-    let (last, others) = keys.split_last()?;
-    Some(others.iter().map(|key| format!("{key},")).chain([last.to_string()]).collect())
+fn one(value: Option<impl ToString>) -> Option<Vec<String>> {
+    value.map(|value| vec![value.to_string()])
+}
+
+fn unless_default<T: Default + PartialEq>(value: T) -> Option<T> {
+    Some(value).filter(|value| *value != T::default())
+}
+
+fn count(count: SeatLimit) -> String {
+    match count {
+        SeatLimit::Counted(seats) => seats.to_string(),
+        SeatLimit::Uncounted => "uncounted".to_owned(),
+    }
+}
+
+fn seconds(seconds: Option<u32>) -> Option<Vec<String>> {
+    one(seconds.map(|s| format!("{s}s")))
+}
+
+fn days(days: Option<u16>) -> Option<Vec<String>> {
+    one(days.map(|days| format!("{days}d")))
+}
+
+fn text(text: Option<&String>) -> Option<Vec<String>> {
+    text.map(|text| quoted(text))
+}
+
+fn component((feature, version): &(FeatureName, Version)) -> Vec<String> {
+    match *version {
+        Version::ANY => vec![feature.to_string()],
+        version => vec![format!("{feature}@{version}")],
+    }
+}
+
+/// Items with commas between them; `None` if there are none.
+fn list<T>(items: &[T], pieces: impl Fn(&T) -> Vec<String>) -> Option<Vec<String>> {
+    let (last, others) = items.split_last()?;
+    let mut all: Vec<String> = Vec::new();
+    for item in others {
+        let mut pieces = pieces(item);
+        if let Some(end) = pieces.last_mut() {
+            end.push(',');
+        }
+        all.extend(pieces);
+    }
+    all.extend(pieces(last));
+    Some(all)
+}
+
+/// A word of a list, quoted if it is none: what is no sign and no space may stand in it.
+fn item(text: &str) -> Vec<String> {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.+:/@".contains(&b));
+    if plain { vec![text.to_owned()] } else { quoted(text) }
 }
 
 fn sign(signed: &SignedCertificate) -> Vec<String> {

@@ -81,6 +81,7 @@ fn full() -> Certificate {
             serial: Some("0042".into()),
             issuer: Some(ISSUER.into()),
             notice: Some(NOTICE.into()),
+            ..Terms::default()
         },
         ..small()
     }

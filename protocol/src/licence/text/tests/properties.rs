@@ -36,6 +36,7 @@ fn terms() -> impl Strategy<Value = Terms> {
             serial,
             issuer,
             notice,
+            ..Terms::default()
         },
     )
 }
