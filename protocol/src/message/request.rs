@@ -52,7 +52,7 @@ pub struct Holder {
     pub device_alias: Option<Label>,
     /// Requests with equal share ids may share a seat where the certificate allows it.
     pub share: Option<Label>,
-    /// What the machine can be recognised by (T-1). At most 8 are read.
+    /// What the machine can be recognised by (T-1). At most 16 are read.
     pub hostids: Vec<HostId>,
 }
 

@@ -1,3 +1,5 @@
+pub(in crate::licence) mod kinds;
+
 use super::*;
 use crate::{
     crypto::Fingerprint,
@@ -181,9 +183,9 @@ fn a_claim_from_the_future_is_refused_and_says_that_the_licence_is_newer() {
     let secret = publisher("demo", 1);
     let mut payload = claims::encode(&small());
     payload[0] += 1;
-    payload.extend_from_slice(&[16, 1]);
+    payload.extend_from_slice(&[0x18, 45, 1]);
     let why = refusal(&signed_payload(&payload, &secret), &[secret.public()]);
-    assert_eq!(why, LicenceError::UnknownClaim(16));
+    assert_eq!(why, LicenceError::UnknownClaim(45));
     assert!(why.to_string().contains("newer"));
 }
 
@@ -264,10 +266,17 @@ fn a_certificate_that_would_not_fit_one_datagram_is_refused_at_issue_and_at_load
         refusal(&signed.cose, &[secret.public()]),
         ClaimError::TooLarge { len: signed.cose.len(), max: PROOF_MAX }.into()
     );
-    // The longest that fits has exactly COSE_MAX bytes.
-    certificate.terms.notice = Some("x".repeat(1000 - (signed.cose.len() - COSE_MAX)));
+    // The longest that fits has exactly PROOF_MAX bytes.
+    certificate.terms.notice = Some("x".repeat(1000 - (signed.cose.len() - PROOF_MAX)));
     assert_eq!(check(&certificate), Ok(()));
-    assert_eq!(sign(&certificate, &secret).cose.len(), COSE_MAX);
+    assert_eq!(sign(&certificate, &secret).cose.len(), PROOF_MAX);
+    // One that names no server is never shown as PROOF.
+    certificate.terms.notice = Some("x".repeat(1024));
+    certificate.terms.server_keys.clear();
+    certificate.terms.selectors = (0..6).map(|n| format!("{n}{}", "y".repeat(1000))).collect();
+    assert_eq!(check(&certificate), Ok(()));
+    certificate.terms.selectors.extend((6..9).map(|n| format!("{n}{}", "y".repeat(1000))));
+    assert!(matches!(check(&certificate), Err(ClaimError::TooLarge { max: COSE_MAX, .. })));
 }
 
 #[test]

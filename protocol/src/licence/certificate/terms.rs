@@ -113,8 +113,10 @@ macro_rules! words {
 
 words! {
     /// Which of several exclusive certificates of a feature makes its pool (L-6).
+    #[derive(Default)]
     Dialect {
         /// The last one read, as in Sentinel RMS: it overrides what came before and mutes additive ones, whenever read.
+        #[default]
         Replace = "replace",
         /// The first one read, as in LM-X: later exclusive ones are discarded, additive ones make pools of their own.
         First = "first",
@@ -123,8 +125,10 @@ words! {
 
 words! {
     /// Whether lots of one feature make one pool (L-7).
+    #[derive(Default)]
     Pooling {
         /// They do: a request may span them.
+        #[default]
         Joined = "joined",
         /// Each is a pool by itself, as in LM-X: a request is served from one of them or not at all.
         Separate = "separate",
@@ -133,8 +137,10 @@ words! {
 
 words! {
     /// Whether a place is one where a right may be used (T-3).
+    #[derive(Default)]
     Permission {
         /// It is. Nobody looks then.
+        #[default]
         Allowed = "allowed",
         /// It is not.
         Refused = "refused",
@@ -143,8 +149,10 @@ words! {
 
 words! {
     /// What kind of business a right is.
+    #[derive(Default)]
     Class {
         /// Sold.
+        #[default]
         Standard = "standard",
         /// For trying.
         Demo = "demo",
@@ -170,30 +178,6 @@ words! {
         Package = "package",
         /// Components draw on the same seats, each by itself.
         Suite = "suite",
-    }
-}
-
-impl Default for Dialect {
-    fn default() -> Self {
-        Self::Replace
-    }
-}
-
-impl Default for Pooling {
-    fn default() -> Self {
-        Self::Joined
-    }
-}
-
-impl Default for Permission {
-    fn default() -> Self {
-        Self::Allowed
-    }
-}
-
-impl Default for Class {
-    fn default() -> Self {
-        Self::Standard
     }
 }
 

@@ -7,12 +7,17 @@ use crate::licence::{
     Certificate, PublisherSecret,
     canonical::{
         sign,
-        tests::{full, publisher, small},
+        tests::{full, kinds::every_kind, publisher, small},
     },
 };
 
 fn demo() -> PublisherSecret {
     publisher("demo", 1)
+}
+
+/// A certificate of every kind.
+fn every() -> Vec<SignedCertificate> {
+    every_kind().iter().map(|certificate| sign(certificate, &demo())).collect()
 }
 
 /// Two certificates of one publisher.

@@ -9,8 +9,8 @@ use crate::{
     crypto::Fingerprint,
     licence::{
         certificate::{
-            Certificate, Class, Components, Cost, Dialect, Draft, KeyType, LIST_MAX, Metered, Permission, Pooling,
-            SERVER_KEYS_MAX, SeatLimit, ShareBy, Superseded, Together,
+            Certificate, Class, Components, Cost, Dialect, Draft, KeyType, Metered, Permission, Pooling, SeatLimit,
+            ShareBy, Superseded, Together,
         },
         error::{ClaimError, LicenceError},
     },
@@ -67,7 +67,7 @@ impl Reader<'_> {
             key::GRACE => self.draft.terms.grace_s = Some(self.number()?),
             key::SERVER_KEYS => {
                 self.draft.terms.server_keys =
-                    self.list(SERVER_KEYS_MAX, |r| Ok(Fingerprint(r.fixed("a fingerprint has 16 bytes")?)))?;
+                    self.list(|r| Ok(Fingerprint(r.fixed("a fingerprint has 16 bytes")?)))?;
             }
             key::VENDOR_STRING => self.draft.terms.vendor_string = Some(self.text()?),
             key::SERIAL => self.draft.terms.serial = Some(self.text()?),
@@ -102,7 +102,7 @@ impl Reader<'_> {
             key::PACKAGE => self.components(Together::Package)?,
             key::SUITE => self.components(Together::Suite)?,
             key::COST => self.draft.terms.cost = Some(self.cost()?),
-            key::SUPERSEDES => self.draft.terms.supersedes = self.list(LIST_MAX, Self::superseded)?,
+            key::SUPERSEDES => self.draft.terms.supersedes = self.list(Self::superseded)?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -110,10 +110,10 @@ impl Reader<'_> {
 
     fn places(&mut self, key: u64) -> Read<bool> {
         match key {
-            key::SERVER_HOSTIDS => self.draft.terms.server_hostids = self.list(LIST_MAX, Self::hostid)?,
-            key::CLIENT_HOSTIDS => self.draft.terms.client_hostids = self.list(LIST_MAX, Self::hostid)?,
+            key::SERVER_HOSTIDS => self.draft.terms.server_hostids = self.list(Self::hostid)?,
+            key::CLIENT_HOSTIDS => self.draft.terms.client_hostids = self.list(Self::hostid)?,
             key::MATCH_RATE => self.draft.terms.match_rate = Some(self.decoder.u8().map_err(broken)?),
-            key::PLATFORMS => self.draft.terms.platforms = self.list(LIST_MAX, |r| r.parsed("platforms"))?,
+            key::PLATFORMS => self.draft.terms.platforms = self.list(|r| r.parsed("platforms"))?,
             key::VM => self.draft.terms.vm = self.one_of("vm", Permission::ALL)?,
             key::TERMINAL_SERVER => {
                 self.draft.terms.terminal_server = self.one_of("terminal-server", Permission::ALL)?;
@@ -128,7 +128,7 @@ impl Reader<'_> {
             key::CLASS => self.draft.terms.class = self.one_of("class", Class::ALL)?,
             key::MAINTENANCE_END => self.draft.terms.maintenance_end = Some(self.parsed("maintenance-end")?),
             key::PART_NUMBER => self.draft.terms.part_number = Some(self.text()?),
-            key::SELECTORS => self.draft.terms.selectors = self.list(LIST_MAX, Self::text)?,
+            key::SELECTORS => self.draft.terms.selectors = self.list(Self::text)?,
             key::LICENSEE => self.draft.terms.licensee = Some(self.text()?),
             key::ISSUED => self.draft.terms.issued = Some(self.parsed("issued")?),
             key::RETENTION => self.draft.terms.retention_days = Some(self.days()?),
@@ -163,13 +163,11 @@ impl Reader<'_> {
         })
     }
 
-    /// A list of at most `max`: who promises more is not believed, whatever follows.
-    fn list<T>(&mut self, max: usize, mut item: impl FnMut(&mut Self) -> Read<T>) -> Read<Vec<T>> {
-        let len = self.decoder.array().map_err(broken)?.and_then(|len| usize::try_from(len).ok());
-        match len {
-            Some(len) if len <= max => (0..len).map(|_| item(self)).collect(),
-            _ => Err(LicenceError::Malformed("a list is longer than lists are")),
-        }
+    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Read<T>) -> Read<Vec<T>> {
+        // Collecting grows with what is really there: who promises more than follows breaks off.
+        let len = self.decoder.array().map_err(broken)?;
+        let len = len.ok_or(LicenceError::Malformed("a list has no definite length"))?;
+        (0..len).map(|_| item(self)).collect()
     }
 
     fn array(&mut self, len: u64) -> Read<()> {
@@ -211,7 +209,7 @@ impl Reader<'_> {
     }
 
     fn components(&mut self, together: Together) -> Read<()> {
-        let features = self.list(LIST_MAX, |r| {
+        let features = self.list(|r| {
             r.array(2)?;
             Ok((r.parsed::<FeatureName>(together.name())?, r.version()?))
         })?;

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     licence::certificate::{
-        Certificate, Class, Components, Dialect, KeyType, Metered, Permission, Pooling, SeatLimit, Superseded, Terms,
-        Together,
+        Certificate, Class, Components, Dialect, KeyType, Metered, Permission, Pooling, SeatLimit, ShareBy, Superseded,
+        Terms, Together,
     },
     vocab::{FeatureName, HostId, SeatCount, Version},
 };
@@ -100,7 +100,7 @@ impl Map {
         self.number(key::DIALECT, unless_default(Dialect::ALL, t.dialect));
         self.number(key::POOLS, unless_default(Pooling::ALL, t.pools));
         self.number(key::TRIAL, t.trial_days);
-        self.number(key::SHARE, t.share.map(|share| share.bits()));
+        self.number(key::SHARE, t.share.map(ShareBy::bits));
         self.number(key::SHARE_LIMIT, t.share_limit);
         self.number(key::LINGER, t.linger_s);
         self.number(key::MIN_CHECKOUT, t.min_checkout_s);

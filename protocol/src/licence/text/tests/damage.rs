@@ -72,13 +72,13 @@ fn mistakes_are_named_with_line_column_expectation_and_nearest_word() {
         (
             "type = exclusive",
             "type = exlusive",
-            "line 10, column 10: type is \"exlusive\": expected exclusive or additive; did you mean \"exclusive\"?",
+            "line 10, column 10: type is \"exlusive\": expected exclusive, additive or upgrade; did you mean \"exclusive\"?",
         ),
-        ("type = exclusive", "type =", "line 10, column 3: type is \"\": expected exclusive or additive"),
+        ("type = exclusive", "type =", "line 10, column 3: type is \"\": expected exclusive, additive or upgrade"),
         (
             "type = exclusive",
             "type = exclusive additive",
-            "line 10, column 10: type is \"exclusive additive\": expected exclusive or additive",
+            "line 10, column 10: type is \"exclusive additive\": expected exclusive, additive or upgrade",
         ),
         (
             "type = exclusive",
@@ -101,7 +101,7 @@ fn mistakes_are_named_with_line_column_expectation_and_nearest_word() {
         (
             "end = permanent",
             "lease-ttl = 5",
-            "line 12, column 15: lease-ttl is \"5\": expected a time such as 300s, 5m or 2h",
+            "line 12, column 15: lease-ttl is \"5\": expected a time such as 300s, 5m, 2h or 30d",
         ),
         (
             "end = permanent",

@@ -5,8 +5,12 @@ use proptest::{collection, option, prelude::*};
 use super::*;
 use crate::{
     crypto::Fingerprint,
-    licence::{Certificate, Day, KeyType, SeatLimit, Terms, canonical::check},
-    vocab::{Label, SeatCount, Version},
+    licence::{
+        Certificate, Day, KeyType, SeatLimit, Terms,
+        canonical::check,
+        certificate::{Components, Dialect, Permission, Pooling, ShareBy, Superseded, Together},
+    },
+    vocab::{CertificateId, HostId, HostIdKind, Label, SeatCount, Version},
 };
 
 /// Texts with everything in them that a text format trips over.
@@ -27,18 +31,80 @@ fn day() -> impl Strategy<Value = Day> {
 fn terms() -> impl Strategy<Value = Terms> {
     let texts = [text(), text(), text(), text()].map(option::of);
     let keys = collection::vec(any::<[u8; 16]>().prop_map(Fingerprint), 0..5);
-    (option::of(2..=86_400u32), option::of(0..=86_400u32), keys, texts).prop_map(
-        |(lease_ttl_s, grace_s, server_keys, [vendor_string, serial, issuer, notice])| Terms {
-            lease_ttl_s,
-            grace_s,
-            server_keys,
-            vendor_string,
-            serial,
-            issuer,
-            notice,
-            ..Terms::default()
+    (option::of(2..=86_400u32), option::of(0..=86_400u32), keys, texts, option::of((seat_terms(), places()))).prop_map(
+        |(lease_ttl_s, grace_s, server_keys, [vendor_string, serial, issuer, notice], more)| {
+            let (seats, places) = more.unwrap_or_default();
+            Terms {
+                lease_ttl_s,
+                grace_s,
+                server_keys,
+                vendor_string,
+                serial,
+                issuer,
+                notice,
+                server_hostids: places.server_hostids,
+                client_hostids: places.client_hostids,
+                match_rate: places.match_rate,
+                platforms: places.platforms,
+                vm: places.vm,
+                selectors: places.selectors,
+                licensee: places.licensee,
+                issued: places.issued,
+                ..seats
+            }
         },
     )
+}
+
+fn seat_terms() -> impl Strategy<Value = Terms> {
+    let numbers = any::<[u8; 4]>();
+    let features = collection::btree_map("[A-Za-z0-9_.+-]{1,20}", any::<(u16, u16, u16)>(), 0..4);
+    let superseded = collection::vec(any::<Result<[u8; 8], bool>>(), 0..4);
+    (numbers, option::of((1..=100u32, 0..=400u32)), features, superseded).prop_map(|(numbers, spans, features, old)| {
+        let [first, second, third, _] = numbers;
+        let pick = |n: u8| usize::from(n) % 2;
+        let version = |(major, minor, patch)| Version { major, minor, patch };
+        let features: Vec<_> =
+            features.into_iter().map(|(name, at)| (FeatureName::new(&name).unwrap(), version(at))).collect();
+        let superseded = |one: Result<[u8; 8], bool>| match one {
+            Ok(id) => Superseded::Certificate(CertificateId(id)),
+            Err(_) => Superseded::Feature(FeatureName::new("OLD").unwrap()),
+        };
+        Terms {
+            dialect: Dialect::ALL[pick(first)],
+            pools: Pooling::ALL[pick(second)],
+            share: ShareBy::from_bits(third % 32),
+            trial_days: spans.map(|(days, _)| u16::try_from(days).unwrap()),
+            linger_s: spans.map(|(_, s)| s),
+            overdraft: spans.map(|(n, _)| SeatCount::new(n).unwrap()),
+            components: (!features.is_empty())
+                .then_some(Components { together: Together::ALL[pick(first / 2)], features }),
+            supersedes: old.into_iter().map(superseded).collect(),
+            ..Terms::default()
+        }
+    })
+}
+
+fn places() -> impl Strategy<Value = Terms> {
+    let hostid = prop_oneof![
+        "[ -~é]{1,20}".prop_map(|value| HostId::new(HostIdKind::USER, &value).unwrap()),
+        any::<[u8; 4]>().prop_map(|ip| HostId::new(HostIdKind::IP, &std::net::Ipv4Addr::from(ip).to_string()).unwrap()),
+        Just(HostId::any()),
+    ];
+    let hostids = || collection::vec(hostid.clone(), 0..4);
+    let labels = collection::vec("[ -~é]{1,20}".prop_map(|text| Label::new(&text).unwrap()), 0..3);
+    (hostids(), hostids(), option::of(0..=100u8), labels, collection::vec(text(), 0..3), option::of(text()), day())
+        .prop_map(|(server_hostids, client_hostids, match_rate, platforms, selectors, licensee, issued)| Terms {
+            server_hostids,
+            client_hostids,
+            match_rate,
+            platforms,
+            vm: Permission::ALL[usize::from(licensee.is_some())],
+            selectors,
+            licensee,
+            issued: Some(issued),
+            ..Terms::default()
+        })
 }
 
 prop_compose! {

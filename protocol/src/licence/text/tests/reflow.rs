@@ -58,7 +58,7 @@ fn reordered(text: &str) -> String {
 
 #[test]
 fn nothing_mail_does_to_a_licence_makes_it_void() {
-    let text = write(&two(), "A comment that says so much that it does not fit on one line of sixty columns or so.");
+    let text = write(&every(), "A comment that says so much that it does not fit on one line of sixty columns or so.");
     let prefixed = |prefix: &str| text.lines().map(|line| format!("{prefix}{line}\n")).collect::<String>();
     let cases: Vec<(&str, String)> = vec![
         ("CRLF", text.replace('\n', "\r\n")),
@@ -86,7 +86,7 @@ fn nothing_mail_does_to_a_licence_makes_it_void() {
     for (what, changed) in &cases {
         let report = read(changed, &keys());
         assert_eq!(report.refused, [], "{what}:\n{changed}");
-        assert_eq!(bare(&report.applied), two(), "{what}");
+        assert_eq!(bare(&report.applied), every(), "{what}");
     }
     for width in [60, 64, 66, 72, 76, 78, 80, 100, 132] {
         for (what, line_end) in [("LF", "\n"), ("CRLF", "\r\n"), ("quoted", "\n> ")] {
@@ -98,20 +98,20 @@ fn nothing_mail_does_to_a_licence_makes_it_void() {
                 let changed = wrapped(source, width, line_end);
                 let report = read(&changed, &keys());
                 assert_eq!(report.refused, [], "{from}, then {what} wrapped at {width}:\n{changed}");
-                assert_eq!(bare(&report.applied), two(), "{from}, {what}, {width}");
+                assert_eq!(bare(&report.applied), every(), "{from}, {what}, {width}");
             }
         }
     }
     for width in [1, 7, 10, 20, 42] {
         let changed = signature_in_pieces(&text, width);
         assert_ne!(changed, text);
-        assert_eq!(bare(&read(&changed, &keys()).applied), two(), "signature in pieces of {width}:\n{changed}");
+        assert_eq!(bare(&read(&changed, &keys()).applied), every(), "signature in pieces of {width}:\n{changed}");
     }
 }
 
 #[test]
 fn other_spellings_of_the_same_value_are_the_same_value() {
-    let text = write(&two(), "");
+    let text = write(&every(), "");
     for (from, to) in [
         ("version = 4.8.1", "version = \"4.8.1\""),
         ("lease-ttl = 600s", "lease-ttl = 10m"),
@@ -127,13 +127,13 @@ fn other_spellings_of_the_same_value_are_the_same_value() {
     ] {
         let changed = text.replace(from, to);
         assert_ne!(changed, text, "{from}");
-        assert_eq!(bare(&read(&changed, &keys()).applied), two(), "{from} as {to}:\n{changed}");
+        assert_eq!(bare(&read(&changed, &keys()).applied), every(), "{from} as {to}:\n{changed}");
     }
 }
 
 #[test]
 fn no_line_that_may_be_broken_is_longer_than_sixty_columns() {
-    let text = write(&two(), &"a comment of very many words ".repeat(20));
+    let text = write(&every(), &"a comment of very many words ".repeat(20));
     for line in text.lines() {
         assert!(line.chars().count() <= 60, "{line}");
     }
