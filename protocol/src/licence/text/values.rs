@@ -31,7 +31,7 @@ impl Setting<'_, '_> {
             "version" => draft.version = Some(self.parsed("a version such as 4.8 or 4.8.1")?),
             "count" => draft.count = Some(self.count()?),
             "type" => {
-                draft.key_type = Some(self.one_of(&KeyType::ALL, KeyType::name, "exclusive, additive or upgrade")?)
+                draft.key_type = Some(self.one_of(&KeyType::ALL, KeyType::name, "exclusive, additive or upgrade")?);
             }
             "zone" => draft.zone = Some(self.zone()?),
             "start" => draft.start = self.day("always", "a day such as 2026-01-31, or always")?,

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Hostids of a holder that are read (SPEC 5.3).
-const HOSTIDS_MAX: usize = 8;
+const HOSTIDS_MAX: usize = 16;
 /// Features a name that nobody knows is compared with, to guess what was meant: with more, a stranger's typing errors
 /// would cost us too much.
 const NAMES_COMPARED_MAX: usize = 256;
