@@ -1,22 +1,24 @@
 //! Servers under test: processes of their own, on a processor of their own, in a folder that goes with them.
 
 use std::{
-    cell::OnceCell,
     fs::{self, File},
     io,
     net::{SocketAddr, TcpListener, UdpSocket},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
 
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    sys::signal::{Signal, kill},
+    sys::signal::kill,
     time::ClockId,
     unistd::Pid,
 };
+
+pub use nix::sys::signal::Signal;
 
 /// Which processor serves and which one asks. The two never share one, or the figures mean nothing.
 #[derive(Clone, Copy, Debug)]
@@ -31,14 +33,17 @@ pub struct Cores {
 pub struct Served {
     name: &'static str,
     child: Child,
-    family: OnceCell<Vec<Pid>>,
+    family: OnceLock<Vec<Pid>>,
     scratch: tempfile::TempDir,
+    took_to_answer: Duration,
 }
 
 /// How long a server may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long it may take to end when asked to.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How often it is looked at meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Where it writes what it has to say.
 const LOG: &str = "said.log";
 
@@ -82,16 +87,18 @@ impl Served {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(scratch.path());
         // A process starts on the processors of the thread that starts it.
         pin(cores.server)?;
+        let began = Instant::now();
         let child = command.spawn();
         cores.pin_load()?;
-        let mut served = Self { name, child: child?, family: OnceCell::new(), scratch };
-        let began = Instant::now();
+        let took_to_answer = Duration::ZERO;
+        let mut served = Self { name, child: child?, family: OnceLock::new(), scratch, took_to_answer };
         while !answers() {
             if served.child.try_wait()?.is_some() || began.elapsed() > PATIENCE {
                 return Err(served.complaint());
             }
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(LOOK_AGAIN);
         }
+        served.took_to_answer = began.elapsed();
         Ok(served)
     }
 
@@ -103,6 +110,27 @@ impl Served {
             .filter_map(|pid| ClockId::pid_cpu_clock_id(*pid).ok()?.now().ok())
             .map(Duration::from)
             .sum()
+    }
+
+    /// How long it took from its start until it answered.
+    #[must_use]
+    pub const fn took_to_answer(&self) -> Duration {
+        self.took_to_answer
+    }
+
+    /// Sends it `signal`.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(kill(pid(&self.child), signal)?)
+    }
+
+    /// How many lines of what it has said have `words` in them.
+    #[must_use]
+    pub fn times_said(&self, words: &str) -> usize {
+        let said = fs::read_to_string(self.scratch.path().join(LOG)).unwrap_or_default();
+        said.lines().filter(|line| line.contains(words)).count()
     }
 
     /// Memory it has in hand, in bytes.

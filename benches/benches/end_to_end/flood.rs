@@ -52,7 +52,7 @@ struct Flood {
 
 /// Measures renewals with nobody about, among strangers, and afterwards.
 pub fn measure(effort: &Effort, cores: Cores, report: &mut Report) -> io::Result<()> {
-    let Ours { served, address, peer } = Ours::start(cores, TTL, HANDSHAKES)?;
+    let Ours { served, address, peer, .. } = Ours::start(cores, TTL, HANDSHAKES)?;
     let sockets = Socket::datagrams(address, SOCKETS)?;
     let mut clients = Renewals::open(&peer, &sockets, CLIENTS_EACH, 1)?;
     let junk = junk(&peer, &mut clients)?;

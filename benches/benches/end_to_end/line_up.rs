@@ -119,7 +119,7 @@ fn echo(cores: Cores, question: usize, answer: usize) -> io::Result<Vec<Contesta
 }
 
 fn ours(cores: Cores) -> io::Result<Vec<Contestant>> {
-    let Ours { served, address, peer } = Ours::start(cores, TTL, HANDSHAKES)?;
+    let Ours { served, address, peer, .. } = Ours::start(cores, TTL, HANDSHAKES)?;
     let served = Rc::new(served);
     let [single, many, pairs] = [(); 3].map(|()| Socket::datagrams(address, SOCKETS));
     let (single, many, pairs) = (single?, many?, pairs?);

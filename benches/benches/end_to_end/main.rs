@@ -3,7 +3,7 @@
 //! read it.
 //!
 //! `cargo bench -p leasehold-benches --bench end_to_end` prints tables and writes CSV and a plot to `target/end_to_end`.
-//! `-- --flood` and `-- --overload` do something else instead; `-- --docs` does everything and puts what it found into
+//! `-- --flood`, `-- --overload` and `-- --reload` do something else instead; `-- --docs` does everything and puts what it found into
 //! `benches/README.md` and `benches/docs` besides.
 
 #[cfg(not(target_os = "linux"))]
@@ -15,6 +15,7 @@ mod line_up;
 mod ours;
 mod overload;
 mod peers;
+mod reload;
 mod told;
 
 use std::{env, io, net::UdpSocket, path::Path, process::ExitCode, time::Duration};
@@ -34,6 +35,8 @@ pub struct Effort {
     flood: Duration,
     /// Beyond its limit.
     overload: Duration,
+    /// While licences are read anew, each way.
+    reload: Duration,
 }
 
 /// What the command line asks for.
@@ -55,6 +58,7 @@ const FULL: Effort = Effort {
     half: Duration::from_millis(1000),
     flood: Duration::from_secs(30),
     overload: Duration::from_secs(60),
+    reload: Duration::from_secs(20),
 };
 /// Whether it runs at all: what `cargo test --benches` wants to know.
 const SMOKE: Effort = Effort {
@@ -64,6 +68,7 @@ const SMOKE: Effort = Effort {
     half: Duration::from_millis(50),
     flood: Duration::from_millis(200),
     overload: Duration::from_millis(200),
+    reload: Duration::from_millis(200),
 };
 
 fn main() -> ExitCode {
@@ -108,13 +113,18 @@ fn overload(order: &Order, cores: Cores, report: &mut Report) -> io::Result<()> 
     overload::measure(&order.effort, cores, report)
 }
 
+fn reload(order: &Order, cores: Cores, report: &mut Report) -> io::Result<()> {
+    reload::measure(&order.effort, cores, report)
+}
+
 fn order(words: &[String]) -> io::Result<Order> {
     let is_said = |word: &str| words.iter().any(|said| said == word);
     // Cargo says `--bench` when it benches, and nothing when it tests.
     let (effort, folder) = if is_said("--bench") { (FULL, "end_to_end") } else { (SMOKE, "end_to_end-smoke") };
     let rounds = number(words, "--rounds")?.unwrap_or(effort.rounds);
     let seconds = number(words, "--seconds")?.map(|n| Duration::from_secs(n as u64));
-    let [flood_for, overload_for] = [effort.flood, effort.overload].map(|usual| seconds.unwrap_or(usual));
+    let [flood, overload, reload] =
+        [effort.flood, effort.overload, effort.reload].map(|usual| seconds.unwrap_or(usual));
     let only = match after(words, "--only") {
         Some(names) => names.split(',').map(str::to_owned).collect(),
         // A test is not to build and start everything.
@@ -122,19 +132,13 @@ fn order(words: &[String]) -> io::Result<Order> {
         None => Vec::new(),
     };
     let docs = is_said("--docs");
-    let others = [("--flood", flood as Section), ("--overload", overload)];
+    let others = [("--flood", self::flood as Section), ("--overload", self::overload), ("--reload", self::reload)];
     let mut sections: Vec<_> =
         others.into_iter().filter(|(word, _)| docs || is_said(word)).map(|(_, run)| run).collect();
     if docs || sections.is_empty() {
         sections.insert(0, contest);
     }
-    Ok(Order {
-        effort: Effort { rounds, flood: flood_for, overload: overload_for, ..effort },
-        folder,
-        only,
-        sections,
-        docs,
-    })
+    Ok(Order { effort: Effort { rounds, flood, overload, reload, ..effort }, folder, only, sections, docs })
 }
 
 fn after<'a>(words: &'a [String], word: &str) -> Option<&'a String> {

@@ -25,6 +25,8 @@ use leasehold_cli::{
 use leasehold_protocol::{crypto::SiteKey, vocab::FeatureName};
 use leasehold_server::{clock::SystemEntropy, state};
 
+use crate::line_up;
+
 /// A server of ours, and what a client knows of it before it says a word.
 pub struct Ours {
     /// The process.
@@ -33,6 +35,8 @@ pub struct Ours {
     pub address: SocketAddr,
     /// Its key and realm.
     pub peer: Peer,
+    /// Its keys and its licence.
+    pub kit: Kit,
 }
 
 /// What the licence is for.
@@ -45,17 +49,32 @@ const NOTICE: &str = "For a bench: signed with a key that was made for this run 
 impl Ours {
     /// Starts one worker whose leases live for `ttl` without a renewal, and that takes so many handshakes a second.
     pub fn start(cores: Cores, ttl: Duration, handshakes: u32) -> io::Result<Self> {
+        Self::serve(cores, &offer(ttl)?, handshakes, "warn")
+    }
+
+    /// The same with a licence of `features` features, of which the loads use one, and with a log that tells of reloads.
+    pub fn start_with_many(cores: Cores, ttl: Duration, features: usize) -> io::Result<Self> {
+        let mut offer = offer(ttl)?;
+        for n in 1..features {
+            offer.features.push(Feature::new(&format!("FEATURE_{n}"), "1.0", SEATS).map_err(|e| explain(&e))?);
+        }
+        Self::serve(cores, &offer, line_up::HANDSHAKES, "info")
+    }
+
+    fn serve(cores: Cores, offer: &Offer, handshakes: u32, log_level: &str) -> io::Result<Self> {
         let address = free_address()?;
         let binary = binary()?;
-        let mut peer = None;
+        let mut made = None;
         let command = |scratch: &Path| {
-            let kit = offer(ttl)?.make_in(scratch).map_err(|e| explain(&e))?;
-            peer = Some(peer_of(&kit)?);
-            command(&binary, scratch, &kit, address, handshakes)
+            let kit = offer.make_in(scratch).map_err(|e| explain(&e))?;
+            let mut command = command(&binary, scratch, &kit, address, handshakes)?;
+            command.args(["--log-level", log_level]);
+            made = Some((peer_of(&kit)?, kit));
+            Ok(command)
         };
         let served = Served::start("leasehold serve", cores, command, || is_taken(address))?;
-        let peer = peer.ok_or_else(|| io::Error::other("the licence was not made"))?;
-        Ok(Self { served, address, peer })
+        let (peer, kit) = made.ok_or_else(|| io::Error::other("the licence was not made"))?;
+        Ok(Self { served, address, peer, kit })
     }
 }
 
@@ -95,7 +114,7 @@ fn command(binary: &Path, scratch: &Path, kit: &Kit, address: SocketAddr, handsh
     }
     command.arg("serve").arg("--config").arg(config).arg("--data-dir").arg(&kit.data_dir);
     command.args(["--listen", "127.0.0.1", "--port", &address.port().to_string(), "--http", "off"]);
-    command.args(["--workers", "1", "--discovery", "off", "--drain-time", "0s", "--log-level", "warn"]);
+    command.args(["--workers", "1", "--discovery", "off", "--drain-time", "0s"]);
     command.args(["--limit-handshakes", &handshakes.to_string()]);
     Ok(command)
 }
