@@ -6,21 +6,21 @@
 //! that they are waited for, and checkouts come here; otherwise nobody does.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use leasehold_protocol::{
     message::LotUse,
     time::{Mono, UnixMillis},
-    vocab::{CertificateId, FeatureName, LeaseId, RealmId, SeatCount, Version},
+    vocab::{FeatureName, HostId, LeaseId, RealmId, SeatCount, Version},
 };
 
 use crate::{
     lease::Leases,
     lock,
-    plan::{Lot, serving},
-    pool::{BucketId, Rank, Short, Use, Worker},
+    plan::{Lot, LotKey, LotKind, groups, serving},
+    pool::{BucketId, Rank, Short, Stock, Use, Worker},
 };
 
 /// All seats of one feature in one realm. Outlives every plan.
@@ -32,6 +32,8 @@ pub(crate) struct Pool {
     pub(crate) name: FeatureName,
     /// Its leases, counted as an uncounted bucket counts: by those who open and close them.
     pub(crate) leases: BucketId,
+    /// Its seats that are out and made of another feature's, counted likewise (L-14). Made when the first goes out.
+    drawn_out: OnceLock<Option<BucketId>>,
     pub(crate) book: Mutex<Book>,
     pub(crate) next_due: Mutex<NextDueHint>,
 }
@@ -55,8 +57,8 @@ pub(crate) struct Pools {
 /// What is decided about one feature by one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
-    /// By certificate: every one that ever was in force.
-    pub(crate) entries: BTreeMap<CertificateId, Entry>,
+    /// By lot: every one that ever was in force.
+    pub(crate) entries: BTreeMap<LotKey, Entry>,
     /// The lots in force, in the plan's order.
     pub(crate) lots: Vec<Lot>,
     /// Leases with seats of lots that are not in force: the overage, in the order they were granted.
@@ -71,6 +73,18 @@ pub(crate) struct Entry {
     pub(crate) bucket: BucketId,
     /// Whether there are any: otherwise all that is out of it is overage.
     pub(crate) in_force: bool,
+}
+
+impl Pool {
+    /// The bucket that counts its seats which are made of another feature's; `None` if there is no room for one.
+    pub(crate) fn drawn_out(&self, stock: &Stock) -> Option<BucketId> {
+        *self.drawn_out.get_or_init(|| stock.add_uncounted())
+    }
+
+    /// Its seats that are out and made of another feature's.
+    pub(crate) fn drawn_seats(&self, stock: &Stock) -> u64 {
+        self.drawn_out.get().copied().flatten().map_or(0, |bucket| stock.out(bucket).max(0).unsigned_abs())
+    }
 }
 
 impl Pools {
@@ -89,6 +103,7 @@ impl Pools {
             realm: self.realm,
             name: name.clone(),
             leases: leases.stock.add_uncounted()?,
+            drawn_out: OnceLock::new(),
             book: Mutex::default(),
             next_due: Mutex::default(),
         });
@@ -106,7 +121,7 @@ impl Book {
     /// Whether `lots` are the lots in force, and in that order.
     pub(crate) fn is_of(&self, lots: &[Lot]) -> bool {
         self.lots.len() == lots.len()
-            && self.lots.iter().zip(lots).all(|(ours, lot)| ours.certificate == lot.certificate)
+            && self.lots.iter().zip(lots).all(|(ours, lot)| ours.key() == lot.key() && ours.group == lot.group)
     }
 
     /// Makes checkouts come here from now on, whatever they find, or no more.
@@ -118,12 +133,12 @@ impl Book {
     /// capacity of nothing. For who has set the buckets waited.
     pub(crate) fn install(&mut self, worker: &mut Worker, lots: &[Lot]) {
         for lot in lots {
-            self.entries.entry(lot.certificate).or_insert(Entry { bucket: lot.bucket, in_force: false }).in_force =
-                true;
+            self.entries.entry(lot.key()).or_insert(Entry { bucket: lot.bucket, in_force: false }).in_force = true;
             worker.set_capacity(lot.bucket, lot.capacity().unwrap_or(0));
         }
-        for (certificate, entry) in &mut self.entries {
-            if entry.in_force && lots.iter().all(|lot| lot.certificate != *certificate) {
+        let in_force: BTreeSet<LotKey> = lots.iter().map(Lot::key).collect();
+        for (key, entry) in &mut self.entries {
+            if entry.in_force && !in_force.contains(key) {
                 entry.in_force = false;
                 worker.set_capacity(entry.bucket, 0);
             }
@@ -131,47 +146,44 @@ impl Book {
         self.lots = lots.to_vec();
     }
 
-    /// Takes `seats` for a request of `wanted` as one who has waited: nobody else takes seats of this feature meanwhile.
-    /// While more are out than there are, nothing is granted that there is not room for over all lots (L-10).
-    pub(crate) fn take(
+    /// Takes what is wanted as one who has waited: nobody else takes seats of this feature meanwhile. While more are out
+    /// than there are, nothing is granted that there is not room for over all lots (L-10).
+    ///
+    /// Of pools that are separate one after the other is tried. Meanwhile nobody takes, so that what is free only grows: a
+    /// pool that had too little when it was tried had too little when the first one was, and if none serves, there was that
+    /// instant at which none could.
+    pub(crate) fn take(&self, worker: &mut Worker, want: &Want<'_>, uses: &mut Vec<Use>) -> Result<(), Short> {
+        if !self.homeless.is_empty() && self.spare(worker) < i64::from(want.seats.get()) {
+            return Err(Short::NoSeat);
+        }
+        let choices = choices(&self.lots, want);
+        let seats = want.seats.get();
+        if let [only] = &choices[..] {
+            match worker.take_in_order(only, seats, Rank::Chosen, uses) {
+                Err(Short::TooWide) => {}
+                decided => return decided,
+            }
+        }
+        self.set_waited(worker, true);
+        let taken = choices.iter().any(|buckets| take_of(worker, buckets, seats, uses).is_ok());
+        self.set_waited(worker, !self.homeless.is_empty());
+        if taken { Ok(()) } else { Err(Short::NoSeat) }
+    }
+
+    /// Moves seats that no lot in force covers onto lots that are, as far as there is room for a lease of `machine` that
+    /// wants `wanted`; what is to be given back of the old ones is left in `back`. Whether all of `uses` are covered then.
+    ///
+    /// Here a lease may come to span pools that a request must not (L-7): it has its seats, and nobody is cut off.
+    pub(crate) fn cover(
         &self,
         worker: &mut Worker,
         wanted: Version,
-        seats: SeatCount,
+        machine: &[HostId],
         uses: &mut Vec<Use>,
-    ) -> Result<(), Short> {
-        if !self.homeless.is_empty() && self.spare(worker) < i64::from(seats.get()) {
-            return Err(Short::NoSeat);
-        }
-        let buckets: Vec<BucketId> = serving(&self.lots, wanted).map(|lot| lot.bucket).collect();
-        match worker.take_in_order(&buckets, seats.get(), Rank::Chosen, uses) {
-            Err(Short::TooWide) => self.take_one_by_one(worker, &buckets, seats.get(), uses),
-            decided => decided,
-        }
-    }
-
-    /// Takes `seats` from more buckets than one step can: nobody sees the parts, because everybody waits here meanwhile.
-    fn take_one_by_one(
-        &self,
-        worker: &mut Worker,
-        buckets: &[BucketId],
-        seats: u32,
-        uses: &mut Vec<Use>,
-    ) -> Result<(), Short> {
-        uses.clear();
-        self.set_waited(worker, true);
-        let left = take_up_to(worker, buckets, seats, uses);
-        if left > 0 {
-            uses.drain(..).for_each(|used| _ = worker.give(used.bucket, used.seats));
-        }
-        self.set_waited(worker, !self.homeless.is_empty());
-        if left > 0 { Err(Short::NoSeat) } else { Ok(()) }
-    }
-
-    /// Moves seats that no lot in force covers onto lots that are, as far as there is room for a lease that wants
-    /// `wanted`; what is to be given back of the old ones is left in `back`. Whether all of `uses` are covered then.
-    pub(crate) fn cover(&self, worker: &mut Worker, wanted: Version, uses: &mut Vec<Use>, back: &mut Vec<Use>) -> bool {
-        let buckets: Vec<BucketId> = serving(&self.lots, wanted).map(|lot| lot.bucket).collect();
+        back: &mut Vec<Use>,
+    ) -> bool {
+        let lots = serving(&self.lots, wanted).filter(|lot| lot.lets_in(machine));
+        let buckets: Vec<BucketId> = lots.map(|lot| lot.bucket).collect();
         let (mut covered, homeless): (Vec<_>, Vec<_>) =
             uses.iter().copied().partition(|used| self.is_covered(used.bucket));
         let mut all = true;
@@ -215,9 +227,20 @@ impl Book {
         self.lots.iter().filter(|lot| worker.count(lot.bucket) > 0).map(|lot| lot.version).max()
     }
 
-    /// Seats of all lots in force; `None` if some are not counted.
+    /// Regular seats of all lots in force; `None` if some are not counted.
     pub(crate) fn capacity(&self) -> Option<u64> {
-        self.lots.iter().map(|lot| lot.count().map(u64::from)).sum()
+        self.of_kind(LotKind::Regular).map(|lot| lot.count().map(u64::from)).sum()
+    }
+
+    /// Seats of overdraft: how many there are, and how many of them are out (L-13).
+    pub(crate) fn overdraft(&self, worker: &mut Worker) -> (u64, u64) {
+        let there = self.of_kind(LotKind::Overdraft).map(|lot| lot.count().map_or(0, u64::from)).sum();
+        let out = self.of_kind(LotKind::Overdraft).map(|lot| counts_of(worker, lot.bucket).0.unsigned_abs()).sum();
+        (there, out)
+    }
+
+    fn of_kind(&self, kind: LotKind) -> impl Iterator<Item = &Lot> {
+        self.lots.iter().filter(move |lot| lot.kind == kind)
     }
 
     /// What there is of this feature, each lot at one instant.
@@ -259,6 +282,21 @@ pub(crate) fn counts_of(worker: &mut Worker, bucket: BucketId) -> (i64, i64) {
     }
 }
 
+/// Takes `seats` from `buckets`, for who keeps everybody else from taking: in one step, or from more buckets than one step
+/// can, of which nobody sees the parts then.
+fn take_of(worker: &mut Worker, buckets: &[BucketId], seats: u32, uses: &mut Vec<Use>) -> Result<(), Short> {
+    match worker.take_in_order(buckets, seats, Rank::Chosen, uses) {
+        Err(Short::TooWide) => {}
+        decided => return decided,
+    }
+    uses.clear();
+    if take_up_to(worker, buckets, seats, uses) == 0 {
+        return Ok(());
+    }
+    uses.drain(..).for_each(|used| _ = worker.give(used.bucket, used.seats));
+    Err(Short::NoSeat)
+}
+
 /// Takes up to `seats` from `buckets`, one after the other, and adds them to `uses`; how many it did not get. For who keeps
 /// everybody else from taking.
 fn take_up_to(worker: &mut Worker, buckets: &[BucketId], seats: u32, uses: &mut Vec<Use>) -> u32 {
@@ -280,11 +318,36 @@ fn add_use(uses: &mut Vec<Use>, more: Use) {
     }
 }
 
-/// `uses` as the wire and the events name them.
-pub(crate) fn lot_uses(leases: &Leases, uses: &[Use]) -> Vec<LotUse> {
-    let name = |used: &Use| {
-        let (lot, seats) = (leases.lot(used.bucket)?, SeatCount::new(used.seats).ok()?);
-        Some(LotUse { certificate: lot.certificate, version: lot.version, seats })
+/// What is wanted of lots.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want<'a> {
+    /// The lowest version that will do.
+    pub(crate) version: Version,
+    /// How many.
+    pub(crate) seats: SeatCount,
+    /// What the machine that asks shows of itself (T-1). Asked for by lots that are locked alone.
+    pub(crate) machine: &'a [HostId],
+}
+
+/// The buckets of `lots` that may serve `want`, in the order they serve in: a list for each pool that a request may take
+/// its seats from (L-7).
+pub(crate) fn choices(lots: &[Lot], want: &Want<'_>) -> Vec<Vec<BucketId>> {
+    let of = |group| {
+        let lots = serving(lots, want.version).filter(move |lot| lot.group == group && lot.lets_in(want.machine));
+        lots.map(|lot| lot.bucket).collect()
     };
-    uses.iter().filter_map(name).collect()
+    groups(lots).into_iter().map(of).collect()
+}
+
+/// `uses` as the wire and the events name them: an upgrade's seats are those of what it raises (L-8).
+pub(crate) fn lot_uses(leases: &Leases, uses: &[Use]) -> Vec<LotUse> {
+    let mut named: Vec<LotUse> = Vec::with_capacity(uses.len());
+    for used in uses {
+        let (Some(lot), Ok(seats)) = (leases.lot(used.bucket), SeatCount::new(used.seats)) else { continue };
+        match named.iter_mut().find(|other| other.certificate == lot.certificate) {
+            Some(other) => other.seats = SeatCount::new(other.seats.get() + seats.get()).unwrap_or(other.seats),
+            None => named.push(LotUse { certificate: lot.certificate, version: lot.version, seats }),
+        }
+    }
+    named
 }

@@ -17,7 +17,7 @@ use crate::{
     book::{Pool, lot_uses},
     claims::Claims,
     lock,
-    pool::{BUCKETS_MAX, BucketId, Chunks, Due, Renewal, Stock, Tally, Terms, Use, Worker},
+    pool::{BUCKETS_MAX, BucketId, Chunks, Due, Rank, Renewal, Stock, Tally, Terms, Use, Worker},
 };
 
 /// All leases of all realms.
@@ -47,11 +47,15 @@ pub(crate) struct LotName {
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) id: LeaseId,
+    /// Whose seats it has.
     pub(crate) pool: Arc<Pool>,
+    /// What was asked for, if its seats are made of another feature's (L-14).
+    pub(crate) drawn: Option<Arc<AskedFor>>,
     pub(crate) claim: ClaimKey,
     pub(crate) client: Fingerprint,
-    /// The version wanted.
+    /// The version wanted of those seats.
     pub(crate) version: Version,
+    /// Seats of what was asked for.
     pub(crate) seats: SeatCount,
     pub(crate) holder: Arc<Holder>,
     pub(crate) granted: Now,
@@ -61,6 +65,27 @@ pub(crate) struct Record {
     pub(crate) grace_ms: u32,
     /// The first end of the rights it was granted from.
     pub(crate) right_ends: Option<UnixMillis>,
+}
+
+/// What a lease is of whose seats are another feature's.
+#[derive(Debug)]
+pub(crate) struct AskedFor {
+    /// The feature's own pool.
+    pub(crate) pool: Arc<Pool>,
+    /// The version wanted of it.
+    pub(crate) version: Version,
+}
+
+impl Record {
+    /// What was asked for.
+    pub(crate) fn feature(&self) -> &FeatureName {
+        self.drawn.as_ref().map_or(&self.pool.name, |drawn| &drawn.pool.name)
+    }
+
+    /// The version that was asked for.
+    pub(crate) fn wanted(&self) -> Version {
+        self.drawn.as_ref().map_or(self.version, |drawn| drawn.version)
+    }
 }
 
 /// A lease about to be opened: the caller has taken its seats.
@@ -101,7 +126,7 @@ impl Leases {
         };
         *lock(place) = Some(Box::new(record.clone()));
         worker.publish(id, &terms, record.ttl_ms, deadline, uses);
-        count_lease(worker, &record.pool, true);
+        self.count_lease(worker, &record, true);
         Some(record)
     }
 
@@ -176,7 +201,7 @@ impl Leases {
         let (renewals, was_over) = (slab.renewals(id.slot()), slab.is_over(id.slot()));
         let waited = worker.close(id);
         let record = record?;
-        count_lease(worker, &record.pool, false);
+        self.count_lease(worker, &record, false);
         if waited || was_over {
             self.tend(worker, &record.pool, record.number);
         }
@@ -184,13 +209,29 @@ impl Leases {
             realm: record.pool.realm,
             lease: id,
             claim: record.claim,
-            feature: record.pool.name.clone(),
+            feature: record.feature().clone(),
             seats: record.seats,
             holder: record.holder,
             granted_at: record.granted.mono,
             at,
             renewals,
         })
+    }
+
+    /// Counts a lease that was opened, or closed; and its seats, where they are not seats of its own feature.
+    fn count_lease(&self, worker: &mut Worker, record: &Record, opened: bool) {
+        let mut count = |bucket: BucketId, n: u32| {
+            if opened {
+                // An uncounted bucket has a seat for everybody.
+                let _ = worker.take(bucket, n, Rank::Chosen);
+            } else {
+                worker.give(bucket, n);
+            }
+        };
+        count(record.pool.leases, 1);
+        if let Some(bucket) = record.drawn.as_ref().and_then(|drawn| drawn.pool.drawn_out(&self.stock)) {
+            count(bucket, record.seats.get());
+        }
     }
 
     /// What `bucket` is of.
@@ -243,8 +284,8 @@ impl Leases {
             realm: record.pool.realm,
             claim: record.claim,
             client: record.client,
-            feature: record.pool.name.clone(),
-            version: record.version,
+            feature: record.feature().clone(),
+            version: record.wanted(),
             seats: record.seats,
             lots: lot_uses(self, &self.stock.slab().uses(slot)),
             holder: record.holder.clone(),
@@ -257,16 +298,6 @@ impl Leases {
             overage: view.overage,
             address: address_of(view.session),
         })
-    }
-}
-
-/// Counts a lease of `pool` that was opened, or closed.
-fn count_lease(worker: &mut Worker, pool: &Pool, opened: bool) {
-    if opened {
-        // An uncounted bucket has a seat for everybody.
-        let _ = worker.take(pool.leases, 1, crate::pool::Rank::Chosen);
-    } else {
-        worker.give(pool.leases, 1);
     }
 }
 

@@ -118,7 +118,8 @@ impl Leases {
             let mut record = lock(record);
             let Some(record) = record.as_deref_mut().filter(|record| record.id == id) else { return true };
             let mut uses = self.stock.slab().uses(id.slot());
-            let all = book.cover(worker, version, &mut uses, &mut back);
+            let machine = &record.holder.hostids;
+            let all = book.cover(worker, version, machine, &mut uses, &mut back);
             self.stock.slab().set_uses(id.slot(), &uses);
             if all {
                 self.stock.slab().set_overage(id, false);

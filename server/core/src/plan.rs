@@ -3,9 +3,12 @@
 //! A plan is immutable. Loading, and every midnight at which a certificate begins or ends, makes a new one; the seats that
 //! are out outlive it, because they live in the pools, not here.
 
+mod arithmetic;
 mod compile;
 mod install;
+mod preview;
 mod report;
+mod words;
 
 use std::{
     collections::BTreeMap,
@@ -17,13 +20,17 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use leasehold_protocol::{
-    licence::{SeatLimit, SignedCertificate},
+    licence::{Day, SeatLimit, SignedCertificate, Terms, certificate::Permission, hostids::matched},
     time::{Now, UnixMillis},
-    vocab::{CertificateId, FeatureName, Version},
+    vocab::{CertificateId, Denial, FeatureName, HostId, HostIdKind, Label, Version},
 };
 
 use self::compile::compile;
-pub use self::report::{CertificateReport, Outcome, PlanReport};
+pub use self::{
+    compile::Step,
+    preview::{ServedBy, preview, timetable},
+    report::{CertificateReport, Outcome, PlanReport, UpgradeRule},
+};
 use crate::{
     book::{Pool, Pools},
     lease::Leases,
@@ -52,18 +59,72 @@ pub(crate) struct Plan {
 pub(crate) struct FeaturePlan {
     /// Its seats, which outlive every plan.
     pub(crate) pool: Arc<Pool>,
-    /// The lots in force, sooner-ending before later, then in file order.
+    /// The lots in force, in the order they serve in. Of a feature whose seats are made of another one's, that one's.
     pub(crate) lots: Vec<Lot>,
+    /// Whose lots those are, if not its own, and how many of their seats one of ours is made of (L-14).
+    pub(crate) drawn: Option<Drawn>,
+    /// From how many seats on alerts rise (L-13).
+    pub(crate) soft_limit: Option<u64>,
     /// Rights that begin later and will then be in force: version and first millisecond, earliest first.
     pub(crate) later: Vec<(Version, UnixMillis)>,
     /// Rights that have ended: version and last millisecond, latest first.
     pub(crate) ended: Vec<(Version, UnixMillis)>,
 }
 
+/// Where a feature's seats come from that has none of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Drawn {
+    /// Whose they are.
+    pub(crate) pool: Arc<Pool>,
+    /// Seats of it for each of ours.
+    pub(crate) each: u32,
+    /// The certificate that says so.
+    pub(crate) by: CertificateId,
+    /// Up to which version of ours it answers.
+    pub(crate) answers: Version,
+    /// The lowest version of those seats that will do.
+    pub(crate) version: Version,
+    /// Whether a holder's components of one package share a seat.
+    pub(crate) is_package: bool,
+}
+
+/// What a lot's seats are beside the others of its feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LotKind {
+    /// What was bought.
+    Regular,
+    /// What may be used above that, and is reported apart (L-13).
+    Overdraft,
+}
+
+/// What a lot demands of the machine that asks (T-1, T-3).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ClientLock {
+    pub(crate) hostids: Vec<HostId>,
+    pub(crate) rate: u8,
+    pub(crate) platforms: Vec<Label>,
+    pub(crate) no_vm: bool,
+    pub(crate) no_terminal_server: bool,
+}
+
 /// The seats of one certificate in force.
 #[derive(Clone, Debug)]
 pub(crate) struct Lot {
-    /// Which certificate.
+    /// The certificate its seats come from.
+    pub(crate) source: CertificateId,
+    /// What its seats are.
+    pub(crate) kind: LotKind,
+    /// A request never spans two groups (L-7).
+    pub(crate) group: u32,
+    /// Seats that upgrades add to it.
+    pub(crate) upgraded_by: u32,
+    /// What it demands of the machine that asks; `None`: nothing.
+    pub(crate) lock: Option<Arc<ClientLock>>,
+    /// Whether its seats are units that are used up, and how (L-17).
+    pub(crate) meter: Option<Meter>,
+    /// Whether it is a trial whose first use is still to come (L-16).
+    pub(crate) is_fresh_trial: bool,
+    /// The certificate that people see: of an upgrade, the one it raises (L-8).
     pub(crate) certificate: CertificateId,
     /// The version of its right: answers requests for it or lower.
     pub(crate) version: Version,
@@ -84,14 +145,34 @@ pub(crate) struct Lot {
 pub(crate) struct Planner {
     plan: ArcSwap<Plan>,
     /// Locked while a plan is made and put in force.
-    certificates: Mutex<Vec<Loaded>>,
+    held: Mutex<Held>,
 }
+
+/// What plans are made from.
+#[derive(Debug, Default)]
+struct Held {
+    certificates: Vec<Loaded>,
+    here: ServedBy,
+}
+
+/// By what a lot is told from others.
+pub(crate) type LotKey = (CertificateId, LotKind);
 
 /// A certificate with its days turned into instants.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     signed: SignedCertificate,
     starts: Option<UnixMillis>,
+    /// Its last millisecond; of a trial that has begun, the earlier of its own and the trial's.
+    ends: Option<UnixMillis>,
+    trial: Option<Trial>,
+}
+
+/// A right that ends some days after its first use (L-16).
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    days: u16,
+    /// Its last millisecond, once it has begun.
     ends: Option<UnixMillis>,
 }
 
@@ -147,8 +228,10 @@ impl Planner {
         identity: &RealmIdentity,
         stock: Stock<'_>,
     ) -> PlanReport {
-        let mut held = lock(&self.certificates);
-        *held = certificates.into_iter().map(Loaded::new).collect();
+        let mut held = lock(&self.held);
+        held.here.realm = identity.id;
+        held.here.fingerprint = Some(identity.fingerprint);
+        held.certificates = certificates.into_iter().map(|signed| Loaded::new(signed, &held.here)).collect();
         self.replace(&held, now, identity, stock)
     }
 
@@ -157,7 +240,7 @@ impl Planner {
         if self.plan.load().is_for(now.wall) {
             return false;
         }
-        let held = lock(&self.certificates);
+        let held = lock(&self.held);
         // Another worker may have been quicker.
         let is_stale = !self.plan.load().is_for(now.wall);
         if is_stale {
@@ -166,8 +249,36 @@ impl Planner {
         is_stale
     }
 
-    fn replace(&self, held: &[Loaded], now: Now, identity: &RealmIdentity, mut stock: Stock<'_>) -> PlanReport {
-        let draft = compile(held, identity, now.wall);
+    /// What the server can be recognised by, and when trials were begun on it: for the next loading.
+    pub(crate) fn serve_as(&self, hostids: Vec<HostId>, trials: BTreeMap<CertificateId, UnixMillis>) {
+        let mut held = lock(&self.held);
+        held.here.hostids = Some(hostids);
+        held.here.trials = trials;
+    }
+
+    /// Notes that the trial `certificate` was used for the first time at `now`, and makes a plan that knows its end; `false`
+    /// if it had begun before (L-16).
+    pub(crate) fn begin_trial(
+        &self,
+        certificate: CertificateId,
+        now: Now,
+        identity: &RealmIdentity,
+        stock: Stock<'_>,
+    ) -> bool {
+        let mut held = lock(&self.held);
+        if held.here.trials.contains_key(&certificate) {
+            return false;
+        }
+        held.here.trials.insert(certificate, now.wall);
+        let Held { certificates, here } = &mut *held;
+        certificates.iter_mut().filter(|loaded| loaded.signed.id == certificate).for_each(|loaded| loaded.date(here));
+        self.replace(&held, now, identity, stock);
+        true
+    }
+
+    fn replace(&self, held: &Held, now: Now, identity: &RealmIdentity, mut stock: Stock<'_>) -> PlanReport {
+        let Held { certificates: held, here } = held;
+        let draft = compile(held, here, now.wall);
         let mut report = PlanReport {
             realm: identity.id,
             at: now.wall,
@@ -191,9 +302,30 @@ impl Plan {
 }
 
 impl Loaded {
-    fn new(signed: SignedCertificate) -> Self {
-        let (starts, ends) = (signed.certificate.starts_at(), signed.certificate.ends_at());
-        Self { signed, starts, ends }
+    fn new(signed: SignedCertificate, here: &ServedBy) -> Self {
+        let starts = signed.certificate.starts_at();
+        let mut loaded = Self { signed, starts, ends: None, trial: None };
+        loaded.date(here);
+        loaded
+    }
+
+    /// Finds out when it ends.
+    fn date(&mut self, here: &ServedBy) {
+        let certificate = &self.signed.certificate;
+        let begun = here.trials.get(&self.signed.id);
+        self.trial = certificate.terms.trial_days.map(|days| {
+            let ends = begun.and_then(|begun| {
+                let first = Day::at(*begun, &certificate.zone).ok()?;
+                first.plus_days(days.into()).last_instant(&certificate.zone).ok()
+            });
+            Trial { days, ends }
+        });
+        let trial_ends = self.trial.and_then(|trial| trial.ends);
+        self.ends = certificate.ends_at().into_iter().chain(trial_ends).min();
+    }
+
+    fn is_alive(&self, at: UnixMillis) -> bool {
+        self.has_started(at) && !self.has_ended(at)
     }
 
     fn has_started(&self, at: UnixMillis) -> bool {
@@ -205,7 +337,21 @@ impl Loaded {
     }
 }
 
+/// How a lot's units are used (L-17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Meter {
+    /// Whether they come back when a lease ends.
+    pub(crate) reusable: bool,
+    /// How soon after a grant a release gives them back in any case, in milliseconds.
+    pub(crate) undo_ms: u64,
+}
+
 impl Lot {
+    /// By what a lot is told from others, whatever else has changed about it.
+    pub(crate) const fn key(&self) -> LotKey {
+        (self.source, self.kind)
+    }
+
     /// Seats there are; `None` if they are not counted.
     pub(crate) const fn count(&self) -> Option<u32> {
         match self.seats {
@@ -220,9 +366,101 @@ impl Lot {
     }
 }
 
-/// The lots of `lots` that answer a request for `wanted`, in the order of L-11: exact version before higher, then
-/// sooner-ending before later, then file order; the last two are the order `lots` are in.
+/// The lots of `lots` that answer a request for `wanted`, in the order of L-11: regular before overdraft, exact version before
+/// higher, then sooner-ending before later, then file order; the last two are the order `lots` are in.
 pub(crate) fn serving(lots: &[Lot], wanted: Version) -> impl Iterator<Item = &Lot> {
-    let exact = lots.iter().filter(move |lot| lot.version == wanted);
-    exact.chain(lots.iter().filter(move |lot| lot.version > wanted))
+    let regular = lots.partition_point(|lot| lot.kind == LotKind::Regular);
+    let (regular, overdraft) = lots.split_at(regular);
+    [regular, overdraft].into_iter().flat_map(move |lots| {
+        let exact = lots.iter().filter(move |lot| lot.version == wanted);
+        exact.chain(lots.iter().filter(move |lot| lot.version > wanted))
+    })
+}
+
+/// The groups of `lots`, each in order of its first lot: a request is served from one of them (L-7).
+pub(crate) fn groups(lots: &[Lot]) -> Vec<u32> {
+    let mut groups: Vec<u32> = Vec::new();
+    for lot in lots {
+        if !groups.contains(&lot.group) {
+            groups.push(lot.group);
+        }
+    }
+    groups
+}
+
+impl FeaturePlan {
+    /// The pool whose seats its requests take.
+    pub(crate) fn seats(&self) -> &Arc<Pool> {
+        self.drawn.as_ref().map_or(&self.pool, |drawn| &drawn.pool)
+    }
+
+    /// The lots that are its own.
+    pub(crate) fn own_lots(&self) -> &[Lot] {
+        if self.drawn.is_some() { &[] } else { &self.lots }
+    }
+
+    /// Whether its lots are several pools (L-7).
+    pub(crate) fn is_separate(&self) -> bool {
+        self.lots.windows(2).any(|two| two[0].group != two[1].group)
+    }
+
+    /// Seats of its lots for each of its own.
+    pub(crate) fn each(&self) -> u32 {
+        self.drawn.as_ref().map_or(1, |drawn| drawn.each)
+    }
+}
+
+impl ClientLock {
+    /// Of a certificate; `None` if it lets everybody in.
+    pub(crate) fn of(terms: &Terms) -> Option<Self> {
+        let lock = Self {
+            hostids: terms.client_hostids.clone(),
+            rate: terms.match_rate.unwrap_or(0),
+            platforms: terms.platforms.clone(),
+            no_vm: terms.vm == Permission::Refused,
+            no_terminal_server: terms.terminal_server == Permission::Refused,
+        };
+        let open = lock.hostids.is_empty() && lock.platforms.is_empty() && !lock.no_vm && !lock.no_terminal_server;
+        (!open).then_some(lock)
+    }
+
+    /// Whether a machine that shows `shown` is let in; otherwise why not, and in words.
+    pub(crate) fn lets_in(&self, shown: &[HostId]) -> Result<(), (Denial, String)> {
+        let found = matched(&self.hostids, shown, self.rate);
+        if !found.holds {
+            let names = |ids: &[&HostId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let seen = if found.seen.is_empty() { "none of them".to_owned() } else { names(&found.seen) };
+            let why = format!("of the hostids it lists this machine has {seen}, and has not {}", names(&found.missing));
+            return Err((Denial::HOSTID_MISMATCH, why));
+        }
+        let fact = |kind| shown.iter().find(|id| id.kind == kind).map(|id| id.value.as_str());
+        let platform = fact(HostIdKind::PLATFORM);
+        if !self.platforms.is_empty() && !self.platforms.iter().any(|one| Some(one.as_str()) == platform) {
+            let wanted: Vec<&str> = self.platforms.iter().map(Label::as_str).collect();
+            let why = format!(
+                "it is for {}, and this program is for {}",
+                wanted.join(", "),
+                platform.unwrap_or("a platform it does not tell")
+            );
+            return Err((Denial::PLATFORM, why));
+        }
+        match (fact(HostIdKind::VM), fact(HostIdKind::TERMINAL_SERVER)) {
+            (Some(vm), _) if self.no_vm => Err((
+                Denial::VM_NOT_ALLOWED,
+                format!("it may not be used in a virtual machine, and this is one ({vm})"),
+            )),
+            (_, Some(remote)) if self.no_terminal_server => Err((
+                Denial::VM_NOT_ALLOWED,
+                format!("it may not be used in a remote session, and this is one ({remote})"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Lot {
+    /// Whether a machine that shows `shown` may use it.
+    pub(crate) fn lets_in(&self, shown: &[HostId]) -> bool {
+        self.lock.as_ref().is_none_or(|lock| lock.lets_in(shown).is_ok())
+    }
 }

@@ -10,6 +10,7 @@ use super::{Engine, data::Sender};
 use crate::{
     Denied, Event,
     counters::Counter,
+    plan::{Drawn, FeaturePlan},
     wording::{clip, instant, seats, seats_are, span},
 };
 
@@ -98,12 +99,26 @@ impl Refusal {
         Self::new(Denial::EXPIRED, sentence, "the end of its certificate", None)
     }
 
-    pub(super) fn too_many_seats(feature: &FeatureName, wanted: SeatCount, mut stand: Stand) -> Self {
-        let sentence = format!(
-            "{} of {feature} asked for and there are {} in all that would do: ask for fewer",
-            seats(wanted.get()),
-            stand.fitting
-        );
+    pub(super) fn too_many_seats(
+        feature: &FeatureName,
+        wanted: SeatCount,
+        plan: &FeaturePlan,
+        mut stand: Stand,
+    ) -> Self {
+        let (asked, fitting) = (seats(wanted.get()), stand.fitting);
+        let sentence = match &plan.drawn {
+            Some(drawn) => format!(
+                "{asked} of {feature} asked for, each {} of {}, of which there are {fitting} in all that would do: ask for fewer",
+                drawn.each, drawn.pool.name
+            ),
+            None if plan.is_separate() => format!(
+                "{asked} of {feature} asked for, and the largest of its pools, which a request may not span, has {fitting}: ask \
+                 for fewer, or in several requests"
+            ),
+            None => {
+                format!("{asked} of {feature} asked for and there are {fitting} in all that would do: ask for fewer")
+            }
+        };
         let rule = std::mem::take(&mut stand.rule);
         Self::new(Denial::TOO_MANY_SEATS, sentence, rule, None).with(stand)
     }
@@ -134,6 +149,44 @@ impl Refusal {
         let retry_ms = due.map_or(RETRY_MAX_MS, |ms| ms.saturating_add(1).min(RETRY_MAX_MS));
         let rule = std::mem::take(&mut stand.rule);
         Self::new(Denial::NO_SEAT, sentence, rule, Some(retry_ms)).with(stand)
+    }
+
+    /// Too few seats of the feature that this one's are made of (L-14).
+    pub(super) fn no_seat_to_draw(
+        feature: &FeatureName,
+        wanted: SeatCount,
+        cost: SeatCount,
+        drawn: &Drawn,
+        stand: Stand,
+    ) -> Self {
+        let name = &drawn.pool.name;
+        let free = stand.total.saturating_sub(stand.out);
+        let what = format!(
+            "{} of {feature} would take {} of {name}, and {free} of {} are free: ",
+            seats(wanted.get()),
+            seats(cost.get()),
+            stand.total
+        );
+        let mut refusal = Self::no_seat(name, cost, stand);
+        refusal.sentence = clip(what + &refusal.sentence, SENTENCE_MAX);
+        refusal.rule = clip(format!("certificate {}", drawn.by), RULE_MAX);
+        refusal
+    }
+
+    /// More than a number of seats can be (L-14).
+    pub(super) fn too_dear(feature: &FeatureName, wanted: SeatCount, plan: &FeaturePlan) -> Self {
+        let sentence = format!(
+            "{} of {feature} asked for, each made of {} others: more than there can be: ask for fewer",
+            seats(wanted.get()),
+            plan.each()
+        );
+        Self::new(Denial::TOO_MANY_SEATS, sentence, "what a seat of it costs", None)
+    }
+
+    /// The right is not for the machine that asks (L-19, T-3).
+    pub(super) fn locked(feature: &FeatureName, code: Denial, why: &str, rule: String) -> Self {
+        let sentence = format!("{feature} is locked: {why}");
+        Self::new(code, sentence, rule, None)
     }
 
     pub(super) fn too_many_leases(max: u32) -> Self {

@@ -7,7 +7,7 @@ use leasehold_protocol::{
     licence::nearest::nearest,
     message::{Grant, Holder, LotUse, NextDue, Request, ServerFrame},
     time::{Mono, Now, UnixMillis},
-    vocab::{FeatureName, LeaseId, Version},
+    vocab::{FeatureName, HostId, HostIdKind, LeaseId, SeatCount, Version},
 };
 
 use super::{
@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{
     Ended, Event, Fault, Granted, Shared,
-    book::{Counts, Pool, lot_uses},
+    book::{Counts, Pool, Want, choices, lot_uses},
     claims::{Claim, ClaimGuard},
     counters::Counter,
-    lease::{Opening, Record},
+    lease::{AskedFor, Opening, Record},
     lock,
-    plan::{FeaturePlan, Lot, Plan, serving},
-    pool::{Rank, Renewal, Short, Terms, Use, Worker},
+    plan::{FeaturePlan, Lot, Plan, groups, serving},
+    pool::{BucketId, Rank, Renewal, Short, Terms, Use, Worker},
     realm::Realm,
     ticket::{self, Bearer},
 };
@@ -162,10 +162,9 @@ impl Asking<'_> {
         if owner != self.sender.client.owner {
             return Some(Err(Refusal::not_yours()));
         }
-        let same =
-            record.pool.name == request.feature && record.seats == request.seats && record.version == request.version;
-        if !same {
-            return Some(Err(Refusal::claim_in_use(&record.pool.name, record.version, record.seats)));
+        let (feature, version) = (record.feature(), record.wanted());
+        if *feature != request.feature || record.seats != request.seats || version != request.version {
+            return Some(Err(Refusal::claim_in_use(feature, version, record.seats)));
         }
         let lasts_ms = self.shared.planted.is(Fault::ExpiryOneTtlEarly).then_some(1);
         match leases.renew(lease, self.now.mono, &self.terms(), lasts_ms, None) {
@@ -209,7 +208,7 @@ impl Asking<'_> {
         let (plan, uses) = self.take(step)?;
         let feature = plan.features.get(&request.feature).ok_or_else(|| self.unknown(&plan))?;
         let lots = lot_uses(leases, &uses);
-        let terms = LotTerms::of(feature, &lots);
+        let terms = LotTerms::of(feature, &uses);
         let lasts_ms = if self.shared.planted.is(Fault::ExpiryOneTtlEarly) { 1 } else { terms.ttl_ms };
         let deadline = self.now.mono.plus_ms(u64::from(lasts_ms));
         let record = self.record(feature, &terms);
@@ -231,10 +230,11 @@ impl Asking<'_> {
     fn record(&self, feature: &FeaturePlan, terms: &LotTerms) -> Record {
         Record {
             id: LeaseId::NONE,
-            pool: feature.pool.clone(),
+            pool: feature.seats().clone(),
+            drawn: self.asked_for(feature),
             claim: self.request.claim,
             client: self.sender.client.fingerprint,
-            version: self.request.version,
+            version: self.of_lots(feature),
             seats: self.request.seats,
             holder: self.holder(),
             granted: self.now,
@@ -243,6 +243,25 @@ impl Asking<'_> {
             grace_ms: terms.grace_ms,
             right_ends: terms.right_ends,
         }
+    }
+
+    /// The version that is wanted of the lots.
+    fn of_lots(&self, feature: &FeaturePlan) -> Version {
+        feature.drawn.as_ref().map_or(self.request.version, |drawn| drawn.version)
+    }
+
+    fn asked_for(&self, feature: &FeaturePlan) -> Option<Arc<AskedFor>> {
+        let asked = || Arc::new(AskedFor { pool: feature.pool.clone(), version: self.request.version });
+        feature.drawn.as_ref().map(|_| asked())
+    }
+
+    /// What the machine that asks shows of itself, its address with it; nothing where no lot is locked.
+    fn machine(&self, feature: &FeaturePlan) -> Vec<HostId> {
+        if feature.lots.iter().all(|lot| lot.lock.is_none()) {
+            return Vec::new();
+        }
+        let address = HostId::new(HostIdKind::IP, &self.sender.path.from.ip().to_canonical().to_string());
+        self.request.holder.hostids.iter().cloned().chain(address).collect()
     }
 
     /// The holder's words, shared with the other leases of the same session.
@@ -259,19 +278,21 @@ impl Asking<'_> {
         loop {
             let plan = self.realm.planner.glance();
             let feature = plan.features.get(&self.request.feature).ok_or_else(|| self.unknown(&plan))?;
-            self.check_right(feature)?;
-            let fitting = self.fitting(step.worker, feature)?;
+            let machine = self.machine(feature);
+            self.check_right(feature, &machine)?;
+            let want = Want { version: self.of_lots(feature), seats: self.cost(feature)?, machine: &machine };
+            let fitting = self.fitting(step.worker, feature, &want)?;
             self.check_room()?;
             let mut uses = Vec::with_capacity(1);
-            match self.take_from(step.worker, feature, &mut uses) {
+            match self.take_from(step.worker, feature, &want, &mut uses) {
                 Ok(()) => return Ok((plan, uses)),
                 // And once more after there was nothing to sweep: another worker may have been at it.
-                Err(_) if !swept => swept = !self.sweep_pool(&feature.pool, step),
+                Err(_) if !swept => swept = !self.sweep_pool(feature.seats(), step),
                 // Its seats were moved in the meantime.
                 Err(_) if !self.realm.planner.is_still(&plan) => {}
                 Err(_) => {
                     let stand = self.stand(step.worker, feature, fitting.unwrap_or(0));
-                    return Err(Refusal::no_seat(&self.request.feature, self.request.seats, stand));
+                    return Err(self.no_seat(feature, &want, stand));
                 }
             }
         }
@@ -279,28 +300,31 @@ impl Asking<'_> {
 
     /// Takes the seats from the lots that answer the version wanted, in the order of L-11; with the book in hand if somebody
     /// waits for them, or if one step cannot span as many lots as it takes.
-    fn take_from(&self, worker: &mut Worker, feature: &FeaturePlan, uses: &mut Vec<Use>) -> Result<(), Short> {
-        let (wanted, seats) = (self.request.version, self.request.seats);
+    fn take_from(
+        &self,
+        worker: &mut Worker,
+        feature: &FeaturePlan,
+        want: &Want<'_>,
+        uses: &mut Vec<Use>,
+    ) -> Result<(), Short> {
+        let seats = want.seats.get();
         let taken = match &feature.lots[..] {
-            [only] => worker.take_in_order(&[only.bucket], seats.get(), Rank::Newcomer, uses),
-            lots => {
-                let buckets: Vec<_> = serving(lots, wanted).map(|lot| lot.bucket).collect();
-                worker.take_in_order(&buckets, seats.get(), Rank::Newcomer, uses)
-            }
+            [only] => worker.take_in_order(&[only.bucket], seats, Rank::Newcomer, uses),
+            lots => take_from_one(worker, &choices(lots, want), seats, uses),
         };
         match taken {
             Err(Short::Waited | Short::TooWide) => {
-                let book = lock(&feature.pool.book);
+                let book = lock(&feature.seats().book);
                 // Whoever held it may have put other lots in force: then nothing is taken under this plan.
-                if book.is_of(&feature.lots) { book.take(worker, wanted, seats, uses) } else { Err(Short::NoSeat) }
+                if book.is_of(&feature.lots) { book.take(worker, want, uses) } else { Err(Short::NoSeat) }
             }
             #[cfg(feature = "planted-faults")]
             Err(Short::NoSeat) if self.shared.planted.is(Fault::OneSeatTooMany) => {
-                let free: i64 = serving(&feature.lots, wanted).map(|lot| worker.count(lot.bucket)).sum();
-                let lot = serving(&feature.lots, wanted).next().filter(|_| free + 1 >= i64::from(seats.get()));
+                let free: i64 = serving(&feature.lots, want.version).map(|lot| worker.count(lot.bucket)).sum();
+                let lot = serving(&feature.lots, want.version).next().filter(|_| free + 1 >= i64::from(seats));
                 let lot = lot.ok_or(Short::NoSeat)?;
-                worker.overdraw(lot.bucket, seats.get());
-                uses.push(Use { bucket: lot.bucket, seats: seats.get() });
+                worker.overdraw(lot.bucket, seats);
+                uses.push(Use { bucket: lot.bucket, seats });
                 Ok(())
             }
             decided => decided,
@@ -314,24 +338,54 @@ impl Asking<'_> {
         if stock.live() < u64::from(leases_max) { Ok(()) } else { Err(Refusal::too_many_leases(leases_max)) }
     }
 
-    /// How many seats there are for the version wanted, if they are counted: a request for more can never be granted.
-    fn fitting(&self, worker: &mut Worker, feature: &FeaturePlan) -> Result<Option<u64>, Refusal> {
+    /// How many seats of the lots the request takes (L-14).
+    fn cost(&self, feature: &FeaturePlan) -> Result<SeatCount, Refusal> {
         let request = self.request;
-        let fitting: Option<u64> = serving(&feature.lots, request.version).map(|lot| lot.count().map(u64::from)).sum();
+        let seats = request.seats.get().checked_mul(feature.each()).and_then(|seats| SeatCount::new(seats).ok());
+        seats.ok_or_else(|| Refusal::too_dear(&request.feature, request.seats, feature))
+    }
+
+    fn no_seat(&self, feature: &FeaturePlan, want: &Want<'_>, stand: Stand) -> Refusal {
+        let (name, seats) = (&self.request.feature, self.request.seats);
+        match &feature.drawn {
+            Some(drawn) => Refusal::no_seat_to_draw(name, seats, want.seats, drawn, stand),
+            None => Refusal::no_seat(name, seats, stand),
+        }
+    }
+
+    /// How many seats there are for the version wanted that one request may take, if they are counted: a request for more
+    /// can never be granted.
+    fn fitting(&self, worker: &mut Worker, feature: &FeaturePlan, want: &Want<'_>) -> Result<Option<u64>, Refusal> {
+        let fits = |group: Option<u32>| -> Option<u64> {
+            let lots = serving(&feature.lots, want.version).filter(|lot| lot.lets_in(want.machine));
+            lots.filter(|lot| group.is_none_or(|group| lot.group == group)).map(|lot| lot.count().map(u64::from)).sum()
+        };
+        let fitting = if feature.is_separate() {
+            let each: Vec<Option<u64>> = groups(&feature.lots).into_iter().map(|group| fits(Some(group))).collect();
+            if each.contains(&None) { None } else { each.into_iter().flatten().max() }
+        } else {
+            fits(None)
+        };
         match fitting {
-            Some(fitting) if fitting < u64::from(request.seats.get()) => {
+            Some(fitting) if fitting < u64::from(want.seats.get()) => {
                 let stand = self.stand(worker, feature, fitting);
-                Err(Refusal::too_many_seats(&request.feature, request.seats, stand))
+                Err(Refusal::too_many_seats(&self.request.feature, self.request.seats, feature, stand))
             }
             fitting => Ok(fitting),
         }
     }
 
-    /// Whether some right is in force for the version asked for; if not, why.
-    fn check_right(&self, feature: &FeaturePlan) -> Result<(), Refusal> {
+    /// Whether some right is in force for the version asked for and the machine that asks; if not, why.
+    fn check_right(&self, feature: &FeaturePlan, machine: &[HostId]) -> Result<(), Refusal> {
         let (name, wanted) = (&self.request.feature, self.request.version);
-        if serving(&feature.lots, wanted).next().is_some() {
+        let answers = feature.drawn.as_ref().is_none_or(|drawn| wanted <= drawn.answers);
+        let lots = || serving(&feature.lots, self.of_lots(feature)).filter(|_| answers);
+        if lots().any(|lot| lot.lets_in(machine)) {
             return Ok(());
+        }
+        let refused = |lot: &Lot| lot.lock.as_ref().and_then(|lock| lock.lets_in(machine).err());
+        if let Some((code, why)) = lots().find_map(refused) {
+            return Err(Refusal::locked(name, code, &why, rule(&feature.lots)));
         }
         let fits = |(version, _): &&(Version, _)| *version >= wanted;
         if let Some((version, starts)) = feature.later.iter().find(fits) {
@@ -340,7 +394,7 @@ impl Asking<'_> {
         if let Some((version, ended)) = feature.ended.iter().find(fits) {
             return Err(Refusal::expired(name, *version, *ended));
         }
-        let rights = feature.lots.iter().map(|lot| lot.version);
+        let rights = feature.lots.iter().map(|lot| feature.drawn.as_ref().map_or(lot.version, |drawn| drawn.answers));
         let others = feature.later.iter().map(|(version, _)| *version).chain(feature.ended.iter().map(|(v, _)| *v));
         match (rights.clone().max(), others.max()) {
             (Some(best), _) => Err(Refusal::version_too_high(name, wanted, best, rule(&feature.lots))),
@@ -359,8 +413,8 @@ impl Asking<'_> {
 
     fn stand(&self, worker: &mut Worker, feature: &FeaturePlan, fitting: u64) -> Stand {
         let (total, Counts { out, overage }) = {
-            let book = lock(&feature.pool.book);
-            (book.capacity(), book.stand(worker))
+            let book = lock(&feature.seats().book);
+            (book.capacity().map(|seats| seats + book.overdraft(worker).0), book.stand(worker))
         };
         Stand {
             out: narrow(out),
@@ -375,7 +429,7 @@ impl Asking<'_> {
     /// Whose seats are due back next. Everybody may see it as long as there is no policy that hides it.
     fn next_due(&self, feature: &FeaturePlan) -> Option<NextDue> {
         let leases = &self.shared.leases;
-        let (lease, deadline) = leases.next_due(&feature.pool, self.now.mono)?;
+        let (lease, deadline) = leases.next_due(feature.seats(), self.now.mono)?;
         let holder = leases.record(lease).map(|record| record.holder);
         Some(NextDue {
             user: holder.as_ref().map(|holder| holder.user.clone()),
@@ -395,8 +449,8 @@ impl Asking<'_> {
             claim: record.claim,
             client: record.client,
             operation: self.request.operation,
-            feature: record.pool.name.clone(),
-            version: record.version,
+            feature: record.feature().clone(),
+            version: record.wanted(),
             seats: record.seats,
             lots,
             holder: record.holder.clone(),
@@ -415,8 +469,8 @@ struct LotTerms {
 }
 
 impl LotTerms {
-    fn of(feature: &FeaturePlan, uses: &[LotUse]) -> Self {
-        let used = |lot: &&Lot| uses.iter().any(|used| used.certificate == lot.certificate);
+    fn of(feature: &FeaturePlan, uses: &[Use]) -> Self {
+        let used = |lot: &&Lot| uses.iter().any(|used| used.bucket == lot.bucket);
         let lots = || feature.lots.iter().filter(used);
         Self {
             ttl_ms: lots().map(|lot| lot.ttl_ms).min().unwrap_or(2000),
@@ -424,6 +478,16 @@ impl LotTerms {
             right_ends: lots().filter_map(|lot| lot.ends).min(),
         }
     }
+}
+
+/// Takes `seats` from the first of `choices` that has them (L-7).
+fn take_from_one(worker: &mut Worker, choices: &[Vec<BucketId>], seats: u32, uses: &mut Vec<Use>) -> Result<(), Short> {
+    if let [only] = choices {
+        return worker.take_in_order(only, seats, Rank::Newcomer, uses);
+    }
+    let taken = choices.iter().any(|buckets| worker.take_in_order(buckets, seats, Rank::Newcomer, uses).is_ok());
+    // Whether there was an instant at which none had them is for who keeps the others from taking.
+    if taken { Ok(()) } else { Err(Short::Waited) }
 }
 
 /// The certificates of `lots`, as the rule that decided.

@@ -8,14 +8,15 @@ use std::{
 use leasehold_protocol::{
     licence::{
         SeatLimit,
-        certificate::{LEASE_TTL_MIN_S, TERM_MAX_S},
+        certificate::{LEASE_TTL_MIN_S, Metered, TERM_MAX_S, Together},
     },
     vocab::FeatureName,
 };
 
 use super::{
-    FeaturePlan, Loaded, Lot, Plan, Stock,
-    compile::{DraftFeature, DraftPlan},
+    ClientLock, Drawn, FeaturePlan, Loaded, Lot, Meter, Plan, Stock,
+    arithmetic::{DraftFeature, DraftLot, Draw},
+    compile::DraftPlan,
 };
 use crate::{
     book::{Book, Pool},
@@ -32,12 +33,18 @@ pub(super) fn plan_of(
     stock: &Stock<'_>,
     identity: &RealmIdentity,
 ) -> (Plan, Vec<usize>) {
-    let (mut features, mut no_room) = (BTreeMap::new(), Vec::new());
-    for (name, feature) in draft.features {
+    let (mut features, mut drawn, mut no_room) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for (name, mut feature) in draft.features {
+        if let Some(draw) = feature.drawn.take() {
+            drawn.push((name.clone(), draw));
+        }
         match stock.pools.of(&name, stock.leases) {
             Some(pool) => _ = features.insert(name, feature_of(held, &pool, feature, stock, &mut no_room)),
-            None => no_room.extend(feature.lots),
+            None => no_room.extend(feature.lots.iter().map(|lot| lot.source)),
         }
+    }
+    for (name, draw) in drawn {
+        draw_from(held, &name, &draw, &mut features);
     }
     let names_us = |index: &&usize| held[**index].signed.certificate.terms.server_keys.contains(&identity.fingerprint);
     let proof = draft.applied.iter().find(names_us).map(|index| held[*index].signed.cose.clone());
@@ -59,7 +66,8 @@ pub(super) fn plan_of(
 ///
 /// A pool whose feature is not named any more keeps its leases and loses its capacity: what is out is overage (L-10).
 pub(super) fn install(plan: Plan, stock: &mut Stock<'_>, put_in_force: impl FnOnce(Plan)) {
-    let lots_of = |plan: &Plan, name: &FeatureName| plan.features.get(name).map_or_else(Vec::new, |f| f.lots.clone());
+    let lots_of =
+        |plan: &Plan, name: &FeatureName| plan.features.get(name).map_or_else(Vec::new, |f| f.own_lots().to_vec());
     let all = stock.pools.all();
     let pools: Vec<(&Arc<Pool>, Vec<Lot>)> = all.iter().map(|pool| (pool, lots_of(&plan, &pool.name))).collect();
     let mut changing: Vec<(&Arc<Pool>, Vec<Lot>, MutexGuard<'_, Book>)> = Vec::new();
@@ -91,38 +99,68 @@ fn feature_of(
     no_room: &mut Vec<usize>,
 ) -> FeaturePlan {
     let mut lots = Vec::with_capacity(draft.lots.len());
-    for index in draft.lots {
-        match bucket_of(&held[index], pool, stock) {
-            Some(bucket) => lots.push(lot_of(&held[index], bucket, stock.ttl_default_ms)),
-            None => no_room.push(index),
+    for lot in draft.lots {
+        match bucket_of(held, &lot, pool, stock) {
+            Some(bucket) => lots.push(lot_of(held, &lot, bucket, stock.ttl_default_ms)),
+            None => no_room.push(lot.source),
         }
     }
-    FeaturePlan { pool: pool.clone(), lots, later: draft.later, ended: draft.ended }
+    let (later, ended, soft_limit) = (draft.later, draft.ended, draft.soft_limit);
+    FeaturePlan { pool: pool.clone(), lots, drawn: None, soft_limit, later, ended }
 }
 
-/// The bucket of a certificate: the one it had before, or a new one.
-fn bucket_of(loaded: &Loaded, pool: &Pool, stock: &Stock<'_>) -> Option<BucketId> {
-    if let Some(entry) = lock(&pool.book).entries.get(&loaded.signed.id) {
+/// Gives the feature `name` the lots of the one its seats are made of (L-14).
+fn draw_from(held: &[Loaded], name: &FeatureName, draw: &Draw, features: &mut BTreeMap<FeatureName, FeaturePlan>) {
+    let Some((pool, lots)) = features.get(&draw.from).map(|from| (from.pool.clone(), from.lots.clone())) else {
+        return;
+    };
+    if let Some(feature) = features.get_mut(name) {
+        feature.lots = lots;
+        feature.drawn = Some(Drawn {
+            pool,
+            each: draw.each,
+            by: held[draw.by].signed.id,
+            answers: draw.answers,
+            version: draw.version,
+            is_package: draw.together == Some(Together::Package),
+        });
+    }
+}
+
+/// The bucket of a lot: the one it had before, or a new one.
+fn bucket_of(held: &[Loaded], lot: &DraftLot, pool: &Pool, stock: &Stock<'_>) -> Option<BucketId> {
+    let key = (held[lot.source].signed.id, lot.kind);
+    if let Some(entry) = lock(&pool.book).entries.get(&key) {
         return Some(entry.bucket);
     }
-    let bucket = match loaded.signed.certificate.count {
+    let bucket = match lot.seats {
         SeatLimit::Counted(_) => stock.leases.stock.add_bucket()?,
         SeatLimit::Uncounted => stock.leases.stock.add_uncounted()?,
     };
-    let (certificate, version) = (loaded.signed.id, loaded.signed.certificate.version);
+    let shown = &held[lot.shown].signed;
+    let (certificate, version) = (shown.id, shown.certificate.version);
     stock.leases.name_lot(LotName { bucket, certificate, version, feature: pool.name.clone(), pool: pool.id });
     Some(bucket)
 }
 
-fn lot_of(loaded: &Loaded, bucket: BucketId, ttl_default_ms: u64) -> Lot {
+fn lot_of(held: &[Loaded], lot: &DraftLot, bucket: BucketId, ttl_default_ms: u64) -> Lot {
+    let loaded = &held[lot.shown];
     let (certificate, terms) = (&loaded.signed.certificate, &loaded.signed.certificate.terms);
     let ttl_ms = terms.lease_ttl_s.map_or(ttl_default_ms, |s| u64::from(s) * 1000);
     let ttl_ms = ttl_ms.clamp(u64::from(LEASE_TTL_MIN_S) * 1000, u64::from(TERM_MAX_S) * 1000);
+    let undo_ms = u64::from(terms.undo_s.unwrap_or(0)) * 1000;
     Lot {
+        source: held[lot.source].signed.id,
+        kind: lot.kind,
+        group: lot.group,
+        upgraded_by: lot.upgraded_by,
+        lock: ClientLock::of(terms).map(Arc::new),
+        meter: terms.metered.map(|metered| Meter { reusable: metered == Metered::Reusable, undo_ms }),
+        is_fresh_trial: loaded.trial.is_some_and(|trial| trial.ends.is_none()),
         certificate: loaded.signed.id,
         version: certificate.version,
-        seats: certificate.count,
-        ends: loaded.ends,
+        seats: lot.seats,
+        ends: lot.ends,
         ttl_ms: u32::try_from(ttl_ms).unwrap_or(u32::MAX),
         grace_ms: terms.grace_s.unwrap_or(0).min(TERM_MAX_S) * 1000,
         bucket,

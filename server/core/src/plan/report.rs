@@ -38,6 +38,8 @@ pub struct CertificateReport {
     pub outcome: Outcome,
     /// The same in words, without the place.
     pub sentence: String,
+    /// What the certificate says and this server does not act upon, each with what it does instead.
+    pub warnings: Vec<String>,
 }
 
 /// What became of a certificate.
@@ -46,11 +48,35 @@ pub struct CertificateReport {
 pub enum Outcome {
     /// Its seats are there.
     Applied,
-    /// A later exclusive certificate makes the feature's pool from itself (L-6).
+    /// An exclusive certificate makes the feature's pool from itself (L-6, dialect `replace`), or seats of the feature's own
+    /// come before tokens (L-14).
     Muted {
         /// That certificate.
         by: CertificateId,
     },
+    /// One that was read before stays (L-6, dialect `first`; L-14).
+    Discarded {
+        /// That certificate.
+        by: CertificateId,
+    },
+    /// Another one takes its rights away (L-15).
+    Superseded {
+        /// That certificate.
+        by: CertificateId,
+    },
+    /// It raises nothing (L-8).
+    UpgradeRefused {
+        /// The rule it breaks.
+        rule: UpgradeRule,
+        /// From when on it would not, if that can be told.
+        from: Option<UnixMillis>,
+    },
+    /// What its seats are made of leads back to them (L-14).
+    Cycle,
+    /// What its seats are made of is not here (L-14).
+    NothingToDraw,
+    /// One of its seats would be made of more than any feature has (L-14).
+    TooDear,
     /// It begins later.
     NotStarted {
         /// Its first millisecond.
@@ -61,16 +87,88 @@ pub enum Outcome {
         /// Its last millisecond.
         ended: UnixMillis,
     },
+    /// It was a trial, and has ended (L-16).
+    TrialOver {
+        /// Its last millisecond.
+        ended: UnixMillis,
+    },
     /// The same certificate was read before, and counts once.
     Duplicate,
     /// It is another publisher's.
     OtherRealm,
     /// It names the servers that may serve it, and this one is not among them.
     OtherServer,
+    /// It names the machines that may serve it, and this is none of them (L-19).
+    OtherMachine,
     /// It is of a kind this build does not know.
     UnknownKind,
     /// This server has held more certificates since its start than it has room for.
     NoRoom,
+}
+
+/// What keeps an upgrade from raising anything (L-8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpgradeRule {
+    /// There is no exclusive certificate in force.
+    NoExclusive,
+    /// It is uncounted.
+    Uncounted,
+    /// The exclusive certificate is.
+    OfUncounted,
+    /// The exclusive certificate counts units.
+    OfMetered,
+    /// It is of a higher version than the exclusive certificate.
+    VersionAbove,
+    /// It begins before the exclusive certificate, or ends after it.
+    NotWithin,
+    /// The sum would be more than a count may be.
+    TooMany,
+}
+
+impl Outcome {
+    /// One word for it, which stays the same for programs.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Muted { .. } => "muted",
+            Self::Discarded { .. } => "discarded",
+            Self::Superseded { .. } => "superseded",
+            Self::UpgradeRefused { .. } => "upgrade_refused",
+            Self::Cycle => "cycle",
+            Self::NothingToDraw => "nothing_to_draw",
+            Self::TooDear => "too_dear",
+            Self::NotStarted { .. } => "not_started",
+            Self::Expired { .. } => "expired",
+            Self::TrialOver { .. } => "trial_over",
+            Self::Duplicate => "duplicate",
+            Self::OtherRealm => "other_realm",
+            Self::OtherServer => "other_server",
+            Self::OtherMachine => "other_machine",
+            Self::UnknownKind => "unknown_kind",
+            Self::NoRoom => "no_room",
+        }
+    }
+
+    /// The rule of the licence arithmetic that decided, as `server/core/docs/licences.md` numbers them; `None` if no rule is
+    /// against it.
+    #[must_use]
+    pub const fn rule(&self) -> Option<&'static str> {
+        match self {
+            Self::Applied | Self::NoRoom => None,
+            Self::Muted { .. } | Self::Discarded { .. } => Some("L-6"),
+            Self::Superseded { .. } => Some("L-15"),
+            Self::UpgradeRefused { .. } => Some("L-8"),
+            Self::Cycle | Self::NothingToDraw | Self::TooDear => Some("L-14"),
+            Self::NotStarted { .. } | Self::Expired { .. } => Some("L-9"),
+            Self::TrialOver { .. } => Some("L-16"),
+            Self::Duplicate => Some("L-4"),
+            Self::OtherRealm | Self::UnknownKind => Some("L-2"),
+            Self::OtherServer => Some("L-12"),
+            Self::OtherMachine => Some("L-19"),
+        }
+    }
 }
 
 impl PlanReport {
@@ -82,6 +180,7 @@ impl PlanReport {
             place: signed.place,
             outcome: Outcome::OtherRealm,
             sentence: format!("not in force: this server has no realm for publisher {}", signed.certificate.publisher),
+            warnings: Vec::new(),
             feature: signed.certificate.feature,
         };
         Self { realm, at, lines: certificates.into_iter().map(line).collect(), next_change: None, overage: 0 }
