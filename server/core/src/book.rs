@@ -73,6 +73,8 @@ pub(crate) struct Entry {
     pub(crate) bucket: BucketId,
     /// Whether there are any: otherwise all that is out of it is overage.
     pub(crate) in_force: bool,
+    /// Units of it that are used up for ever (L-17).
+    pub(crate) used_up: u64,
 }
 
 impl Pool {
@@ -133,8 +135,10 @@ impl Book {
     /// capacity of nothing. For who has set the buckets waited.
     pub(crate) fn install(&mut self, worker: &mut Worker, lots: &[Lot]) {
         for lot in lots {
-            self.entries.entry(lot.key()).or_insert(Entry { bucket: lot.bucket, in_force: false }).in_force = true;
-            worker.set_capacity(lot.bucket, lot.capacity().unwrap_or(0));
+            let entry = self.entries.entry(lot.key()).or_insert(lot.entry());
+            entry.in_force = true;
+            let used_up = i64::try_from(entry.used_up).unwrap_or(i64::MAX);
+            worker.set_capacity(lot.bucket, lot.capacity().unwrap_or(0).saturating_sub(used_up));
         }
         let in_force: BTreeSet<LotKey> = lots.iter().map(Lot::key).collect();
         for (key, entry) in &mut self.entries {
@@ -204,6 +208,22 @@ impl Book {
     /// Whether the lot `bucket` is of is in force.
     pub(crate) fn is_covered(&self, bucket: BucketId) -> bool {
         self.lots.iter().any(|lot| lot.bucket == bucket)
+    }
+
+    /// Takes units that a lease which is about to end has used up out of what there is, so that they do not come back with
+    /// it: for a moment they are missing twice, never there twice.
+    pub(crate) fn use_up(&mut self, worker: &mut Worker, used: Use) {
+        let Some(entry) = self.entries.values_mut().find(|entry| entry.bucket == used.bucket) else { return };
+        entry.used_up += u64::from(used.seats);
+        let there = worker.stock().capacity(used.bucket) - i64::from(used.seats);
+        if entry.in_force {
+            worker.set_capacity(used.bucket, there);
+        }
+    }
+
+    /// Units of all lots in force that are used up for ever.
+    pub(crate) fn used_up(&self) -> u64 {
+        self.entries.values().filter(|entry| entry.in_force).map(|entry| entry.used_up).sum()
     }
 
     /// The lots that are not in force and of which seats are out.

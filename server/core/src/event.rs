@@ -6,7 +6,7 @@ use leasehold_protocol::{
     crypto::Fingerprint,
     message::{Activity, Holder, LotUse},
     time::{Mono, UnixMillis},
-    vocab::{ClaimKey, Denial, FeatureName, LeaseId, OperationId, RealmId, SeatCount, Version},
+    vocab::{CertificateId, ClaimKey, Denial, FeatureName, LeaseId, OperationId, RealmId, SeatCount, Version},
 };
 
 use crate::LedgerError;
@@ -63,6 +63,25 @@ pub enum Event {
     },
     /// The seats of a bucket do not add up: a defect of this program, found by one of the looks it takes at itself.
     LedgerBroken(Box<LedgerError>),
+    /// A trial was used for the first time: it ends some days from now, and must not begin again (L-16).
+    TrialBegan {
+        /// In which realm.
+        realm: RealmId,
+        /// Which.
+        certificate: CertificateId,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Units of a meter were used up, or given back in time if below zero (L-17). Reusable ones are not told of: they come
+    /// back with their lease.
+    Metered {
+        /// In which realm.
+        realm: RealmId,
+        /// Of which certificate.
+        certificate: CertificateId,
+        /// How many.
+        units: i64,
+    },
     /// A certificate began or ended by itself (L-9).
     PlanChanged {
         /// In which realm.
@@ -125,6 +144,8 @@ pub struct Ended {
     pub at: Mono,
     /// How often it was renewed.
     pub renewals: u32,
+    /// Units of meters that it gave back, because it was released soon enough (L-17).
+    pub undone: Vec<(CertificateId, u32)>,
 }
 
 /// An asking that was answered "no".

@@ -17,6 +17,7 @@ use crate::{
     book::{Pool, lot_uses},
     claims::Claims,
     lock,
+    plan::Meter,
     pool::{BUCKETS_MAX, BucketId, Chunks, Due, Rank, Renewal, Stock, Tally, Terms, Use, Worker},
 };
 
@@ -41,6 +42,8 @@ pub(crate) struct LotName {
     pub(crate) feature: FeatureName,
     /// The pool's number.
     pub(crate) pool: u32,
+    /// How its units are used, if it is a meter (L-17).
+    pub(crate) meter: Option<Meter>,
 }
 
 /// What a lease is, besides its hot words.
@@ -65,6 +68,8 @@ pub(crate) struct Record {
     pub(crate) grace_ms: u32,
     /// The first end of the rights it was granted from.
     pub(crate) right_ends: Option<UnixMillis>,
+    /// Whether it uses up units of a meter (L-17).
+    pub(crate) is_metered: bool,
 }
 
 /// What a lease is of whose seats are another feature's.
@@ -74,12 +79,19 @@ pub(crate) struct AskedFor {
     pub(crate) pool: Arc<Pool>,
     /// The version wanted of it.
     pub(crate) version: Version,
+    /// Seats of the lots for each of its own.
+    pub(crate) each: u32,
 }
 
 impl Record {
     /// What was asked for.
     pub(crate) fn feature(&self) -> &FeatureName {
         self.drawn.as_ref().map_or(&self.pool.name, |drawn| &drawn.pool.name)
+    }
+
+    /// Seats of the lots that were taken for it.
+    pub(crate) fn taken(&self) -> u32 {
+        self.seats.get().saturating_mul(self.drawn.as_ref().map_or(1, |drawn| drawn.each))
     }
 
     /// The version that was asked for.
@@ -164,13 +176,13 @@ impl Leases {
     /// Ends `id` at `at` by its holder's wish; `None` if it has ended before.
     pub(crate) fn release(&self, worker: &mut Worker, id: LeaseId, at: Mono) -> Option<Ended> {
         worker.end(id)?;
-        self.close(worker, id, at)
+        self.close(worker, id, at, true)
     }
 
     /// Ends `id` if it has reached its deadline.
     pub(crate) fn expire(&self, worker: &mut Worker, id: LeaseId, now: Mono) -> Option<Ended> {
         match worker.end_if_due(id, now) {
-            Due::Ended(deadline) => self.close(worker, id, deadline),
+            Due::Ended(deadline) => self.close(worker, id, deadline, false),
             Due::Later(_) | Due::Gone => None,
         }
     }
@@ -178,7 +190,7 @@ impl Leases {
     /// Ends the leases that have reached their deadline, at most `budget` of them, and looks at a bounded number; whether
     /// nothing was left. What is left is due at once again.
     pub(crate) fn expire_due(&self, worker: &mut Worker, now: Mono, mut budget: usize, ended: &mut Vec<Ended>) -> bool {
-        worker.sweep(now, &mut budget, |worker, id, deadline| ended.extend(self.close(worker, id, deadline)))
+        worker.sweep(now, &mut budget, |worker, id, deadline| ended.extend(self.close(worker, id, deadline, false)))
     }
 
     /// Ends the leases of `pool` that have reached their deadline, at most `budget` of them.
@@ -191,12 +203,17 @@ impl Leases {
         ended: &mut Vec<Ended>,
     ) {
         let is_ours = |bucket| self.pool_of(bucket) == Some(pool.id);
-        worker.sweep_of(now, is_ours, budget, |worker, id, deadline| ended.extend(self.close(worker, id, deadline)));
+        let close = |worker: &mut Worker, id, deadline| ended.extend(self.close(worker, id, deadline, false));
+        worker.sweep_of(now, is_ours, budget, close);
     }
 
     /// Takes a lease out of the books that the caller has just ended; its seats are free then.
-    fn close(&self, worker: &mut Worker, id: LeaseId, at: Mono) -> Option<Ended> {
+    fn close(&self, worker: &mut Worker, id: LeaseId, at: Mono, released: bool) -> Option<Ended> {
         let record = self.records.get(id.slot()).and_then(|record| lock(record).take());
+        let undone = match &record {
+            Some(record) if record.is_metered => self.use_up(worker, record, at, released),
+            _ => Vec::new(),
+        };
         let slab = self.stock.slab();
         let (renewals, was_over) = (slab.renewals(id.slot()), slab.is_over(id.slot()));
         let waited = worker.close(id);
@@ -215,7 +232,30 @@ impl Leases {
             granted_at: record.granted.mono,
             at,
             renewals,
+            undone,
         })
+    }
+
+    /// Takes the units a lease has used up out of what there is, before they would come back with its end; what it gives
+    /// back instead, because it was released soon enough (L-17).
+    fn use_up(&self, worker: &mut Worker, record: &Record, at: Mono, released: bool) -> Vec<(CertificateId, u32)> {
+        let mut undone = Vec::new();
+        let held = at.ms_since(record.granted.mono);
+        let mut book = lock(&record.pool.book);
+        for used in self.stock.slab().uses(record.id.slot()) {
+            let Some((lot, meter)) = self.lot(used.bucket).and_then(|lot| lot.meter.map(|meter| (lot, meter))) else {
+                continue;
+            };
+            if meter.reusable {
+                continue;
+            }
+            if released && held < meter.undo_ms {
+                undone.push((lot.certificate, used.seats));
+            } else {
+                book.use_up(worker, used);
+            }
+        }
+        undone
     }
 
     /// Counts a lease that was opened, or closed; and its seats, where they are not seats of its own feature.
@@ -232,6 +272,15 @@ impl Leases {
         if let Some(bucket) = record.drawn.as_ref().and_then(|drawn| drawn.pool.drawn_out(&self.stock)) {
             count(bucket, record.seats.get());
         }
+    }
+
+    /// The units of `uses` that are used up by a grant (L-17).
+    pub(crate) fn units(&self, uses: &[Use]) -> Vec<(CertificateId, u32)> {
+        let consumed = |used: &Use| {
+            let lot = self.lot(used.bucket)?;
+            lot.meter.filter(|meter| !meter.reusable).map(|_| (lot.certificate, used.seats))
+        };
+        uses.iter().filter_map(consumed).collect()
     }
 
     /// What `bucket` is of.

@@ -109,8 +109,8 @@ fn sum_leases(leases: &Leases) -> Result<BTreeMap<BucketId, i64>, LedgerError> {
         let Some(record) = record.as_deref() else { continue };
         let uses = leases.stock.slab().uses(slot);
         let sum: u32 = uses.iter().map(|used| used.seats).sum();
-        if sum != record.seats.get() {
-            return Err(LedgerError::Lease { lease: record.id, seats: record.seats.get(), held: sum });
+        if sum != record.taken() {
+            return Err(LedgerError::Lease { lease: record.id, seats: record.taken(), held: sum });
         }
         for used in uses {
             *held.entry(used.bucket).or_default() += i64::from(used.seats);

@@ -62,7 +62,7 @@ pub use engine::Engine;
 pub use event::{Denied, Ended, Event, Granted, SessionEnd};
 pub use ledger::LedgerError;
 pub use path::{Path, Transmit};
-pub use plan::{CertificateReport, Outcome, PlanReport, ServedBy, Step, UpgradeRule, preview, timetable};
+pub use plan::{CertificateReport, Outcome, Past, PlanReport, ServedBy, Step, UpgradeRule, preview, timetable};
 pub use planted::Fault;
 pub use shared::Shared;
 pub use status::{FeatureStatus, LeaseStatus, LotStatus, RealmStatus};

@@ -28,11 +28,11 @@ use leasehold_protocol::{
 use self::compile::compile;
 pub use self::{
     compile::Step,
-    preview::{ServedBy, preview, timetable},
+    preview::{Past, ServedBy, preview, timetable},
     report::{CertificateReport, Outcome, PlanReport, UpgradeRule},
 };
 use crate::{
-    book::{Pool, Pools},
+    book::{Entry, Pool, Pools},
     lease::Leases,
     lock,
     pool::{BucketId, Worker},
@@ -84,8 +84,6 @@ pub(crate) struct Drawn {
     pub(crate) answers: Version,
     /// The lowest version of those seats that will do.
     pub(crate) version: Version,
-    /// Whether a holder's components of one package share a seat.
-    pub(crate) is_package: bool,
 }
 
 /// What a lot's seats are beside the others of its feature.
@@ -122,6 +120,8 @@ pub(crate) struct Lot {
     pub(crate) lock: Option<Arc<ClientLock>>,
     /// Whether its seats are units that are used up, and how (L-17).
     pub(crate) meter: Option<Meter>,
+    /// Units of it that were used up before this server was started (L-17).
+    pub(crate) used_before: u64,
     /// Whether it is a trial whose first use is still to come (L-16).
     pub(crate) is_fresh_trial: bool,
     /// The certificate that people see: of an upgrade, the one it raises (L-8).
@@ -249,11 +249,12 @@ impl Planner {
         is_stale
     }
 
-    /// What the server can be recognised by, and when trials were begun on it: for the next loading.
-    pub(crate) fn serve_as(&self, hostids: Vec<HostId>, trials: BTreeMap<CertificateId, UnixMillis>) {
+    /// What the server can be recognised by, and what was used on it before: for the next loading.
+    pub(crate) fn serve_as(&self, hostids: Vec<HostId>, past: &Past) {
         let mut held = lock(&self.held);
         held.here.hostids = Some(hostids);
-        held.here.trials = trials;
+        held.here.trials.extend(past.trials.iter().map(|(id, begun)| (*id, *begun)));
+        held.here.used.extend(past.used.iter().map(|(id, units)| (*id, *units)));
     }
 
     /// Notes that the trial `certificate` was used for the first time at `now`, and makes a plan that knows its end; `false`
@@ -286,7 +287,7 @@ impl Planner {
             next_change: draft.next_change,
             overage: 0,
         };
-        let (plan, no_room) = install::plan_of(held, draft.plan, &stock, identity);
+        let (plan, no_room) = install::plan_of(held, &here.used, draft.plan, &stock, identity);
         no_room.into_iter().for_each(|index| report.lines[index].leave_out());
         install::install(plan, &mut stock, |plan| self.put_in_force(plan));
         let pools = stock.pools.all();
@@ -352,6 +353,11 @@ impl Lot {
         (self.source, self.kind)
     }
 
+    /// What a book begins with for it.
+    pub(crate) const fn entry(&self) -> Entry {
+        Entry { bucket: self.bucket, in_force: false, used_up: self.used_before }
+    }
+
     /// Seats there are; `None` if they are not counted.
     pub(crate) const fn count(&self) -> Option<u32> {
         match self.seats {
@@ -397,6 +403,16 @@ impl FeaturePlan {
     /// The lots that are its own.
     pub(crate) fn own_lots(&self) -> &[Lot] {
         if self.drawn.is_some() { &[] } else { &self.lots }
+    }
+
+    /// The seats of its largest pool; `None` if one is not counted.
+    pub(crate) fn largest(&self) -> Option<u64> {
+        let of = |group| -> Option<u64> {
+            let lots = self.lots.iter().filter(|lot| lot.group == group);
+            lots.map(|lot| lot.count().map(u64::from)).sum()
+        };
+        let pools: Option<Vec<u64>> = groups(&self.lots).into_iter().map(of).collect();
+        pools?.into_iter().max()
     }
 
     /// Whether its lots are several pools (L-7).

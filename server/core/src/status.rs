@@ -38,10 +38,25 @@ pub struct FeatureStatus {
     /// The highest version there are rights for now; of the next one to begin, if there are none; of the last one that
     /// ended, if none is to begin.
     pub version: Version,
-    /// Seats there are; `None` if they are not counted.
+    /// Seats there are, without those of overdraft; `None` if they are not counted. Of a feature whose seats are made of
+    /// another one's, as many as that one's would make (L-14).
     pub count: Option<u32>,
-    /// Seats out.
+    /// Seats out, with those of overdraft.
     pub used: u32,
+    /// Seats of overdraft there are besides (L-13).
+    pub overdraft: u32,
+    /// Those of them that are out.
+    pub overdraft_used: u32,
+    /// From how many seats out on alerts rise (L-13).
+    pub soft_limit: Option<u32>,
+    /// Seats that upgrades add, which are in the count (L-8).
+    pub upgraded_by: u32,
+    /// The most seats one request may take, if that is less than all: its pools are separate (L-7).
+    pub largest: Option<u32>,
+    /// The feature whose seats its own are made of, and how many of those each takes (L-14).
+    pub drawn: Option<(FeatureName, u32)>,
+    /// Units that are used up for ever (L-17).
+    pub used_up: u64,
     /// Seats left: below zero where more are out than the licences in force allow (L-10). For seats that are not
     /// counted, [`i64::MAX`].
     pub free: i64,
@@ -66,6 +81,14 @@ pub struct LotStatus {
     pub certificate: leasehold_protocol::vocab::CertificateId,
     /// The version of its right.
     pub version: Version,
+    /// The certificate its seats come from: of an upgrade, its own.
+    pub source: leasehold_protocol::vocab::CertificateId,
+    /// Whether it is overdraft.
+    pub overdraft: bool,
+    /// Seats that upgrades add to it, which are lots of their own.
+    pub upgraded_by: u32,
+    /// The pool it is in, where a request takes from one pool only.
+    pub group: u32,
     /// Its seats; `None` if they are not counted.
     pub count: Option<u32>,
     /// Its seats that are out.

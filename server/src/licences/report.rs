@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leasehold_core::{CertificateReport, Outcome, PlanReport};
+use leasehold_core::{CertificateReport, PlanReport};
 use leasehold_protocol::{licence::SignedCertificate, time::Now};
 use serde::Serialize;
 
@@ -144,7 +144,7 @@ fn file_report(file: FoundFile, next: &mut impl FnMut(&SignedCertificate) -> Cer
 fn line(signed: &SignedCertificate, plan: Option<CertificateReport>) -> CertificateLine {
     let certificate = &signed.certificate;
     let (outcome, sentence) =
-        plan.map_or(("other_realm", "no realm of this server serves it".into()), |p| (word(&p.outcome), p.sentence));
+        plan.map_or(("other_realm", "no realm of this server serves it".into()), |p| (p.outcome.word(), p.sentence));
     CertificateLine {
         id: signed.id.to_string(),
         publisher: certificate.publisher.to_string(),
@@ -154,18 +154,5 @@ fn line(signed: &SignedCertificate, plan: Option<CertificateReport>) -> Certific
         column: signed.place.as_ref().map(|place| place.column),
         outcome,
         sentence,
-    }
-}
-
-const fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Applied => "applied",
-        Outcome::Muted { .. } => "muted",
-        Outcome::NotStarted { .. } => "not_started",
-        Outcome::Expired { .. } => "expired",
-        Outcome::Duplicate => "duplicate",
-        Outcome::OtherRealm => "other_realm",
-        Outcome::OtherServer => "other_server",
-        _ => "unknown_kind",
     }
 }

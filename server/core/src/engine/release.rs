@@ -49,6 +49,10 @@ impl Engine {
                 let alive = deadline.is_some_and(|deadline| deadline > now.mono);
                 let ended = alive.then(|| shared.leases.release(&mut self.worker, lease, now.mono)).flatten();
                 let freed = ended.is_some();
+                for (certificate, units) in ended.iter().flat_map(|ended| &ended.undone) {
+                    let (realm, units) = (realm.identity.id, -i64::from(*units));
+                    self.events.push_back(Event::Metered { realm, certificate: *certificate, units });
+                }
                 self.events.extend(ended.map(|ended| Event::Released(Box::new(ended))));
                 freed
             }

@@ -7,7 +7,7 @@ use leasehold_protocol::{
     licence::nearest::nearest,
     message::{Grant, Holder, LotUse, NextDue, Request, ServerFrame},
     time::{Mono, Now, UnixMillis},
-    vocab::{FeatureName, HostId, HostIdKind, LeaseId, SeatCount, Version},
+    vocab::{CertificateId, FeatureName, HostId, HostIdKind, LeaseId, SeatCount, Version},
 };
 
 use super::{
@@ -62,6 +62,8 @@ struct Held {
     lots: Vec<LotUse>,
     event: Event,
     counter: Counter,
+    /// Units of meters it uses up (L-17).
+    units: Vec<(CertificateId, u32)>,
 }
 
 impl Engine {
@@ -70,7 +72,11 @@ impl Engine {
         let realm = &shared.realms[sender.client.realm];
         request.holder.hostids.truncate(HOSTIDS_MAX);
         let asking = Asking { shared: &shared, realm, now, sender, request: &request };
-        let decided = asking.decide(&mut Step { worker: &mut self.worker, ended: &mut self.ended });
+        let mut step = Step { worker: &mut self.worker, ended: &mut self.ended, began: Vec::new() };
+        let decided = asking.decide(&mut step);
+        let (realm_id, at) = (realm.identity.id, now.wall);
+        let began = step.began.into_iter().map(|certificate| Event::TrialBegan { realm: realm_id, certificate, at });
+        self.events.extend(began);
         // Seats that came back to make room are told about before the grant they made room for.
         self.settle();
         match decided {
@@ -108,6 +114,12 @@ impl Engine {
         if held.counter == Counter::GrantsByTicket {
             self.counters.count(Counter::Grants);
         }
+        let used = held.units.into_iter().map(|(certificate, units)| Event::Metered {
+            realm: asking.realm.identity.id,
+            certificate,
+            units: i64::from(units),
+        });
+        self.events.extend(used);
         self.events.push_back(held.event);
     }
 }
@@ -116,6 +128,8 @@ impl Engine {
 struct Step<'a> {
     worker: &'a mut Worker,
     ended: &'a mut Vec<Ended>,
+    /// Trials that were used for the first time.
+    began: Vec<CertificateId>,
 }
 
 /// One request being decided.
@@ -171,7 +185,8 @@ impl Asking<'_> {
             Renewal::Alive { deadline, .. } => {
                 let event = Event::Renewed { lease, deadline, activity: None };
                 let lots = lot_uses(leases, &uses);
-                Some(Ok(Held { lease, record, lots, event, counter: Counter::GrantsRepeated }))
+                let counter = Counter::GrantsRepeated;
+                Some(Ok(Held { lease, record, lots, event, counter, units: Vec::new() }))
             }
             // Another worker ended it in between.
             Renewal::Due | Renewal::NoSuchLease => {
@@ -205,7 +220,17 @@ impl Asking<'_> {
     /// Takes the seats and opens the lease. Nothing is locked but the claim key.
     fn checkout(&self, mut claim: ClaimGuard<'_>, by_ticket: bool, step: &mut Step<'_>) -> Result<Held, Refusal> {
         let (request, leases) = (self.request, &self.shared.leases);
-        let (plan, uses) = self.take(step)?;
+        let (mut plan, uses) = self.take(step)?;
+        if let Some(trial) = fresh_trial(&plan, &request.feature, &uses)
+            && self.shared.begin_trial(self.realm, trial, self.now, step.worker)
+        {
+            step.began.push(trial);
+            // The lease is told of the end that the trial has from here on.
+            let dated = self.realm.planner.glance();
+            if dated.features.contains_key(&request.feature) {
+                plan = dated;
+            }
+        }
         let feature = plan.features.get(&request.feature).ok_or_else(|| self.unknown(&plan))?;
         let lots = lot_uses(leases, &uses);
         let terms = LotTerms::of(feature, &uses);
@@ -224,7 +249,8 @@ impl Asking<'_> {
         claim.set_lease(lease, self.sender.client.owner);
         let event = Event::Granted(Box::new(self.granted(&record, lots.clone(), deadline, by_ticket)));
         let counter = if by_ticket { Counter::GrantsByTicket } else { Counter::Grants };
-        Ok(Held { lease, record, lots, event, counter })
+        let units = if record.is_metered { leases.units(&uses) } else { Vec::new() };
+        Ok(Held { lease, record, lots, event, counter, units })
     }
 
     fn record(&self, feature: &FeaturePlan, terms: &LotTerms) -> Record {
@@ -242,6 +268,7 @@ impl Asking<'_> {
             ttl_ms: terms.ttl_ms,
             grace_ms: terms.grace_ms,
             right_ends: terms.right_ends,
+            is_metered: terms.is_metered,
         }
     }
 
@@ -251,7 +278,8 @@ impl Asking<'_> {
     }
 
     fn asked_for(&self, feature: &FeaturePlan) -> Option<Arc<AskedFor>> {
-        let asked = || Arc::new(AskedFor { pool: feature.pool.clone(), version: self.request.version });
+        let (version, each) = (self.request.version, feature.each());
+        let asked = || Arc::new(AskedFor { pool: feature.pool.clone(), version, each });
         feature.drawn.as_ref().map(|_| asked())
     }
 
@@ -466,6 +494,7 @@ struct LotTerms {
     ttl_ms: u32,
     grace_ms: u32,
     right_ends: Option<UnixMillis>,
+    is_metered: bool,
 }
 
 impl LotTerms {
@@ -476,8 +505,15 @@ impl LotTerms {
             ttl_ms: lots().map(|lot| lot.ttl_ms).min().unwrap_or(2000),
             grace_ms: lots().map(|lot| lot.grace_ms).min().unwrap_or(0),
             right_ends: lots().filter_map(|lot| lot.ends).min(),
+            is_metered: lots().any(|lot| lot.meter.is_some()),
         }
     }
+}
+
+/// The trial among the lots of `uses` whose first use this is (L-16).
+fn fresh_trial(plan: &Plan, feature: &FeatureName, uses: &[Use]) -> Option<CertificateId> {
+    let used = |lot: &&Lot| lot.is_fresh_trial && uses.iter().any(|used| used.bucket == lot.bucket);
+    plan.features.get(feature)?.lots.iter().find(used).map(|lot| lot.certificate)
 }
 
 /// Takes `seats` from the first of `choices` that has them (L-7).

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `standing` | which certificates can count here at all, whatever the time |
 //! | `own` | the lots a feature has by itself: exclusive, additive, upgrade |
-//! | `drawn` | features whose seats are made of another one's: tokens, packages, suites |
+//! | `drawn` | features whose seats are made of another one's: tokens, suites |
 //!
 //! Nothing here is quadratic in the number of certificates.
 
@@ -16,10 +16,7 @@ mod standing;
 use std::collections::{BTreeMap, HashMap};
 
 use leasehold_protocol::{
-    licence::{
-        SeatLimit,
-        certificate::{Superseded, Together},
-    },
+    licence::{SeatLimit, certificate::Superseded},
     time::UnixMillis,
     vocab::{CertificateId, FeatureName, Version},
 };
@@ -77,8 +74,8 @@ pub(super) struct Draw {
     pub(super) by: usize,
     /// Up to which version it answers.
     pub(super) answers: Version,
-    /// Whether we are a component of it, and of which kind of bundle.
-    pub(super) together: Option<Together>,
+    /// Whether we are a component of it.
+    pub(super) is_component: bool,
 }
 
 /// Judges `held` at the instant `at`.

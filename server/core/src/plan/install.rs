@@ -7,10 +7,10 @@ use std::{
 
 use leasehold_protocol::{
     licence::{
-        SeatLimit,
-        certificate::{LEASE_TTL_MIN_S, Metered, TERM_MAX_S, Together},
+        SeatLimit, Terms,
+        certificate::{LEASE_TTL_MIN_S, Metered, TERM_MAX_S},
     },
-    vocab::FeatureName,
+    vocab::{CertificateId, FeatureName},
 };
 
 use super::{
@@ -29,6 +29,7 @@ use crate::{
 /// The plan of `draft`, with a bucket for every lot, and the certificates there was no room for: indices into `held`.
 pub(super) fn plan_of(
     held: &[Loaded],
+    used: &BTreeMap<CertificateId, u64>,
     draft: DraftPlan,
     stock: &Stock<'_>,
     identity: &RealmIdentity,
@@ -39,7 +40,11 @@ pub(super) fn plan_of(
             drawn.push((name.clone(), draw));
         }
         match stock.pools.of(&name, stock.leases) {
-            Some(pool) => _ = features.insert(name, feature_of(held, &pool, feature, stock, &mut no_room)),
+            Some(pool) => {
+                let mut plan = feature_of(held, &pool, feature, stock, &mut no_room);
+                plan.lots.iter_mut().for_each(|lot| lot.used_before = used.get(&lot.source).copied().unwrap_or(0));
+                features.insert(name, plan);
+            }
             None => no_room.extend(feature.lots.iter().map(|lot| lot.source)),
         }
     }
@@ -122,7 +127,6 @@ fn draw_from(held: &[Loaded], name: &FeatureName, draw: &Draw, features: &mut BT
             by: held[draw.by].signed.id,
             answers: draw.answers,
             version: draw.version,
-            is_package: draw.together == Some(Together::Package),
         });
     }
 }
@@ -139,8 +143,14 @@ fn bucket_of(held: &[Loaded], lot: &DraftLot, pool: &Pool, stock: &Stock<'_>) ->
     };
     let shown = &held[lot.shown].signed;
     let (certificate, version) = (shown.id, shown.certificate.version);
-    stock.leases.name_lot(LotName { bucket, certificate, version, feature: pool.name.clone(), pool: pool.id });
+    let meter = meter_of(&shown.certificate.terms);
+    stock.leases.name_lot(LotName { bucket, certificate, version, feature: pool.name.clone(), pool: pool.id, meter });
     Some(bucket)
+}
+
+fn meter_of(terms: &Terms) -> Option<Meter> {
+    let undo_ms = u64::from(terms.undo_s.unwrap_or(0)) * 1000;
+    terms.metered.map(|metered| Meter { reusable: metered == Metered::Reusable, undo_ms })
 }
 
 fn lot_of(held: &[Loaded], lot: &DraftLot, bucket: BucketId, ttl_default_ms: u64) -> Lot {
@@ -148,14 +158,14 @@ fn lot_of(held: &[Loaded], lot: &DraftLot, bucket: BucketId, ttl_default_ms: u64
     let (certificate, terms) = (&loaded.signed.certificate, &loaded.signed.certificate.terms);
     let ttl_ms = terms.lease_ttl_s.map_or(ttl_default_ms, |s| u64::from(s) * 1000);
     let ttl_ms = ttl_ms.clamp(u64::from(LEASE_TTL_MIN_S) * 1000, u64::from(TERM_MAX_S) * 1000);
-    let undo_ms = u64::from(terms.undo_s.unwrap_or(0)) * 1000;
     Lot {
         source: held[lot.source].signed.id,
         kind: lot.kind,
         group: lot.group,
         upgraded_by: lot.upgraded_by,
         lock: ClientLock::of(terms).map(Arc::new),
-        meter: terms.metered.map(|metered| Meter { reusable: metered == Metered::Reusable, undo_ms }),
+        meter: meter_of(terms),
+        used_before: 0,
         is_fresh_trial: loaded.trial.is_some_and(|trial| trial.ends.is_none()),
         certificate: loaded.signed.id,
         version: certificate.version,

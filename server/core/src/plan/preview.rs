@@ -25,12 +25,23 @@ pub struct ServedBy {
     pub hostids: Option<Vec<HostId>>,
     /// When trials were begun here (L-16).
     pub trials: BTreeMap<CertificateId, UnixMillis>,
+    /// Units that were used up here before (L-17).
+    pub used: BTreeMap<CertificateId, u64>,
+}
+
+/// What was used on a server before it was started this time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// When trials were begun (L-16).
+    pub trials: BTreeMap<CertificateId, UnixMillis>,
+    /// Units that were used up (L-17).
+    pub used: BTreeMap<CertificateId, u64>,
 }
 
 impl Default for ServedBy {
     /// A server of no realm, of which nothing else is known.
     fn default() -> Self {
-        Self { realm: RealmId(0), fingerprint: None, hostids: None, trials: BTreeMap::new() }
+        Self { realm: RealmId(0), fingerprint: None, hostids: None, trials: BTreeMap::new(), used: BTreeMap::new() }
     }
 }
 

@@ -48,14 +48,23 @@ pub struct CertificateReport {
 pub enum Outcome {
     /// Its seats are there.
     Applied,
-    /// An exclusive certificate makes the feature's pool from itself (L-6, dialect `replace`), or seats of the feature's own
-    /// come before tokens (L-14).
+    /// An exclusive certificate makes the feature's pool from itself (L-6, dialect `replace`).
     Muted {
         /// That certificate.
         by: CertificateId,
     },
-    /// One that was read before stays (L-6, dialect `first`; L-14).
+    /// An exclusive one that was read before stays (L-6, dialect `first`).
     Discarded {
+        /// That certificate.
+        by: CertificateId,
+    },
+    /// It says what a seat is made of, and the feature has seats of its own (L-14).
+    OwnSeats {
+        /// A certificate that gives it some.
+        by: CertificateId,
+    },
+    /// It says what a seat is made of, and so does one that was read before (L-14).
+    SecondPrice {
         /// That certificate.
         by: CertificateId,
     },
@@ -134,6 +143,8 @@ impl Outcome {
             Self::Applied => "applied",
             Self::Muted { .. } => "muted",
             Self::Discarded { .. } => "discarded",
+            Self::OwnSeats { .. } => "own_seats",
+            Self::SecondPrice { .. } => "second_price",
             Self::Superseded { .. } => "superseded",
             Self::UpgradeRefused { .. } => "upgrade_refused",
             Self::Cycle => "cycle",
@@ -160,7 +171,9 @@ impl Outcome {
             Self::Muted { .. } | Self::Discarded { .. } => Some("L-6"),
             Self::Superseded { .. } => Some("L-15"),
             Self::UpgradeRefused { .. } => Some("L-8"),
-            Self::Cycle | Self::NothingToDraw | Self::TooDear => Some("L-14"),
+            Self::OwnSeats { .. } | Self::SecondPrice { .. } | Self::Cycle | Self::NothingToDraw | Self::TooDear => {
+                Some("L-14")
+            }
             Self::NotStarted { .. } | Self::Expired { .. } => Some("L-9"),
             Self::TrialOver { .. } => Some("L-16"),
             Self::Duplicate => Some("L-4"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use leasehold_protocol::{
-    licence::{KeyType, SeatLimit, hostids::matched},
+    licence::{KeyType, SeatLimit, certificate::Together, hostids::matched},
     time::UnixMillis,
     vocab::{CertificateId, HostId},
 };
@@ -48,6 +48,12 @@ impl Told<'_> {
             ),
             Outcome::Discarded { by } => {
                 format!("not in force: {} was read first and stays (dialect first)", self.name(*by))
+            }
+            Outcome::OwnSeats { by } => {
+                format!("not in force: the feature has seats of its own, and they come first: {}", self.name(*by))
+            }
+            Outcome::SecondPrice { by } => {
+                format!("not in force: {} was read first and says what a seat costs", self.name(*by))
             }
             Outcome::NotStarted { starts } => format!("begin at {}, by themselves", zoned(*starts, &certificate.zone)),
             Outcome::Expired { ended } => {
@@ -173,6 +179,11 @@ fn warnings(loaded: &Loaded) -> Vec<String> {
         ("linger", terms.linger_s.is_some(), "a released seat is free at once"),
         ("min-checkout", terms.min_checkout_s.is_some(), "a released seat is free at once"),
         ("borrow-max", terms.borrow_max_s.is_some(), "nothing can be borrowed"),
+        (
+            "package",
+            terms.components.as_ref().is_some_and(|components| components.together == Together::Package),
+            "its own seats are served, its components are not",
+        ),
         ("selectors", !terms.selectors.is_empty(), "requests cannot choose by them"),
     ];
     let said = not_yet.into_iter().filter(|(_, there, _)| *there);

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use leasehold_protocol::vocab::{FeatureName, Version};
+use leasehold_protocol::{
+    licence::certificate::Together,
+    vocab::{FeatureName, Version},
+};
 
 use super::{super::report::Outcome, Case, DraftFeature, Draw};
 
@@ -20,7 +23,7 @@ pub(super) fn draw(case: &mut Case<'_>, features: &mut BTreeMap<FeatureName, Dra
         match follow(step, &steps, features) {
             Ok(draw) => resolved.push((name.clone(), draw)),
             // A component's certificate grants its own feature whatever becomes of the component.
-            Err(_) if step.draw.together.is_some() => {}
+            Err(_) if step.draw.is_component => {}
             Err(outcome) => case.set(step.draw.by, outcome),
         }
     }
@@ -38,9 +41,9 @@ fn steps(case: &mut Case<'_>, features: &BTreeMap<FeatureName, DraftFeature>) ->
         let certificate = &case.loaded(index).signed.certificate;
         let Some(cost) = &certificate.terms.cost else { continue };
         if let Some(own) = features.get(&certificate.feature).and_then(|feature| feature.lots.first()) {
-            case.set(index, Outcome::Muted { by: case.id(own.shown) });
+            case.set(index, Outcome::OwnSeats { by: case.id(own.shown) });
         } else if let Some(first) = steps.get(&certificate.feature) {
-            case.set(index, Outcome::Discarded { by: case.id(first.draw.by) });
+            case.set(index, Outcome::SecondPrice { by: case.id(first.draw.by) });
         } else {
             let draw = Draw {
                 from: cost.of.clone(),
@@ -48,14 +51,16 @@ fn steps(case: &mut Case<'_>, features: &BTreeMap<FeatureName, DraftFeature>) ->
                 each: cost.seats.get(),
                 by: index,
                 answers: certificate.version,
-                together: None,
+                is_component: false,
             };
             steps.insert(certificate.feature.clone(), Step { draw });
         }
     }
     for &index in open.iter().filter(|index| in_force(case, **index, features)) {
         let certificate = &case.loaded(index).signed.certificate;
-        let Some(components) = &certificate.terms.components else { continue };
+        let Some(components) = certificate.terms.components.as_ref().filter(|c| c.together == Together::Suite) else {
+            continue;
+        };
         for (component, version) in &components.features {
             let has_lots = features.get(component).is_some_and(|feature| !feature.lots.is_empty());
             if has_lots || steps.contains_key(component) {
@@ -68,7 +73,7 @@ fn steps(case: &mut Case<'_>, features: &BTreeMap<FeatureName, DraftFeature>) ->
                 each: 1,
                 by: index,
                 answers,
-                together: Some(components.together),
+                is_component: true,
             };
             steps.insert(component.clone(), Step { draw });
         }
@@ -100,7 +105,6 @@ fn follow(
         draw.each = draw.each.checked_mul(next.draw.each).ok_or(Outcome::TooDear)?;
         draw.from = next.draw.from.clone();
         draw.version = next.draw.version;
-        draw.together = draw.together.or(next.draw.together);
     }
     Err(Outcome::Cycle)
 }

@@ -8,7 +8,7 @@ use leasehold_protocol::{
         certificate::{Dialect, Pooling},
     },
     time::UnixMillis,
-    vocab::{SeatCount, Version},
+    vocab::SeatCount,
 };
 
 use super::{
@@ -259,9 +259,4 @@ fn soft_limit(case: &Case<'_>, lots: &[DraftLot]) -> Option<u64> {
         (None, SeatLimit::Uncounted) => None,
     };
     regular().map(own).sum()
-}
-
-/// The highest version of `lots`.
-pub(super) fn best(case: &Case<'_>, lots: &[DraftLot]) -> Version {
-    lots.iter().map(|lot| case.loaded(lot.shown).signed.certificate.version).max().unwrap_or_default()
 }
