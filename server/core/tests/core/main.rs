@@ -15,6 +15,7 @@ mod races;
 mod requests;
 mod restart;
 mod rig;
+mod rights;
 mod sessions;
 mod strangers;
 mod walks;
