@@ -11,17 +11,21 @@
 //! | `/api/v1/status` | the server, its realms, its warnings |
 //! | `/api/v1/features` | seats of every feature |
 //! | `/api/v1/leases` | who holds what; `?feature=`, `?limit=`, `?offset=` |
-//! | `/api/v1/licences` | what became of each licence file |
+//! | `/api/v1/licences` | what became of each licence file; `POST` the text of one to add it: `?persist=`, `?dry_run=` |
+//! | `/api/v1/licences/reload` | `POST`: reads all files anew |
+//! | `/api/v1/licences/ID` | `DELETE`: takes out a certificate that was added |
 //!
 //! | module | owns |
 //! |---|---|
 //! | `listen` | the socket, connections and their limits |
 //! | `auth` | the token, and what is said without it |
-//! | `routes` | the handlers |
+//! | `routes` | the handlers of what is only read |
+//! | `changes` | the handlers of what changes something |
 //! | `views` | the JSON, whose field names are kept |
 //! | `metrics` | counters of the core and the sockets as OpenMetrics |
 
 mod auth;
+mod changes;
 mod listen;
 mod metrics;
 mod routes;
@@ -29,9 +33,10 @@ mod views;
 
 use std::{
     net::SocketAddr,
+    ops::{Deref, DerefMut},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -43,7 +48,7 @@ use leasehold_protocol::time::{Mono, Now};
 pub use listen::{Admin, bind};
 pub use views::{FeatureView, FeaturesView, LeaseView, LeasesView, RealmView, StatusView};
 
-use crate::{licences::LicenceReport, net::NetCounters, state::RestToken};
+use crate::{licences::LicenceReport, loader::Loader, net::NetCounters, state::RestToken};
 
 /// What the handlers look at.
 pub struct AdminState {
@@ -69,9 +74,41 @@ pub struct AdminState {
     pub warnings: ArcSwap<Vec<String>>,
     /// Whether it is on its way out.
     pub draining: AtomicBool,
+    /// Who loads licences; gone once the server ends.
+    pub loader: Mutex<Option<Loader>>,
+}
+
+/// Who loads licences, for as long as the others have to wait.
+pub struct LoaderGuard<'a>(MutexGuard<'a, Option<Loader>>);
+
+impl Deref for LoaderGuard<'_> {
+    type Target = Loader;
+
+    fn deref(&self) -> &Loader {
+        self.0.as_ref().expect("there until the server ends, which takes it from nobody")
+    }
+}
+
+impl DerefMut for LoaderGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Loader {
+        self.0.as_mut().expect("there until the server ends, which takes it from nobody")
+    }
 }
 
 impl AdminState {
+    /// Who loads licences, once nobody else does anything with them. Blocks: a load of many licences takes a second.
+    ///
+    /// # Panics
+    /// If the server has ended.
+    pub fn loader(&self) -> LoaderGuard<'_> {
+        LoaderGuard(self.loader.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same for good.
+    pub(crate) fn take_loader(&self) -> Option<Loader> {
+        self.loader.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Whether it is on its way out.
     #[must_use]
     pub fn is_draining(&self) -> bool {

@@ -14,6 +14,7 @@ use leasehold_protocol::{
 };
 
 use crate::{
+    alarms,
     instant::{day, rfc3339, wall_of, words},
     licences::LicenceReport,
     net::{Interface, Interfaces},
@@ -32,9 +33,6 @@ pub(crate) struct Facts<'a> {
     pub warnings: &'a [String],
     pub now: Now,
 }
-
-/// A right that ends sooner than this is warned about, in milliseconds: 30 days.
-const EXPIRY_WARNING_MS: u64 = 30 * 86_400_000;
 
 /// The publisher of `leasehold init --demo`, whose secret key is no secret.
 const DEMO: &str = "demo";
@@ -129,7 +127,10 @@ pub(crate) fn warnings(shared: &Shared, licences: &LicenceReport, blind_until: O
             "demo key in use: anybody can sign for the publisher \"demo\"; make your own with leasehold keygen".into(),
         );
     }
-    warnings.extend(shared.features(now).iter().filter_map(|feature| expiry_warning(feature, now)));
+    for feature in shared.features(now) {
+        warnings.extend(expiry_warning(&feature, now));
+        warnings.extend(limit_warnings(&feature));
+    }
     if let Some(until) = blind_until.filter(|until| *until > now.mono) {
         warnings.push(format!(
             "the server before this one was not ended cleanly: until {} ({}) seats go only to programs that held one",
@@ -141,9 +142,25 @@ pub(crate) fn warnings(shared: &Shared, licences: &LicenceReport, blind_until: O
 }
 
 fn expiry_warning(feature: &FeatureStatus, now: Now) -> Option<String> {
-    let end = feature.next_end.filter(|end| end.0.saturating_sub(now.wall.0) < EXPIRY_WARNING_MS)?;
-    let left = words(end.0.saturating_sub(now.wall.0));
-    Some(format!("a licence for {} ends on {}, in {left}: ask its publisher for the next one", feature.name, day(end)))
+    let (end, _) = alarms::alarm(feature, now)?;
+    Some(alarms::sentence(feature, end, now))
+}
+
+/// Seats out that nothing covers, and a soft limit that is passed (L-10, L-13).
+fn limit_warnings(feature: &FeatureStatus) -> Vec<String> {
+    let (name, used) = (&feature.name, feature.used);
+    let mut warnings = Vec::new();
+    if feature.overage > 0 {
+        let over = feature.overage;
+        warnings.push(format!(
+            "{over} of the {used} seats of {name} that are out are over what the licences in force allow: nobody is cut off, \
+             and no more go out until they are back; leasehold status --leases shows whose they are"
+        ));
+    }
+    if let Some(soft) = feature.soft_limit.filter(|soft| used > *soft) {
+        warnings.push(format!("{used} seats of {name} are out, more than its soft limit of {soft}"));
+    }
+    warnings
 }
 
 /// The next command to type.

@@ -27,6 +27,7 @@
 //! | [`logs`] | the log |
 
 pub mod admin;
+mod alarms;
 mod banner;
 pub mod clock;
 pub mod config;
@@ -34,6 +35,7 @@ mod error;
 mod events;
 pub mod instant;
 pub mod licences;
+mod loader;
 pub mod logs;
 pub mod net;
 pub mod process;
@@ -44,10 +46,12 @@ mod start;
 pub mod state;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use clock::clock_now;
 pub use error::{StartError, exit};
-pub use running::{ReloadError, Running, StopReport};
+pub use loader::{AddReport, AddedLine, ChangeError, FeatureChange, Loader, ReloadError};
+pub use running::{Running, StopReport};
 pub use serve::{Ending, run, run_with};
 pub use settings::{BUSY_POLL_MAX, HttpListen, Limits, ListenOn, LogFormat, LogSettings, Settings, WORKERS_MAX};
 

@@ -16,13 +16,13 @@ use leasehold_core::{PlanReport, Shared};
 use leasehold_protocol::{
     licence::{PublisherKey, SignedCertificate, text},
     time::Now,
-    vocab::RealmId,
+    vocab::{CertificateId, RealmId},
 };
 
 pub use report::{CertificateLine, FileReport, LicenceReport, RefusedLine};
 pub use trust::{Trust, TrustError, read_site_key};
 
-use crate::state::{Folder, StateError};
+use crate::state::{ADDED, Folder, StateError};
 
 /// Where licences come from, and who is believed.
 #[derive(Clone, Debug)]
@@ -33,7 +33,12 @@ pub struct Licences {
     pub keys: Vec<PublisherKey>,
     /// The TTL of leases whose certificate names none.
     pub default_ttl: Duration,
+    /// Certificates that came over the network and live in memory alone, in the order they came.
+    pub added: Vec<SignedCertificate>,
 }
+
+/// Stands for a path where certificates live in memory alone.
+pub const MEMORY: &str = "added over the network, until the next restart";
 
 /// Every licence file as it was found, checked and not yet in force.
 #[derive(Debug, Default)]
@@ -54,8 +59,16 @@ impl Licences {
     /// If the folder cannot be listed. A file that cannot be read is part of what was found.
     pub fn read(&self, folder: &Folder) -> Result<Found, StateError> {
         let paths = each_once(self.named.iter().cloned().chain(folder.list("licences", "lic")?));
-        let files = paths.into_iter().map(|path| FoundFile { outcome: read(&path, &self.keys), path });
-        Ok(Found { files: files.collect() })
+        let kept = Some(folder.join(ADDED)).filter(|path| path.exists());
+        let files = paths.into_iter().chain(kept);
+        let mut files: Vec<FoundFile> =
+            files.map(|path| FoundFile { outcome: read(&path, &self.keys), path }).collect();
+        if !self.added.is_empty() {
+            let applied = self.added.iter().filter(|signed| self.is_trusted(signed)).cloned().collect();
+            let outcome = Ok(text::LoadReport { applied, refused: Vec::new() });
+            files.push(FoundFile { path: MEMORY.into(), outcome });
+        }
+        Ok(Found { files })
     }
 
     /// The longest TTL that leases under `found` may be granted for. The default counts only where a certificate leaves
@@ -65,6 +78,11 @@ impl Licences {
         let default_ms = u64::try_from(self.default_ttl.as_millis()).unwrap_or(u64::MAX);
         let own_s = found.certificates().map(|c| c.certificate.terms.lease_ttl_s);
         own_s.map(|own| own.map_or(default_ms, |s| u64::from(s) * 1000)).max().unwrap_or(0)
+    }
+
+    /// Whether the key that signed `signed` is trusted still.
+    fn is_trusted(&self, signed: &SignedCertificate) -> bool {
+        self.keys.iter().any(|key| key.key_id() == signed.key_id)
     }
 
     /// Puts what was found in place of what is in force, in every realm, and tells what became of each certificate.
@@ -94,6 +112,28 @@ impl Found {
     /// Every certificate whose signature holds, in order of files and places.
     pub fn certificates(&self) -> impl Iterator<Item = &SignedCertificate> {
         self.files.iter().filter_map(|file| file.outcome.as_ref().ok()).flat_map(|report| &report.applied)
+    }
+
+    /// The certificates of the file `path`.
+    pub fn certificates_of<'a>(&'a self, path: &Path) -> impl Iterator<Item = &'a SignedCertificate> + use<'a> {
+        let file = self.files.iter().find(|file| file.path == path);
+        file.and_then(|file| file.outcome.as_ref().ok()).into_iter().flat_map(|report| &report.applied)
+    }
+
+    /// In which file the certificate `id` stands first, and in which line.
+    #[must_use]
+    pub fn place_of(&self, id: CertificateId) -> Option<(&Path, u32)> {
+        self.files.iter().find_map(|file| {
+            let signed = file.outcome.as_ref().ok()?.applied.iter().find(|signed| signed.id == id)?;
+            Some((&*file.path, signed.place.map_or(0, |place| place.line)))
+        })
+    }
+
+    /// The ids of all certificates in files other than `path`.
+    #[must_use]
+    pub fn in_files(&self, path: &str) -> BTreeSet<CertificateId> {
+        let others = self.files.iter().filter(|file| file.path != Path::new(path));
+        others.filter_map(|file| file.outcome.as_ref().ok()).flat_map(|r| &r.applied).map(|signed| signed.id).collect()
     }
 
     /// What keeps a reload from being believed: `file:line:column: why`, one a line. Empty if nothing does.
@@ -145,7 +185,7 @@ mod tests {
         site.licence("b.lic", "B", 1, 9);
         let folder = Folder::open(&site.data_dir()).unwrap();
         let keys = vec![site.publisher.public()];
-        let licences = Licences { named: vec![], keys, default_ttl: Duration::from_secs(300) };
+        let licences = Licences { named: vec![], keys, default_ttl: Duration::from_secs(300), added: vec![] };
         let found = licences.read(&folder).unwrap();
         assert_eq!(licences.longest_ttl_ms(&found), 9000);
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use leasehold_core::Shared;
-use leasehold_protocol::time::{Mono, Now};
+use leasehold_protocol::time::Mono;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
@@ -16,19 +16,16 @@ use crate::{
     banner,
     clock::clock_now,
     error::StartError,
-    licences::{LicenceReport, Licences, Trust, TrustError},
+    licences::LicenceReport,
+    loader::ReloadError,
     net::{InterfaceView, Workers},
     settings::Settings,
     start,
-    state::{Folder, Serving, StateError},
 };
 
 /// A server that is serving. Dropping it ends it at once, as a crash would: end it by [`Running::drain_and_stop`].
 pub struct Running {
     pub(crate) settings: Settings,
-    pub(crate) folder: Folder,
-    pub(crate) serving: Serving,
-    pub(crate) licences: Licences,
     pub(crate) udp: Vec<SocketAddr>,
     pub(crate) workers: Workers,
     pub(crate) admin: Option<Admin>,
@@ -37,8 +34,7 @@ pub struct Running {
     pub(crate) lease_ended: Arc<Notify>,
     pub(crate) worker_failed: Arc<Notify>,
     pub(crate) token_path: PathBuf,
-    /// Warnings about files, which stay until the next reading.
-    pub(crate) file_warnings: Vec<String>,
+    pub(crate) blind_until: Option<Mono>,
 }
 
 /// How a server ended.
@@ -49,21 +45,6 @@ pub struct StopReport {
     pub leases_out: u64,
     /// How long it waited for them.
     pub waited: Duration,
-}
-
-/// A reload that changed nothing.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReloadError {
-    /// A licence file is not as it should be: `file:line:column: why`, one a line.
-    #[error("the licences in force are kept, because of:\n{}", .0.join("\n"))]
-    Faults(Vec<String>),
-    /// A publisher's key.
-    #[error("the licences in force are kept: {0}")]
-    Trust(#[from] TrustError),
-    /// The data folder.
-    #[error("the licences in force are kept: {0}")]
-    State(#[from] StateError),
 }
 
 impl Running {
@@ -121,7 +102,7 @@ impl Running {
     /// Until when only holders of tickets are granted seats, if the server before this one did not end cleanly.
     #[must_use]
     pub const fn blind_until(&self) -> Option<Mono> {
-        self.serving.blind_until()
+        self.blind_until
     }
 
     /// What a person who starts the server wants to know, ending with the next command to type.
@@ -146,29 +127,22 @@ impl Running {
         &self.token_path
     }
 
-    /// Reads the publishers' keys and the licences anew and puts them in force. A publisher that was not known at the
-    /// start has no realm yet: it is a warning to start again.
+    /// Reads the publishers' keys and the licences anew and puts them in force: see [`Loader::reload`].
     ///
     /// # Errors
     /// If one file or certificate is not as it should be: nothing is changed then.
-    pub fn reload(&mut self) -> Result<Arc<LicenceReport>, ReloadError> {
-        let trust = Trust::read(&self.settings.publisher_keys, &self.folder.list("publishers", "pub")?)?;
-        let licences = Licences { keys: trust.keys.clone(), ..self.licences.clone() };
-        let found = licences.read(&self.folder)?;
-        let faults = found.faults();
-        if !faults.is_empty() {
-            return Err(ReloadError::Faults(faults));
-        }
-        self.serving.allow(&self.folder, licences.longest_ttl_ms(&found))?;
-        let now = clock_now();
-        let report = Arc::new(licences.apply(found, self.shared(), now));
-        report.log();
-        self.licences = licences;
-        self.state.licences.store(report.clone());
-        self.file_warnings = self.folder.warnings().iter().chain(&trust.warnings).cloned().collect();
-        self.file_warnings.extend(self.newcomers(&trust));
-        self.refresh_warnings(now);
-        Ok(report)
+    pub fn reload(&self) -> Result<Arc<LicenceReport>, ReloadError> {
+        self.state.loader().reload(&self.state)
+    }
+
+    /// What is not as it should be, anew.
+    pub(crate) fn refresh_warnings(&self, now: leasehold_protocol::time::Now) {
+        self.state.loader().refresh_warnings(&self.state, now);
+    }
+
+    /// The folders whose files are licences or keys.
+    pub(crate) fn watched(&self) -> Vec<PathBuf> {
+        self.state.loader().watched()
     }
 
     /// From here on new requests are denied; renewals and releases go on, and clients are told.
@@ -220,23 +194,11 @@ impl Running {
             admin.stop().await;
         }
         let leases_out = self.state.shared.live_leases();
-        if let Err(e) = self.serving.end(&self.folder, leases_out, clock_now()) {
+        if let Some(loader) = self.state.take_loader()
+            && let Err(e) = loader.end(leases_out, clock_now())
+        {
             tracing::warn!("{e}; the next start will be careful for one TTL");
         }
         leases_out
-    }
-
-    pub(crate) fn refresh_warnings(&self, now: Now) {
-        let found = banner::warnings(self.shared(), &self.licence_report(), self.serving.blind_until(), now);
-        let all = self.file_warnings.iter().cloned().chain(found).collect();
-        self.state.warnings.store(Arc::new(all));
-    }
-
-    /// Publishers that are trusted and have no realm, because they came after the start.
-    fn newcomers(&self, trust: &Trust) -> Vec<String> {
-        let realms = self.shared().realms();
-        let new = trust.publishers().into_iter().filter(|name| realms.iter().all(|realm| realm.publisher != *name));
-        new.map(|name| format!("the publisher {name} came after the start: start again to serve its licences"))
-            .collect()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | signal | does |
 //! |---|---|
-//! | `SIGHUP` | reads the licences anew; a bad file changes nothing |
+//! | `SIGHUP` | reads the licences anew, as a changed file does by itself; a bad file changes nothing |
 //! | `SIGINT`, `SIGTERM` | drains: says what it waits for and until when; a second one ends at once |
 
 use std::{io::Write as _, time::Duration};
@@ -10,12 +10,14 @@ use std::{io::Write as _, time::Duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
+    alarms::Alarms,
     clock::clock_now,
     error::{StartError, exit},
     instant::{rfc3339, words},
     logs,
     running::{Running, StopReport},
     settings::Settings,
+    watch::Watch,
 };
 
 /// How serving ended.
@@ -95,12 +97,17 @@ pub async fn run(settings: Settings) -> Result<Ending, StartError> {
 pub async fn run_with(settings: Settings, started: impl FnOnce(&Running)) -> Result<Ending, StartError> {
     let mut signals = Signals::new()?;
     let drain = settings.drain;
-    let mut running = Running::start(settings).await?;
+    let watching = settings.watch;
+    let running = Running::start(settings).await?;
     started(&running);
+    let mut watch = Watch::new(if watching { running.watched() } else { Vec::new() });
+    let mut alarms = Alarms::default();
     loop {
         tokio::select! {
+            () = watch.settled() => reload(&running, "a file changed"),
+            () = alarms.due(&running) => {}
             heard = signals.next() => match heard {
-                Heard::Reload => reload(&mut running),
+                Heard::Reload => reload(&running, "SIGHUP"),
                 Heard::End(name) => {
                     tracing::info!("{name}: shutting down");
                     return Ok(end(running, drain, &mut signals).await);
@@ -133,13 +140,13 @@ fn announce(running: &Running) {
     let _ = write!(std::io::stderr(), "{}", running.banner());
 }
 
-fn reload(running: &mut Running) {
+fn reload(running: &Running, why: &str) {
     match running.reload() {
         Ok(report) => {
-            tracing::info!(applied = report.applied(), "SIGHUP: licences read anew");
+            tracing::info!(applied = report.applied(), "{why}: licences read anew");
             running.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         }
-        Err(e) => tracing::error!("SIGHUP: {e}"),
+        Err(e) => tracing::error!("{why}: {e}"),
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Settings {
     /// Whether a unicast DISCOVER from beyond our own networks is answered. Default yes: it is never answered with more
     /// bytes than it brought.
     pub discovery_off_link: bool,
+    /// Whether licence files and keys are read anew when they change. Default yes.
+    pub watch: bool,
     /// What is logged and how.
     pub log: LogSettings,
     /// How long a shutdown waits for leases to come back. Default 10 s: shorter than what service managers allow.
@@ -117,6 +119,7 @@ impl Default for Settings {
             site_key: None,
             workers: 0,
             busy_poll: Duration::ZERO,
+            watch: true,
             lease_ttl: Duration::from_secs(300),
             limits: Limits::default(),
             discovery: true,

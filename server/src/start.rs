@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
@@ -11,6 +11,7 @@ use leasehold_protocol::{
     Entropy as _,
     crypto::SiteKey,
     time::{Mono, Now},
+    vocab::{HostId, Label},
 };
 use tokio::sync::Notify;
 
@@ -20,9 +21,10 @@ use crate::{
     clock::{SystemEntropy, clock_now},
     error::StartError,
     licences::{Licences, Trust, read_site_key},
+    loader::{self, Loader},
     net::{self, InterfaceView, Interfaces, Listener, NetCounters, Wiring, Workers},
     settings::{HttpListen, Settings},
-    state::{Folder, REST_TOKEN_FILE, Secrets, Serving, realm_keys},
+    state::{Folder, REST_TOKEN_FILE, Secrets, Serving, Uses, realm_keys},
 };
 
 /// Attempts at a free number that both UDP and TCP have, when port 0 was asked for.
@@ -50,26 +52,33 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let port = ready.listeners[0].address.port();
     let config = core_config(&settings, ready.secrets.server_id, port, serving.blind_until());
     let shared = Shared::new(config, std::mem::take(&mut ready.realms), &mut SystemEntropy);
-    let report = ready.licences.apply(found, &shared, now);
+    let (uses, past) = Uses::open(&mut ready.folder)?;
+    loader::tell_past(&shared, &past, hostids);
+    let began = std::time::Instant::now();
+    let mut report = ready.licences.apply(found, &shared, now);
+    report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.log();
-    let state = admin_state(&ready, shared, report, serving.blind_until(), now);
+    let blind_until = serving.blind_until();
+    let state = admin_state(&ready, shared, report, blind_until, now);
     let Ready { folder, licences, file_warnings, interfaces, listeners, http, .. } = ready;
-    let wiring = wiring(&settings, &state, interfaces, now);
+    let loader = Loader::new(&settings, folder, serving, licences, state.shared.clone(), file_warnings);
+    loader.refresh_warnings(&state, now);
+    *state.loader.lock().unwrap_or_else(PoisonError::into_inner) = Some(loader);
+    let wiring = wiring(&settings, &state, interfaces, uses, now);
     let (workers, admin) = match run(listeners, http, &state, &wiring) {
         Ok(running) => running,
         Err(e) => {
             // If nothing was granted, the next start need not be careful for our sake.
-            serving.end(&folder, state.shared.live_leases(), clock_now())?;
+            if let Some(loader) = state.take_loader() {
+                loader.end(state.shared.live_leases(), clock_now())?;
+            }
             return Err(e);
         }
     };
     let Wiring { interfaces, lease_ended, worker_failed, .. } = wiring;
     let (udp, token_path) = (state.udp.clone(), state.token_path.clone());
-    let running = Running {
+    Ok(Running {
         settings,
-        folder,
-        serving,
-        licences,
         udp,
         workers,
         admin,
@@ -78,10 +87,13 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
         lease_ended,
         worker_failed,
         token_path,
-        file_warnings,
-    };
-    running.refresh_warnings(now);
-    Ok(running)
+        blind_until,
+    })
+}
+
+/// What this machine can be recognised by, for licences of `publisher`.
+fn hostids(_publisher: &Label) -> Vec<HostId> {
+    Vec::new()
 }
 
 fn ready(settings: &Settings) -> Result<Ready, StartError> {
@@ -96,7 +108,12 @@ fn ready(settings: &Settings) -> Result<Ready, StartError> {
     let interfaces = Interfaces::read().map_err(StartError::Interfaces)?;
     let (listeners, http) = open_ports(settings, &interfaces)?;
     let file_warnings = folder.warnings().iter().chain(&trust.warnings).cloned().collect();
-    let licences = Licences { named: settings.licences.clone(), keys: trust.keys, default_ttl: settings.lease_ttl };
+    let licences = Licences {
+        named: settings.licences.clone(),
+        keys: trust.keys,
+        default_ttl: settings.lease_ttl,
+        added: Vec::new(),
+    };
     Ok(Ready { folder, secrets, realms, licences, file_warnings, interfaces, listeners, http })
 }
 
@@ -119,14 +136,16 @@ fn admin_state(
         udp: ready.listeners.iter().map(|listener| listener.address).collect(),
         warnings: ArcSwap::default(),
         draining: false.into(),
+        loader: Mutex::new(None),
     })
 }
 
-fn wiring(settings: &Settings, state: &AdminState, interfaces: Interfaces, now: Now) -> Wiring {
+fn wiring(settings: &Settings, state: &AdminState, interfaces: Interfaces, uses: Uses, now: Now) -> Wiring {
     Wiring {
         shared: state.shared.clone(),
         interfaces: Arc::new(InterfaceView::new(interfaces, now.mono, state.net.clone())),
         counters: state.net.clone(),
+        uses: Arc::new(uses),
         discovery: settings.discovery,
         busy_poll: settings.busy_poll,
         lease_ended: Arc::new(Notify::new()),

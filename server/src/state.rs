@@ -17,7 +17,12 @@
 mod folder;
 mod secrets;
 mod serving;
+mod uses;
 
 pub use folder::{Folder, StateError};
 pub use secrets::{REST_TOKEN_FILE, RestToken, Secrets, realm_key_file, realm_keys};
 pub use serving::Serving;
+pub use uses::Uses;
+
+/// The file with certificates that came over the network and were to be kept.
+pub const ADDED: &str = "added.lic";

@@ -18,7 +18,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-pub use files::write_whole;
+pub use files::{read_text, write_whole};
 pub use keygen::{KeygenArgs, keygen};
 pub use lint::{LintArgs, lint};
 pub use problem::{Problem, Problems};

@@ -26,6 +26,7 @@ pub mod human;
 pub mod init;
 pub mod issue;
 pub mod kit;
+pub mod licence;
 pub mod load;
 pub mod local;
 pub mod man;

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::{net::TcpStream, time::timeout};
@@ -16,6 +16,8 @@ use crate::exit::{Exit, Failure};
 
 /// How long connecting and answering may each take: it is the same machine.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the server may take to change something: it gives itself 30 s.
+const PATIENCE_FOR_CHANGES: Duration = Duration::from_secs(40);
 
 /// The most bytes of an answer we take: a million leases as JSON, with room.
 const ANSWER_MAX: usize = 512 << 20;
@@ -60,7 +62,15 @@ impl Rest {
     /// # Errors
     /// If no server answers, it does not take the token, or the answer is not what was asked for.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let bytes = self.fetch(path).await?;
+        self.ask(Method::GET, path, Bytes::new()).await
+    }
+
+    /// What the server answers to `method` at `path` with `body`.
+    ///
+    /// # Errors
+    /// As [`Rest::get`]; and if the server refuses, with its words.
+    pub async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
+        let bytes = self.fetch(method, path, body).await?;
         serde_json::from_slice(&bytes).map_err(|e| {
             Failure::new(format!("{}{path} did not answer in the form this version knows", self.url()))
                 .because_of(&e)
@@ -68,19 +78,23 @@ impl Rest {
         })
     }
 
-    async fn fetch(&self, path: &str) -> Result<Bytes, Failure> {
-        let (status, body) = timeout(PATIENCE * 2, self.exchange(path))
+    async fn fetch(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
+        let patience = if method == Method::GET { PATIENCE * 2 } else { PATIENCE_FOR_CHANGES };
+        let (status, body) = timeout(patience, self.exchange(method, path, body))
             .await
             .unwrap_or_else(|_| Err(self.unreachable(&"it took the connection and did not answer")))?;
         match status {
             StatusCode::OK => Ok(body),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.refused(status)),
-            other => Err(Failure::new(format!("{}{path} answered {other}", self.url()))
-                .because(String::from_utf8_lossy(&body).trim())),
+            other => Err(match said(&body) {
+                Some(message) => Failure::new("the server refuses").because(message),
+                None => Failure::new(format!("{}{path} answered {other}", self.url()))
+                    .because(String::from_utf8_lossy(&body).trim()),
+            }),
         }
     }
 
-    async fn exchange(&self, path: &str) -> Result<(StatusCode, Bytes), Failure> {
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), Failure> {
         let stream = timeout(PATIENCE, TcpStream::connect(&self.authority))
             .await
             .map_err(|_| self.unreachable(&"the connection was not taken in time"))?
@@ -88,19 +102,19 @@ impl Rest {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.unreachable(&e))?;
         let driver = tokio::spawn(connection);
-        let answer = sender.send_request(self.request(path)?).await.map_err(|e| self.unreachable(&e))?;
+        let answer = sender.send_request(self.request(method, path, body)?).await.map_err(|e| self.unreachable(&e))?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
         driver.abort();
         Ok((status, body.map_err(|e| self.unreachable(&e))?.to_bytes()))
     }
 
-    fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, Failure> {
-        let mut request = Request::get(path).header(header::HOST, &self.authority);
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.authority);
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        request.body(Empty::new()).map_err(|e| Failure::new(format!("cannot ask for {path}")).because_of(&e))
+        request.body(Full::new(body)).map_err(|e| Failure::new(format!("cannot ask for {path}")).because_of(&e))
     }
 
     fn unreachable(&self, why: &dyn std::fmt::Display) -> Failure {
@@ -122,6 +136,12 @@ impl Rest {
             .remedy("name the server's state folder (its banner tells it): --data-dir DIR")
             .remedy("or its token: --token-file DIR/rest.token")
     }
+}
+
+/// The message of an error as our server words it.
+fn said(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    body["error"]["message"].as_str().map(str::to_owned)
 }
 
 fn authority(url: &str) -> Result<String, Failure> {

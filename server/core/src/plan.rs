@@ -257,6 +257,12 @@ impl Planner {
         held.here.used.extend(past.used.iter().map(|(id, units)| (*id, *units)));
     }
 
+    /// Who serves.
+    pub(crate) fn served_by(&self, identity: &RealmIdentity) -> ServedBy {
+        let here = lock(&self.held).here.clone();
+        ServedBy { realm: identity.id, fingerprint: Some(identity.fingerprint), ..here }
+    }
+
     /// Notes that the trial `certificate` was used for the first time at `now`, and makes a plan that knows its end; `false`
     /// if it had begun before (L-16).
     pub(crate) fn begin_trial(

@@ -10,7 +10,8 @@ use leasehold_protocol::{
 };
 
 use crate::{
-    FeatureStatus, LeaseStatus, LedgerError, LotStatus, Past, PlanReport, RealmConfig, RealmStatus, ServerConfig,
+    FeatureStatus, LeaseStatus, LedgerError, LotStatus, Past, PlanReport, RealmConfig, RealmStatus, ServedBy,
+    ServerConfig,
     book::{Counts, Pool, counts_of},
     counters::Counters,
     lease::Leases,
@@ -112,6 +113,13 @@ impl Shared {
         if let Some(realm) = self.realm(realm) {
             realm.planner.serve_as(hostids, past);
         }
+    }
+
+    /// Who serves `realm`, as far as it matters to what certificates grant; `None` if it is not here. For
+    /// [`preview`](crate::preview) and [`timetable`](crate::timetable).
+    #[must_use]
+    pub fn served_by(&self, realm: RealmId) -> Option<ServedBy> {
+        self.realm(realm).map(|realm| realm.planner.served_by(&realm.identity))
     }
 
     /// Begins the trial `certificate`; whether it had not begun before.

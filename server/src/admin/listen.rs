@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -18,7 +18,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{AdminState, routes};
+use super::{AdminState, changes::Peer, routes};
 use crate::{
     error::StartError,
     process::{Transport, holder_of},
@@ -28,7 +28,7 @@ use crate::{
 const CONNECTIONS_MAX: usize = 64;
 /// How long the head of a request may take, and a kept connection may be silent.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
-/// The longest head of a request, in bytes; bodies are never read.
+/// The longest head of a request, in bytes; of bodies the handlers take what they allow.
 const HEAD_MAX: usize = 16 * 1024;
 /// How long to rest when the system gives no connection, for want of files say.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -102,7 +102,10 @@ async fn serve(listener: TcpListener, router: Router, mut stopped: watch::Receiv
             _ = stopped.changed() => return,
         };
         match accepted {
-            Ok((stream, _)) => drop(tokio::spawn(connection(stream, router.clone(), place, stopped.clone()))),
+            Ok((stream, peer)) => {
+                let router = router.clone().layer(Extension(Peer(peer)));
+                drop(tokio::spawn(connection(stream, router, place, stopped.clone())));
+            }
             Err(e) => {
                 tracing::debug!("accepting a connection failed: {e}");
                 tokio::time::sleep(ACCEPT_REST).await;

@@ -4,21 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Query, Request, State, rejection::QueryRejection},
+    extract::{DefaultBodyLimit, Query, Request, State, rejection::QueryRejection},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{delete, get, post},
 };
-use leasehold_protocol::vocab::FeatureName;
+use leasehold_protocol::{licence::text, vocab::FeatureName};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{AdminState, auth, metrics, views};
+use super::{AdminState, auth, changes, metrics, views};
 use crate::clock::clock_now;
 
-/// How long an answer may take.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// How long an answer may take: ten thousand certificates are checked and put in force in less.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// Leases on one page unless asked otherwise, and at most.
 const PAGE: usize = 100;
 const PAGE_MAX: usize = 1000;
@@ -32,9 +32,12 @@ pub(super) fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/features", get(features))
         .route("/api/v1/leases", get(leases))
-        .route("/api/v1/licences", get(licences))
+        .route("/api/v1/licences", get(changes::list).post(changes::add))
+        .route("/api/v1/licences/reload", post(changes::reload))
+        .route("/api/v1/licences/{id}", delete(changes::remove))
         .fallback(no_such_page)
-        .method_not_allowed_fallback(only_get)
+        .method_not_allowed_fallback(not_so)
+        .layer(DefaultBodyLimit::max(text::FILE_MAX))
         .layer(middleware::from_fn_with_state(state.clone(), auth::check))
         .layer(middleware::from_fn(in_time))
         .with_state(state)
@@ -43,7 +46,7 @@ pub(super) fn router(state: Arc<AdminState>) -> Router {
 async fn in_time(request: Request, next: Next) -> Response {
     let answered = tokio::time::timeout(ANSWER_WAIT, next.run(request)).await;
     let mut response = answered.unwrap_or_else(|_| {
-        auth::error(StatusCode::SERVICE_UNAVAILABLE, "too_slow", "the answer took longer than 10 s")
+        auth::error(StatusCode::SERVICE_UNAVAILABLE, "too_slow", "the answer took longer than 30 s")
     });
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -76,10 +79,6 @@ async fn features(State(state): State<Arc<AdminState>>) -> Json<views::FeaturesV
     Json(views::FeaturesView::of(&state.shared, clock_now()))
 }
 
-async fn licences(State(state): State<Arc<AdminState>>) -> Response {
-    Json(&**state.licences.load()).into_response()
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Page {
@@ -110,10 +109,13 @@ async fn leases(State(state): State<Arc<AdminState>>, page: Result<Query<Page>, 
 }
 
 async fn no_such_page() -> Response {
-    let message = "no such page; there are /healthz, /readyz, /metrics and /api/v1/{status,features,leases,licences}";
+    let message = "no such page; there are /healthz, /readyz, /metrics and /api/v1/{status,features,leases,licences} with \
+                   licences/reload and licences/ID";
     auth::error(StatusCode::NOT_FOUND, "not_found", message)
 }
 
-async fn only_get() -> Response {
-    auth::error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this page is only read, by GET")
+async fn not_so() -> Response {
+    let message = "this page does not do that: pages are read by GET; /api/v1/licences takes POST, /api/v1/licences/reload \
+                   POST, /api/v1/licences/ID DELETE";
+    auth::error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

@@ -88,8 +88,24 @@ pub struct FeatureView {
     pub version: String,
     /// Seats there are; null if they are not counted.
     pub count: Option<u32>,
-    /// Seats out.
+    /// Seats out, with those of overdraft.
     pub used: u32,
+    /// Seats of overdraft there are besides (L-13).
+    pub overdraft: u32,
+    /// Those of them that are out.
+    pub overdraft_used: u32,
+    /// From how many seats out on alerts rise (L-13).
+    pub soft_limit: Option<u32>,
+    /// Seats that upgrades add, which are in the count (L-8).
+    pub upgraded_by: u32,
+    /// The most seats one request may take, if that is less than all (L-7).
+    pub largest: Option<u32>,
+    /// The feature whose seats these are made of, and how many of those each takes (L-14).
+    pub drawn_from: Option<String>,
+    /// See `drawn_from`.
+    pub drawn_each: Option<u32>,
+    /// Units that are used up for ever (L-17).
+    pub used_up: u64,
     /// Seats left, below zero in overage; null if they are not counted.
     pub free: Option<i64>,
     /// Seats out that no licence in force covers.
@@ -282,6 +298,14 @@ impl FeatureView {
             version: feature.version.to_string(),
             count: feature.count,
             used: feature.used,
+            overdraft: feature.overdraft,
+            overdraft_used: feature.overdraft_used,
+            soft_limit: feature.soft_limit,
+            upgraded_by: feature.upgraded_by,
+            largest: feature.largest,
+            drawn_from: feature.drawn.as_ref().map(|(name, _)| name.to_string()),
+            drawn_each: feature.drawn.as_ref().map(|(_, each)| *each),
+            used_up: feature.used_up,
             free: feature.count.map(|_| feature.free),
             overage: feature.overage,
             leases: feature.leases,

@@ -29,6 +29,10 @@ pub struct ServeArgs {
     #[arg(long, env = "LEASEHOLD_SITE_KEY", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Files")]
     pub site_key: Option<String>,
 
+    /// Whether licence files and keys are read anew when they change: on or off [default: on]
+    #[arg(long, env = "LEASEHOLD_WATCH", value_name = "SWITCH", help_heading = "Files")]
+    pub watch: Option<String>,
+
     /// Address or interface to listen on for clients; may be repeated [default: 0.0.0.0 and ::]
     #[arg(long, env = "LEASEHOLD_LISTEN", value_delimiter = ',', value_name = "ADDRESS", help_heading = "Network")]
     pub listen: Vec<String>,

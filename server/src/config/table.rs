@@ -70,6 +70,7 @@ pub(super) const SETTINGS: &[Setting] = &[
             |s| s.listen.iter().map(ToString::to_string).collect(),
         )
     },
+    one("watch", |s, t| set(&mut s.watch, values::switch(t)), |s| on_off(s.watch)),
     one("port", |s, t| set(&mut s.port, values::port(t)), |s| vec![s.port.to_string()]),
     one("http", |s, t| set(&mut s.http, values::http(t)), |s| vec![s.http.to_string()]),
     one("discovery", |s, t| set(&mut s.discovery, values::switch(t)), |s| on_off(s.discovery)),

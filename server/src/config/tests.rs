@@ -80,6 +80,7 @@ fn every_setting_can_be_given_in_every_layer() {
         ("licence", "/l"),
         ("publisher-key", "/p"),
         ("site-key", "/s"),
+        ("watch", "off"),
         ("listen", "127.0.0.9"),
         ("port", "77"),
         ("http", "off"),

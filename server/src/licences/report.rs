@@ -14,6 +14,8 @@ use crate::instant::rfc3339;
 pub struct LicenceReport {
     /// When the files were read.
     pub read_at: String,
+    /// How long reading, checking and putting them in force took, in milliseconds.
+    pub took_ms: u64,
     /// Each file, in the order of reading.
     pub files: Vec<FileReport>,
     /// Seats that are out and that no certificate in force covers.
@@ -54,6 +56,10 @@ pub struct CertificateLine {
     pub outcome: &'static str,
     /// The same in words.
     pub sentence: String,
+    /// The rule that decided, if one is against it: `L-6` and so on.
+    pub rule: Option<&'static str>,
+    /// What it says and this server does not act upon.
+    pub warnings: Vec<String>,
 }
 
 /// A certificate that was refused.
@@ -86,24 +92,55 @@ impl LicenceReport {
         self.files.iter().flat_map(|file| &file.certificates)
     }
 
-    /// Writes the report to the log: what is wrong as warnings, what is in force as `info`.
+    /// How many certificates there are of each outcome, and how many were refused.
+    #[must_use]
+    pub fn outcomes(&self) -> BTreeMap<&'static str, usize> {
+        let mut outcomes = BTreeMap::from([("refused", self.files.iter().map(|file| file.refused.len()).sum())]);
+        self.lines().for_each(|line| *outcomes.entry(line.outcome).or_default() += 1);
+        outcomes
+    }
+
+    /// Writes the report to the log: what is wrong as warnings, what is in force as `info`. Of ten thousand certificates of
+    /// one outcome the first ones say enough.
     pub fn log(&self) {
+        let mut told: BTreeMap<&'static str, usize> = BTreeMap::new();
+        let mut is_told = |outcome: &'static str| {
+            let n = told.entry(outcome).or_default();
+            *n += 1;
+            *n <= LINES_LOGGED_MAX
+        };
         for file in &self.files {
             let path = &file.path;
             if let Some(problem) = &file.problem {
                 tracing::warn!("{path} {problem}");
             }
-            for refused in &file.refused {
+            for refused in file.refused.iter().filter(|_| is_told("refused")) {
                 tracing::warn!("{path}:{}:{}: refused: {}", refused.line, refused.column, refused.why);
             }
             for line in &file.certificates {
                 let (at, column) = (line.line.unwrap_or(0), line.column.unwrap_or(0));
-                tracing::info!(id = line.id, outcome = line.outcome, "{path}:{at}:{column}: {}", line.sentence);
+                if is_told(line.outcome) {
+                    tracing::info!(id = line.id, outcome = line.outcome, "{path}:{at}:{column}: {}", line.sentence);
+                }
+                for warning in line.warnings.iter().filter(|_| is_told("warning")) {
+                    tracing::warn!(id = line.id, "{path}:{at}:{column}: {warning}");
+                }
             }
         }
-        tracing::info!(applied = self.applied(), faults = self.faults(), overage = self.overage, "licences loaded");
+        let untold: usize = told.values().map(|n| n.saturating_sub(LINES_LOGGED_MAX)).sum();
+        tracing::info!(
+            applied = self.applied(),
+            faults = self.faults(),
+            overage = self.overage,
+            took_ms = self.took_ms,
+            untold,
+            "licences loaded"
+        );
     }
 }
+
+/// Lines of the log for each outcome: the others are counted, and told in full by `leasehold licence list`.
+const LINES_LOGGED_MAX: usize = 50;
 
 /// Joins what the files held with what the core made of it. The core reports each realm's certificates in the order it
 /// was given them, which is the order of the files.
@@ -116,7 +153,7 @@ pub(super) fn of(found: Found, plans: BTreeMap<u32, PlanReport>, now: Now) -> Li
         line(certificate, plan.and_then(Iterator::next))
     };
     let files = found.files.into_iter().map(|file| file_report(file, &mut next)).collect();
-    LicenceReport { read_at: rfc3339(now.wall), files, overage, next_change_at: next_change.map(rfc3339) }
+    LicenceReport { read_at: rfc3339(now.wall), took_ms: 0, files, overage, next_change_at: next_change.map(rfc3339) }
 }
 
 fn file_report(file: FoundFile, next: &mut impl FnMut(&SignedCertificate) -> CertificateLine) -> FileReport {
@@ -143,8 +180,11 @@ fn file_report(file: FoundFile, next: &mut impl FnMut(&SignedCertificate) -> Cer
 
 fn line(signed: &SignedCertificate, plan: Option<CertificateReport>) -> CertificateLine {
     let certificate = &signed.certificate;
-    let (outcome, sentence) =
-        plan.map_or(("other_realm", "no realm of this server serves it".into()), |p| (p.outcome.word(), p.sentence));
+    let rule = plan.as_ref().and_then(|plan| plan.outcome.rule());
+    let (outcome, sentence, warnings) = plan
+        .map_or(("other_realm", "no realm of this server serves it".into(), Vec::new()), |p| {
+            (p.outcome.word(), p.sentence, p.warnings)
+        });
     CertificateLine {
         id: signed.id.to_string(),
         publisher: certificate.publisher.to_string(),
@@ -154,5 +194,7 @@ fn line(signed: &SignedCertificate, plan: Option<CertificateReport>) -> Certific
         column: signed.place.as_ref().map(|place| place.column),
         outcome,
         sentence,
+        rule,
+        warnings,
     }
 }

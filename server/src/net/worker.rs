@@ -227,9 +227,10 @@ impl Worker {
             let (_, datagrams) = self.batch.datagrams(i);
             for datagram in datagrams {
                 self.engine.handle_datagram(now, path, datagram);
+                // What was used up is on disk before the grant that used it leaves.
+                drain_events(&mut self.engine, &self.wiring);
                 outgoing.collect(&mut self.engine, &self.ports, interfaces, &self.wiring.counters).await;
             }
-            drain_events(&mut self.engine, &self.wiring);
         }
         outgoing.flush(&self.ports, &self.wiring.counters).await;
     }
@@ -293,10 +294,10 @@ impl Worker {
         } else if self.engine.has_waiting() {
             self.engine.handle_waiting(now);
         }
+        drain_events(&mut self.engine, &self.wiring);
         let interfaces = self.wiring.interfaces.get();
         outgoing.collect(&mut self.engine, &self.ports, &interfaces, &self.wiring.counters).await;
         outgoing.flush(&self.ports, &self.wiring.counters).await;
-        drain_events(&mut self.engine, &self.wiring);
         if now.mono >= self.look_around_at {
             self.look_around(now);
         }
@@ -333,6 +334,9 @@ impl Worker {
 fn drain_events(engine: &mut Engine, wiring: &Wiring) {
     while let Some(event) = engine.poll_event() {
         events::log(&event);
+        if let Err(e) = wiring.uses.note([&event]) {
+            tracing::error!("{e}: what was used counts until this server ends, and is forgotten then");
+        }
         if matches!(event, Event::Released(_) | Event::Expired(_)) {
             wiring.lease_ended.notify_waiters();
         }

@@ -8,6 +8,8 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
+use crate::state::Uses;
+
 use super::{
     InterfaceView, Listener, NetCounters,
     worker::{self, Worker},
@@ -22,6 +24,8 @@ pub struct Wiring {
     pub interfaces: Arc<InterfaceView>,
     /// What the sockets do.
     pub counters: Arc<NetCounters>,
+    /// Where uses of trials and meters are noted.
+    pub uses: Arc<Uses>,
     /// Whether broadcast and multicast are heard.
     pub discovery: bool,
     /// How long a worker looks for datagrams before it sleeps.

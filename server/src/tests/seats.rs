@@ -267,7 +267,7 @@ async fn a_silent_holders_seat_is_free_when_its_ttl_is_over() {
 async fn a_reload_takes_new_licences_and_a_bad_file_changes_nothing() {
     let site = Site::new();
     site.licence("a.lic", "CAD", 1, 300);
-    let mut running = site.start().await;
+    let running = site.start().await;
     let features = |running: &Running| {
         let features = running.shared().features(clock_now());
         features.iter().map(|f| format!("{} {:?}", f.name, f.count)).collect::<Vec<_>>()
@@ -295,7 +295,7 @@ async fn a_reload_takes_new_licences_and_a_bad_file_changes_nothing() {
 #[tokio::test]
 async fn a_publishers_next_key_is_taken_at_a_reload_and_a_new_publisher_at_the_next_start() {
     let mut site = Site::new();
-    let mut running = site.start().await;
+    let running = site.start().await;
     site.publisher = publisher("acme");
     site.write("publishers/next.pub", &site.publisher.public().to_text());
     site.write("publishers/bolt.pub", &publisher("bolt").public().to_text());

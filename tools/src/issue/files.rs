@@ -18,7 +18,10 @@ pub(super) const SECRET: u32 = 0o600;
 pub(super) const PLAIN: u32 = 0o644;
 
 /// The text in `path`.
-pub(super) fn read_text(path: &Path) -> Result<String, Failure> {
+///
+/// # Errors
+/// If it cannot be read, is longer than any text of ours, or is not text.
+pub fn read_text(path: &Path) -> Result<String, Failure> {
     let failed = |why: String| Failure::new(format!("cannot read {}", path.display())).because(why);
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(|e| failed(e.to_string()))?;

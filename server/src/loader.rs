@@ -1,0 +1,346 @@
+//! The one who loads licences: at a signal, when a file changes, and over the administration's channel (L-4, L-5). Whoever
+//! asks, it is done here, one at a time, and as if everything had just been read.
+//!
+//! What came over the channel is read after all files: first what was kept in `added.lic` of the data folder, then what
+//! lives in memory alone, each in the order it came.
+
+use std::sync::Arc;
+
+use leasehold_core::{Past, Shared, Step, preview, timetable};
+use leasehold_protocol::{
+    licence::{SignedCertificate, text},
+    time::{Mono, Now},
+    vocab::{CertificateId, HostId, Label},
+};
+use serde::Serialize;
+
+use crate::{
+    admin::AdminState,
+    clock::clock_now,
+    licences::{LicenceReport, Licences, MEMORY, Trust, TrustError},
+    settings::Settings,
+    state::{ADDED, Folder, Serving, StateError},
+};
+
+/// Loads licences.
+pub struct Loader {
+    folder: Folder,
+    serving: Serving,
+    licences: Licences,
+    publisher_keys: Vec<std::path::PathBuf>,
+    shared: Arc<Shared>,
+    /// Warnings about files, which stay until the next reading.
+    file_warnings: Vec<String>,
+}
+
+/// A loading that changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// A licence file is not as it should be: `file:line:column: why`, one a line.
+    #[error("the licences in force are kept, because of:\n{}", .0.join("\n"))]
+    Faults(Vec<String>),
+    /// A publisher's key.
+    #[error("the licences in force are kept: {0}")]
+    Trust(#[from] TrustError),
+    /// The data folder.
+    #[error("the licences in force are kept: {0}")]
+    State(#[from] StateError),
+}
+
+/// Why certificates were not added or removed. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// There is nothing in what was sent.
+    #[error("there is no certificate in what was sent: send the text of a licence file")]
+    Nothing,
+    /// Some of it is refused: `line L, column C: why`, one a line.
+    #[error("nothing was added, because of:\n{}", .0.join("\n"))]
+    Refused(Vec<String>),
+    /// No certificate of that id came over the network.
+    #[error("no certificate {0} is loaded here: leasehold licence list shows those that are")]
+    Unknown(CertificateId),
+    /// It stands in a file that an administrator keeps.
+    #[error("certificate {id} stands in {path}:{line}: remove it there, and leasehold licence reload")]
+    InFile {
+        /// Which.
+        id: CertificateId,
+        /// The file.
+        path: String,
+        /// Where in it.
+        line: u32,
+    },
+    /// The files that are there are not as they should be.
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
+}
+
+/// What adding did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AddReport {
+    /// Whether anything was changed.
+    pub changed: bool,
+    /// Whether it is there after a restart.
+    pub persisted: bool,
+    /// Each certificate that was sent, in order.
+    pub certificates: Vec<AddedLine>,
+    /// Seats of each feature they speak of.
+    pub features: Vec<FeatureChange>,
+}
+
+/// What became of one certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AddedLine {
+    /// Its id.
+    pub id: String,
+    /// What it is for.
+    pub feature: String,
+    /// `applied`, `muted` and so on, or `loaded_before`.
+    pub outcome: &'static str,
+    /// The same in words.
+    pub sentence: String,
+    /// What it says and this server does not act upon.
+    pub warnings: Vec<String>,
+}
+
+/// Seats of a feature before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FeatureChange {
+    /// Its name.
+    pub name: String,
+    /// Seats before; `None` if they are not counted.
+    pub before: Option<u64>,
+    /// Seats after.
+    pub after: Option<u64>,
+}
+
+impl Loader {
+    pub(crate) fn new(
+        settings: &Settings,
+        folder: Folder,
+        serving: Serving,
+        licences: Licences,
+        shared: Arc<Shared>,
+        file_warnings: Vec<String>,
+    ) -> Self {
+        let publisher_keys = settings.publisher_keys.clone();
+        Self { folder, serving, licences, publisher_keys, shared, file_warnings }
+    }
+
+    /// Until when only holders of tickets are granted seats.
+    pub(crate) const fn blind_until(&self) -> Option<Mono> {
+        self.serving.blind_until()
+    }
+
+    /// Reads the publishers' keys and the licences anew and puts them in force. A publisher that was not known at the
+    /// start has no realm yet: it is a warning to start again.
+    ///
+    /// # Errors
+    /// If one file or certificate is not as it should be: nothing is changed then.
+    pub fn reload(&mut self, state: &AdminState) -> Result<Arc<LicenceReport>, ReloadError> {
+        let trust = Trust::read(&self.publisher_keys, &self.folder.list("publishers", "pub")?)?;
+        let licences = Licences { keys: trust.keys.clone(), ..self.licences.clone() };
+        let report = self.put_in_force(licences, state)?;
+        self.file_warnings = self.folder.warnings().iter().chain(&trust.warnings).cloned().collect();
+        self.file_warnings.extend(self.newcomers(&trust));
+        self.refresh_warnings(state, clock_now());
+        Ok(report)
+    }
+
+    /// Takes the certificates of `text` as if they had just been read after all others (L-5). With `persist` they are there
+    /// after a restart: on disk before they are in force. With `dry_run` nothing is done but told.
+    ///
+    /// # Errors
+    /// If anything of it is refused, or what is there already cannot be read: nothing is changed then.
+    pub fn add(
+        &mut self,
+        text: &str,
+        persist: bool,
+        dry_run: bool,
+        state: &AdminState,
+    ) -> Result<AddReport, ChangeError> {
+        let sent = text::read(text, &self.licences.keys);
+        if !sent.refused.is_empty() {
+            let why = |r: &text::Refused| format!("{}: {}", r.place, r.why);
+            return Err(ChangeError::Refused(sent.refused.iter().map(why).collect()));
+        }
+        if sent.applied.is_empty() {
+            return Err(ChangeError::Nothing);
+        }
+        let found = self.read(&self.licences)?;
+        let there: Vec<SignedCertificate> = found.certificates().cloned().collect();
+        let is_new = |signed: &&SignedCertificate| there.iter().all(|other| other.id != signed.id);
+        let new: Vec<SignedCertificate> = sent.applied.iter().filter(is_new).cloned().collect();
+        let now = clock_now();
+        let mut report = self.foretell(&there, &sent.applied, &new, now);
+        report.persisted = persist && !dry_run;
+        if dry_run || new.is_empty() && !persist {
+            return Ok(report);
+        }
+        let mut licences = self.licences.clone();
+        if persist {
+            self.persist(&sent.applied, &mut licences)?;
+        } else {
+            licences.added.extend(new);
+        }
+        self.put_in_force(licences, state)?;
+        self.refresh_warnings(state, now);
+        report.changed = true;
+        Ok(report)
+    }
+
+    /// Takes out a certificate that came over the network, from memory and from `added.lic`.
+    ///
+    /// # Errors
+    /// If it is not one of those: nothing is changed then.
+    pub fn remove(&mut self, id: CertificateId, state: &AdminState) -> Result<Arc<LicenceReport>, ChangeError> {
+        let found = self.read(&self.licences)?;
+        let added_path = self.folder.join(ADDED);
+        let (path, line) = found.place_of(id).ok_or(ChangeError::Unknown(id))?;
+        let path = path.to_owned();
+        if path != std::path::Path::new(MEMORY) && path != added_path {
+            return Err(ChangeError::InFile { id, path: path.display().to_string(), line });
+        }
+        let mut licences = self.licences.clone();
+        licences.added.retain(|signed| signed.id != id);
+        if path == added_path {
+            let kept: Vec<SignedCertificate> =
+                found.certificates_of(&added_path).filter(|signed| signed.id != id).cloned().collect();
+            self.write_added(&kept)?;
+        }
+        let report = self.put_in_force(licences, state)?;
+        self.refresh_warnings(state, clock_now());
+        Ok(report)
+    }
+
+    /// What is not as it should be.
+    pub(crate) fn refresh_warnings(&self, state: &AdminState, now: Now) {
+        let found = crate::banner::warnings(&self.shared, &state.licences.load(), self.blind_until(), now);
+        let all = self.file_warnings.iter().cloned().chain(found).collect();
+        state.warnings.store(Arc::new(all));
+    }
+
+    /// The folders whose files are licences or keys.
+    pub(crate) fn watched(&self) -> Vec<std::path::PathBuf> {
+        let parent = |path: &std::path::PathBuf| path.parent().map(std::path::Path::to_owned);
+        let mut all = vec![self.folder.join("licences"), self.folder.join("publishers")];
+        all.extend(self.licences.named.iter().filter_map(parent));
+        all.extend(self.publisher_keys.iter().filter_map(parent));
+        all
+    }
+
+    /// Ends the server's life: see [`Serving::end`].
+    pub(crate) fn end(self, leases_out: u64, now: Now) -> Result<(), StateError> {
+        self.serving.end(&self.folder, leases_out, now)
+    }
+
+    fn read(&self, licences: &Licences) -> Result<crate::licences::Found, ReloadError> {
+        let found = licences.read(&self.folder)?;
+        let faults = found.faults();
+        if faults.is_empty() { Ok(found) } else { Err(ReloadError::Faults(faults)) }
+    }
+
+    fn put_in_force(&mut self, licences: Licences, state: &AdminState) -> Result<Arc<LicenceReport>, ReloadError> {
+        let began = std::time::Instant::now();
+        let found = self.read(&licences)?;
+        self.serving.allow(&self.folder, licences.longest_ttl_ms(&found))?;
+        let mut report = licences.apply(found, &self.shared, clock_now());
+        report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let report = Arc::new(report);
+        report.log();
+        self.licences = licences;
+        state.licences.store(report.clone());
+        Ok(report)
+    }
+
+    /// What adding `new`, of those that were `sent`, to those that are `there` would do.
+    fn foretell(
+        &self,
+        there: &[SignedCertificate],
+        sent: &[SignedCertificate],
+        new: &[SignedCertificate],
+        now: Now,
+    ) -> AddReport {
+        let mut certificates = Vec::new();
+        let mut features: Vec<FeatureChange> = Vec::new();
+        for signed in sent {
+            let realm = signed.realm();
+            let here = self.shared.served_by(realm);
+            let of_realm = |list: &[SignedCertificate]| {
+                list.iter().filter(|other| other.realm() == realm).cloned().collect::<Vec<_>>()
+            };
+            let (before, mut after) = (of_realm(there), of_realm(there));
+            after.extend(of_realm(new));
+            let report = here.as_ref().map(|here| preview(after.clone(), here, now.wall));
+            let line = report.as_ref().and_then(|report| report.lines.iter().rfind(|line| line.id == signed.id));
+            let is_new = new.iter().any(|other| other.id == signed.id);
+            certificates.push(added_line(signed, line, is_new));
+            let name = &signed.certificate.feature;
+            if let Some(here) = here
+                && features.iter().all(|change| change.name != name.as_str())
+            {
+                let seats = |list| seats_now(timetable(list, &here, name, now.wall, now.wall));
+                features.push(FeatureChange { name: name.to_string(), before: seats(before), after: seats(after) });
+            }
+        }
+        AddReport { changed: false, persisted: false, certificates, features }
+    }
+
+    /// Appends what was `sent` to `added.lic`, and takes out of memory what is there then.
+    fn persist(&self, sent: &[SignedCertificate], licences: &mut Licences) -> Result<(), ReloadError> {
+        let kept = licences.read(&self.folder)?;
+        let path = self.folder.join(ADDED);
+        let mut all: Vec<SignedCertificate> = kept.certificates_of(&path).cloned().collect();
+        let in_files = kept.in_files(MEMORY);
+        let missing = |signed: &&SignedCertificate| !in_files.contains(&signed.id);
+        all.extend(sent.iter().filter(missing).cloned());
+        self.write_added(&all)?;
+        licences.added.retain(|signed| sent.iter().all(|other| other.id != signed.id));
+        Ok(())
+    }
+
+    fn write_added(&self, all: &[SignedCertificate]) -> Result<(), ReloadError> {
+        if all.is_empty() {
+            return Ok(self.folder.remove(ADDED)?);
+        }
+        let comment =
+            "Certificates that were added over the network and kept. leasehold licence remove ID takes one out.";
+        Ok(self.folder.write(ADDED, &text::write(all, comment))?)
+    }
+
+    /// Publishers that are trusted and have no realm, because they came after the start.
+    fn newcomers(&self, trust: &Trust) -> Vec<String> {
+        let realms = self.shared.realms();
+        let new = trust.publishers().into_iter().filter(|name| realms.iter().all(|realm| realm.publisher != *name));
+        new.map(|name| format!("the publisher {name} came after the start: start again to serve its licences"))
+            .collect()
+    }
+}
+
+fn added_line(signed: &SignedCertificate, line: Option<&leasehold_core::CertificateReport>, is_new: bool) -> AddedLine {
+    let said = |sentence: &str| (sentence.to_owned(), Vec::new());
+    let (outcome, (sentence, warnings)) = match line {
+        _ if !is_new => ("loaded_before", said("is loaded already and counts once")),
+        Some(line) => (line.outcome.word(), (line.sentence.clone(), line.warnings.clone())),
+        None => ("other_realm", said("is from a publisher whose key came after the start: start the server again")),
+    };
+    AddedLine {
+        id: signed.id.to_string(),
+        feature: signed.certificate.feature.to_string(),
+        outcome,
+        sentence,
+        warnings,
+    }
+}
+
+fn seats_now(steps: Vec<Step>) -> Option<u64> {
+    steps.first().map_or(Some(0), |step| step.seats)
+}
+
+/// Tells every realm of `shared` what was used on this server before.
+pub(crate) fn tell_past(shared: &Shared, past: &Past, hostids: impl Fn(&Label) -> Vec<HostId>) {
+    for realm in shared.realms() {
+        shared.serve_as(realm.id, hostids(&realm.publisher), past);
+    }
+}
