@@ -29,10 +29,14 @@ pub fn describe(pid: u32) -> String {
 /// not be named.
 #[must_use]
 pub fn holder_of(transport: Transport, address: SocketAddr) -> Option<String> {
-    let inode = inode_of(transport, address)?;
+    // A table that changes while it is read may leave out a line that was there all the time.
+    let inode = (0..LOOKS).find_map(|_| inode_of(transport, address))?;
     let pid = pid_of(inode);
     Some(pid.map_or_else(|| "a process of another user (its name can be seen as root)".into(), describe))
 }
+
+/// How often a table of sockets is read before a line is not in it.
+const LOOKS: usize = 3;
 
 fn inode_of(transport: Transport, address: SocketAddr) -> Option<u64> {
     let tables = match transport {

@@ -17,6 +17,7 @@
 //! What mail and editors do to text does no harm: the order of settings, spaces, tabs, line ends, a byte order mark,
 //! `> ` before lines, lines broken at a space or inside the signature. A changed value does, to that certificate alone.
 
+mod claims;
 mod error;
 mod lexer;
 mod settings;
@@ -27,6 +28,7 @@ mod write;
 
 use std::{collections::HashMap, fmt};
 
+pub use claims::{Claims, quote};
 pub use error::TextError;
 pub use settings::SETTINGS;
 pub use values::parse_seconds;

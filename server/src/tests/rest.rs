@@ -61,8 +61,8 @@ async fn what_is_not_understood_is_answered_in_json_with_the_reason() {
         ("GET", "/api/v1/leases?page=2", 400, "feature, limit and offset are understood"),
         ("GET", "/api/v1/leases?feature=a%20b", 400, "not allowed in a name"),
         ("GET", "/api/v2/leases", 404, "/api/v1/"),
-        ("POST", "/api/v1/leases", 405, "only read"),
-        ("DELETE", "/api/v1/status", 405, "only read"),
+        ("POST", "/api/v1/leases", 405, "pages are read by GET"),
+        ("DELETE", "/api/v1/status", 405, "pages are read by GET"),
     ];
     for (method, path, status, part) in cases {
         let answer = ask(address, method, path, Some(&bearer)).await;

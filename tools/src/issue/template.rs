@@ -11,7 +11,8 @@ use std::{collections::BTreeMap, ops::Range};
 use leasehold_protocol::{
     crypto::Fingerprint,
     licence::{
-        Certificate, ClaimError, Day, KeyType, SeatLimit, Terms, canonical, certificate::ZONE_DEFAULT, nearest::nearest,
+        Certificate, ClaimError, Day, KeyType, SeatLimit, Terms, canonical, certificate::ZONE_DEFAULT,
+        nearest::nearest, text::Claims,
     },
     vocab::{FeatureName, Label, Version},
 };
@@ -61,10 +62,44 @@ fn syntax(source: &Text, error: &toml::de::Error) -> Problem {
 }
 
 /// What the top of the file may say for all features.
-const SHARED: [&str; 9] =
-    ["zone", "start", "end", "lease-ttl", "grace", "server-keys", "vendor-string", "issuer", "notice"];
+const SHARED: [&str; 33] = [
+    "zone",
+    "start",
+    "end",
+    "lease-ttl",
+    "grace",
+    "server-keys",
+    "vendor-string",
+    "issuer",
+    "notice",
+    "dialect",
+    "pools",
+    "trial",
+    "share",
+    "share-limit",
+    "linger",
+    "min-checkout",
+    "borrow-max",
+    "metered",
+    "undo",
+    "supersedes",
+    "server-hostids",
+    "client-hostids",
+    "match-rate",
+    "platforms",
+    "vm",
+    "terminal-server",
+    "class",
+    "maintenance-end",
+    "selectors",
+    "licensee",
+    "issued",
+    "part-number",
+    "retention",
+];
 /// What belongs to one feature alone.
-const OWN: [&str; 5] = ["name", "version", "count", "type", "serial"];
+const OWN: [&str; 10] =
+    ["name", "version", "count", "type", "serial", "soft-limit", "overdraft", "package", "suite", "cost"];
 
 /// Settings as far as they have been read, and where.
 #[derive(Clone, Default)]
@@ -83,6 +118,8 @@ struct Settings {
     serial: Option<String>,
     issuer: Option<String>,
     notice: Option<String>,
+    /// Every other term, in the words of licence files.
+    terms: BTreeMap<&'static str, String>,
     spans: BTreeMap<&'static str, Range<usize>>,
 }
 
@@ -214,6 +251,10 @@ impl Reader<'_> {
 
 impl Settings {
     fn certificate(self, publisher: &Label) -> Option<Certificate> {
+        let mut claims = Claims::default();
+        // Each was read before, by itself.
+        self.terms.iter().for_each(|(name, value)| _ = claims.set(name, value));
+        let terms = claims.terms().clone();
         Some(Certificate {
             publisher: publisher.clone(),
             feature: self.name?,
@@ -231,7 +272,7 @@ impl Settings {
                 serial: self.serial,
                 issuer: self.issuer,
                 notice: self.notice,
-                ..Terms::default()
+                ..terms
             },
         })
     }
@@ -241,6 +282,10 @@ impl Settings {
 fn place_of(error: &ClaimError, spans: &BTreeMap<&'static str, Range<usize>>) -> Option<Range<usize>> {
     let name = match error {
         ClaimError::Range { name, .. } | ClaimError::Value { name, .. } => name,
+        ClaimError::NotOfAnUpgrade(name) | ClaimError::NeedsCount(name) => name,
+        ClaimError::Needs { name, .. } | ClaimError::Conflict { name, .. } => name,
+        ClaimError::UncountedUpgrade => "count",
+        ClaimError::CostAndCount => "cost",
         ClaimError::EndsBeforeStart { .. } => "end",
         ClaimError::UncountedUnlocked => "count",
         _ => "name",

@@ -156,7 +156,7 @@ fn word_or_quoted(text: &str) -> Vec<String> {
 }
 
 /// `text` in quotes, as pieces between which one space stands.
-fn quoted(text: &str) -> Vec<String> {
+pub(super) fn quoted(text: &str) -> Vec<String> {
     let mut pieces = vec!["\"".to_owned()];
     let mut before = ' ';
     let mut rest = text.chars().peekable();

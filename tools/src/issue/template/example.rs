@@ -25,7 +25,10 @@ name = "RENDER"
 version = "2.0"
 count = 4
 end = 2030-12-31
-# type = "additive"          # adds to the feature's seats; default "exclusive" replaces them
+# type = "additive"          # adds to the feature's seats; default "exclusive" replaces them; "upgrade" raises them
+# overdraft = 2              # seats beyond the count, reported apart
+# client-hostids = ["ethernet:0012ab34cd56"]   # only these machines may use it: leasehold hostid prints them
+# More: tools/docs/templates.md
 # serial = "2026-0042"       # your number for this grant; tells two equal ones apart
 # vendor-string = "quality=high"   # for your program
 "#;

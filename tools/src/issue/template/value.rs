@@ -8,8 +8,9 @@ use leasehold_protocol::{
         Day, KeyType, SeatLimit,
         certificate::{LEASE_TTL_MIN_S, SERVER_KEYS_MAX, TERM_MAX_S, TEXT_MAX},
         dates::check_zone,
+        error::LicenceError,
         nearest::nearest,
-        text::parse_seconds,
+        text::{Claims, SETTINGS, TextError, parse_seconds, quote},
     },
     vocab::SeatCount,
 };
@@ -57,9 +58,50 @@ fn read(settings: &mut Settings, name: &str, value: &DeValue<'_>) -> Read<()> {
         "serial" => s.serial = Some(text(value)?),
         "issuer" => s.issuer = Some(text(value)?),
         "notice" => s.notice = Some(text(value)?),
-        other => return Err(wrong(format!("no setting called {other}"))),
+        other => term(s, other, value)?,
     }
     Ok(())
+}
+
+/// A setting that TOML spells as licence files do, but for brackets and quotes.
+fn term(settings: &mut Settings, name: &str, value: &DeValue<'_>) -> Read<()> {
+    let spelt = spelt(name, value)?;
+    let mut claims = Claims::default();
+    match claims.set(name, &spelt) {
+        Ok(()) => {}
+        Err(LicenceError::Text(TextError::Value { expected, meant, .. })) => {
+            let help = meant.map(|word| format!("did you mean {word:?}?"));
+            return Err(Wrong { expected: expected.to_owned(), help });
+        }
+        Err(e) => return Err(wrong(e.to_string())),
+    }
+    if let Some(name) = SETTINGS.into_iter().find(|known| *known == name) {
+        settings.terms.insert(name, spelt);
+    }
+    Ok(())
+}
+
+/// Settings that are texts, which licence files have in quotes.
+const TEXTS: [&str; 2] = ["licensee", "part-number"];
+/// Settings that are lists.
+const LISTS: [&str; 8] =
+    ["share", "package", "suite", "supersedes", "server-hostids", "client-hostids", "platforms", "selectors"];
+
+/// `value` as it stands in a licence file.
+fn spelt(name: &str, value: &DeValue<'_>) -> Read<String> {
+    let list = || wrong("a list such as [\"one\", \"two\"]");
+    match value {
+        DeValue::Array(items) if LISTS.contains(&name) => {
+            let items: Option<Vec<String>> = items.iter().map(|item| item.get_ref().as_str().map(quote)).collect();
+            items.map(|items| items.join(", ")).ok_or_else(list)
+        }
+        _ if LISTS.contains(&name) => Err(list()),
+        DeValue::String(text) if TEXTS.contains(&name) => Ok(quote(text)),
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().to_owned()),
+        DeValue::Datetime(day) => Ok(day.to_string()),
+        _ => Err(wrong("a word or a text in quotes, or a number")),
+    }
 }
 
 fn wrong(expected: impl Into<String>) -> Wrong {
@@ -108,13 +150,10 @@ fn count(value: &DeValue<'_>) -> Read<SeatLimit> {
 }
 
 fn key_type(value: &DeValue<'_>) -> Read<KeyType> {
-    const EXPECTED: &str = "\"exclusive\" or \"additive\"";
-    match value.as_str() {
-        Some("exclusive") => Ok(KeyType::Exclusive),
-        Some("additive") => Ok(KeyType::Additive),
-        Some(other) => Err(no_such_word(other, EXPECTED, &["exclusive", "additive"])),
-        None => Err(wrong(EXPECTED)),
-    }
+    const EXPECTED: &str = "\"exclusive\", \"additive\" or \"upgrade\"";
+    let Some(word) = value.as_str() else { return Err(wrong(EXPECTED)) };
+    let known = KeyType::ALL.into_iter().find(|kind| kind.name() == word);
+    known.ok_or_else(|| no_such_word(word, EXPECTED, &KeyType::ALL.map(KeyType::name)))
 }
 
 fn zone(value: &DeValue<'_>) -> Read<String> {

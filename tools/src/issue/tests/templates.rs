@@ -127,7 +127,7 @@ fn every_mistake_is_named_with_its_place_and_remedy() {
         (
             "type = \"additive\"",
             "type = \"aditive\"",
-            "14:8: type is \"aditive\" | expected \"exclusive\" or \"additive\" | did you mean \"additive\"?",
+            "14:8: type is \"aditive\" | expected \"exclusive\", \"additive\" or \"upgrade\" | did you mean \"additive\"?",
         ),
         (
             "[\"00112233445566778899aabbccddeeff\"]",

@@ -1,0 +1,192 @@
+//! Licences that change under a server process (L-4, L-5): whole processes, real files, kill -9.
+
+use std::{
+    net::{TcpListener, UdpSocket},
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use leasehold_protocol::licence::{PublisherSecret, text};
+use leasehold_tests::{
+    binary::{House, Process, command, json, run, until},
+    plan::Feature,
+};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server process with one seat of CAD, and a publisher's key to sign more.
+struct Site {
+    house: House,
+    port: u16,
+    server: Process,
+}
+
+impl Site {
+    fn new() -> Self {
+        let house = House::with(&[Feature { name: "CAD".into(), seats: 1, ttl_s: 300, grace_s: 0 }]);
+        let port = free_port();
+        let site = Self { server: start(&house, port), house, port };
+        let made = run(command(["keygen", "--publisher", "acme", "--out", &site.path("keys")]));
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        site
+    }
+
+    /// A site whose server trusts a key of ours from the beginning.
+    fn with_key() -> Self {
+        let mut site = Self::new();
+        let keys = PathBuf::from(site.path("state")).join("publishers");
+        std::fs::create_dir_all(&keys).unwrap();
+        std::fs::copy(site.path("keys/acme.pub"), keys.join("next.pub")).unwrap();
+        let read = run(site.admin(&["licence", "reload"]));
+        assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+        site.restart();
+        site
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.house.path(name).display().to_string()
+    }
+
+    fn restart(&mut self) {
+        self.server.kill();
+        self.server = start(&self.house, self.port);
+    }
+
+    /// An administrator's command.
+    fn admin(&self, words: &[&str]) -> Command {
+        let mut admin = command(words);
+        self.house.client_environment(&mut admin, "admin");
+        admin.env("LEASEHOLD_URL", format!("http://127.0.0.1:{}", self.port));
+        admin.env("LEASEHOLD_TOKEN_FILE", self.house.path("state").join("rest.token"));
+        admin
+    }
+
+    /// A client's command.
+    fn client(&self, name: &str, words: &[&str]) -> Command {
+        let mut client = command(words);
+        self.house.client_environment(&mut client, name);
+        client.env("LEASEHOLD_SERVER", format!("127.0.0.1:{}", self.port));
+        client.env("LEASEHOLD_PUBLISHER_KEY", self.house.path("acme.pub"));
+        client
+    }
+
+    /// A licence file signed by our key.
+    fn issue(&self, name: &str, features: &str) -> String {
+        let (template, licence) = (self.path(&format!("{name}.toml")), self.path(&format!("{name}.lic")));
+        std::fs::write(&template, features).unwrap();
+        let key = self.path("keys/acme.key");
+        let issued = run(command(["issue", &template, "--key", &key, "--output", &licence, "--force"]));
+        assert!(issued.status.success(), "{}", String::from_utf8_lossy(&issued.stderr));
+        licence
+    }
+
+    fn seats(&self) -> (u64, u64) {
+        let status = json(self.admin(&["status", "--json"]));
+        let cad = status["features"].as_array().unwrap().iter().find(|f| f["feature"] == "CAD").unwrap().clone();
+        (cad["count"].as_u64().unwrap(), cad["used"].as_u64().unwrap())
+    }
+}
+
+fn start(house: &House, port: u16) -> Process {
+    let mut serve = command(house.serve());
+    house.client_environment(&mut serve, "server");
+    let port = port.to_string();
+    serve.args(["--listen", "127.0.0.1", "--port", &port, "--log-format", "json"]);
+    let mut server = Process::start(serve);
+    server.wait_for("serving", PATIENCE);
+    server
+}
+
+fn free_port() -> u16 {
+    let udp = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    let port = udp.local_addr().unwrap().port();
+    TcpListener::bind(("127.0.0.1", port)).map_or_else(|_| free_port(), |_| port)
+}
+
+fn upgrade(seats: u32) -> String {
+    format!("[[feature]]\nname = \"CAD\"\nversion = \"1.0\"\ncount = {seats}\ntype = \"upgrade\"\n")
+}
+
+/// LS-11, LS-12: "Check both variants across a restart."
+#[test]
+fn seats_that_are_added_are_there_at_once_and_after_a_restart_only_if_they_were_kept() {
+    let mut site = Site::with_key();
+    let mut holder = Process::start(site.client("holder", &["checkout", "CAD", "--", "sleep", "60"]));
+    until(PATIENCE, "the holder holds", || (site.seats() == (1, 1)).then_some(()));
+    let full = run(site.client("second", &["checkout", "CAD", "--", "true"]));
+    assert_eq!(full.status.code(), Some(75));
+    let licence = site.issue("more", &upgrade(2));
+    let added = run(site.admin(&["licence", "add", &licence]));
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    assert!(String::from_utf8_lossy(&added.stdout).contains("CAD: 1 → 3 seats"));
+    assert_eq!(site.seats(), (3, 1), "nobody lost a seat");
+    let second = run(site.client("second", &["checkout", "CAD", "--", "true"]));
+    assert!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
+    holder.kill();
+    site.restart();
+    assert_eq!(site.seats().0, 1, "it lived in memory");
+    let kept = run(site.admin(&["licence", "add", &licence, "--persist"]));
+    assert!(kept.status.success(), "{}", String::from_utf8_lossy(&kept.stderr));
+    site.restart();
+    assert_eq!(site.seats().0, 3, "it was kept");
+}
+
+/// A file that appears, changes and goes bad, without a signal.
+#[test]
+fn a_changed_file_is_read_by_itself_and_a_bad_one_changes_nothing() {
+    let site = Site::with_key();
+    let folder = site.house.path("state").join("licences");
+    let licence = std::fs::read_to_string(site.issue("more", &upgrade(4))).unwrap();
+    let mut server = &site.server;
+    let _ = &mut server;
+    std::fs::create_dir_all(&folder).unwrap();
+    // The folder was made after the start: the server is told once, and then it looks by itself.
+    let file = folder.join("more.lic");
+    std::fs::write(&file, &licence).unwrap();
+    let read = run(site.admin(&["licence", "reload"]));
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    assert_eq!(site.seats().0, 5);
+}
+
+/// The server is killed at random moments while certificates are added for good: the file is whole each time, and what was
+/// acknowledged is in it.
+#[test]
+fn a_crash_at_any_point_of_the_append_leaves_the_file_whole() {
+    let mut site = Site::with_key();
+    let added = site.house.path("state").join("added.lic");
+    let keys: Vec<_> = [site.path("keys/acme.pub"), site.path("acme.pub")]
+        .iter()
+        .map(|path| leasehold_protocol::licence::PublisherKey::parse(&std::fs::read_to_string(path).unwrap()).unwrap())
+        .collect();
+    let (mut acknowledged, mut interrupted) = (Vec::<String>::new(), 0);
+    for round in 0..12_u64 {
+        let features: String =
+            (0..40).map(|n| format!("[[feature]]\nname = \"F{round}_{n}\"\nversion = \"1.0\"\ncount = 1\n")).collect();
+        let licence = site.issue("round", &features);
+        let mut add = site.admin(&["licence", "add", &licence, "--persist"]);
+        let mut adding = add.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // From before it begins to after it is done, in steps.
+        std::thread::sleep(Duration::from_millis(5 + 4 * round));
+        site.server.kill();
+        if adding.wait().unwrap().success() {
+            acknowledged.push(format!("F{round}_39"));
+        } else {
+            interrupted += 1;
+        }
+        let whole = std::fs::read_to_string(&added).unwrap_or_default();
+        let report = text::read(&whole, &keys);
+        assert_eq!(report.refused, [], "round {round}");
+        let names: Vec<String> = report.applied.iter().map(|signed| signed.certificate.feature.to_string()).collect();
+        assert!(names.len().is_multiple_of(40), "all of a file or nothing of it: {}", names.len());
+        for feature in &acknowledged {
+            assert!(names.contains(feature), "{feature} was acknowledged before round {round}");
+        }
+        site.server = start(&site.house, site.port);
+    }
+    println!("{} added, {interrupted} interrupted", acknowledged.len());
+    let status: Value = json(site.admin(&["licence", "list", "--json"]));
+    assert!(status["files"].as_array().unwrap().iter().all(|file| file["refused"].as_array().unwrap().is_empty()));
+    let _ = PublisherSecret::parse(&std::fs::read_to_string(site.path("keys/acme.key")).unwrap()).unwrap();
+}
