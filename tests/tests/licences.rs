@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use leasehold_protocol::licence::{PublisherSecret, text};
+use leasehold_protocol::licence::{PublisherKey, text};
 use leasehold_tests::{
     binary::{House, Process, command, json, run, until},
     plan::Feature,
@@ -38,9 +38,9 @@ impl Site {
         let mut site = Self::new();
         let keys = PathBuf::from(site.path("state")).join("publishers");
         std::fs::create_dir_all(&keys).unwrap();
+        std::fs::create_dir_all(PathBuf::from(site.path("state")).join("licences")).unwrap();
         std::fs::copy(site.path("keys/acme.pub"), keys.join("next.pub")).unwrap();
-        let read = run(site.admin(&["licence", "reload"]));
-        assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+        // It watches the folders that are there when it starts.
         site.restart();
         site
     }
@@ -49,8 +49,15 @@ impl Site {
         self.house.path(name).display().to_string()
     }
 
+    /// Ends the server as an administrator does, and starts it again.
     fn restart(&mut self) {
-        self.server.kill();
+        let pid = self.server.id().to_string();
+        // The second signal does not wait for leases.
+        for _ in 0..2 {
+            let _ = Command::new("kill").args(["-TERM", &pid]).status();
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        self.server.wait(PATIENCE);
         self.server = start(&self.house, self.port);
     }
 
@@ -137,17 +144,22 @@ fn seats_that_are_added_are_there_at_once_and_after_a_restart_only_if_they_were_
 #[test]
 fn a_changed_file_is_read_by_itself_and_a_bad_one_changes_nothing() {
     let site = Site::with_key();
-    let folder = site.house.path("state").join("licences");
     let licence = std::fs::read_to_string(site.issue("more", &upgrade(4))).unwrap();
-    let mut server = &site.server;
-    let _ = &mut server;
-    std::fs::create_dir_all(&folder).unwrap();
-    // The folder was made after the start: the server is told once, and then it looks by itself.
-    let file = folder.join("more.lic");
-    std::fs::write(&file, &licence).unwrap();
-    let read = run(site.admin(&["licence", "reload"]));
-    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
-    assert_eq!(site.seats().0, 5);
+    let (file, temporary) = (site.house.path("state/licences/more.lic"), site.house.path("more.half"));
+    // In two halves, as an editor may write it, and then whole.
+    std::fs::write(&file, &licence[..licence.len() / 2]).unwrap();
+    std::fs::write(&temporary, &licence).unwrap();
+    std::fs::rename(&temporary, &file).unwrap();
+    until(PATIENCE, "the file is read", || (site.seats().0 == 5).then_some(()));
+    std::fs::write(&file, licence.replace("count = 4", "count = 400")).unwrap();
+    let warned = || {
+        let status = json(site.admin(&["status", "--json"]));
+        (site.server.said().contains("the licences in force are kept")).then_some(status)
+    };
+    until(PATIENCE, "the bad file is told of", warned);
+    assert_eq!(site.seats().0, 5, "what works is kept");
+    std::fs::remove_file(&file).unwrap();
+    until(PATIENCE, "the file is gone", || (site.seats().0 == 1).then_some(()));
 }
 
 /// The server is killed at random moments while certificates are added for good: the file is whole each time, and what was
@@ -158,7 +170,7 @@ fn a_crash_at_any_point_of_the_append_leaves_the_file_whole() {
     let added = site.house.path("state").join("added.lic");
     let keys: Vec<_> = [site.path("keys/acme.pub"), site.path("acme.pub")]
         .iter()
-        .map(|path| leasehold_protocol::licence::PublisherKey::parse(&std::fs::read_to_string(path).unwrap()).unwrap())
+        .map(|path| PublisherKey::parse(&std::fs::read_to_string(path).unwrap()).unwrap())
         .collect();
     let (mut acknowledged, mut interrupted) = (Vec::<String>::new(), 0);
     for round in 0..12_u64 {
@@ -188,5 +200,4 @@ fn a_crash_at_any_point_of_the_append_leaves_the_file_whole() {
     println!("{} added, {interrupted} interrupted", acknowledged.len());
     let status: Value = json(site.admin(&["licence", "list", "--json"]));
     assert!(status["files"].as_array().unwrap().iter().all(|file| file["refused"].as_array().unwrap().is_empty()));
-    let _ = PublisherSecret::parse(&std::fs::read_to_string(site.path("keys/acme.key")).unwrap()).unwrap();
 }

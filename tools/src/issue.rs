@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `keygen` | a publisher's key pair in two files |
 //! | `sign` | `issue`: template to signed licence file |
+//! | `explain` | what a certificate grants, in plain words |
 //! | `lint` | what loading would do, before it is done |
 //! | `template` | our own template language, read with every mistake named |
 //! | `problem` | a mistake in a text, drawn with its lines |
 //! | `files` | reading with a limit, writing whole files or none |
 
+mod explain;
 mod files;
 mod keygen;
 mod lint;
@@ -23,4 +25,4 @@ pub use keygen::{KeygenArgs, keygen};
 pub use lint::{LintArgs, lint};
 pub use problem::{Problem, Problems};
 pub use sign::{IssueArgs, issue};
-pub use template::{EXAMPLE, Template};
+pub use template::{EXAMPLE, Language, Template};

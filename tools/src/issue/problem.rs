@@ -47,6 +47,13 @@ impl Problem {
         self
     }
 
+    /// Where, and what.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        let (line, column) = self.line_column();
+        format!("{}:{line}:{column}: {}", self.file(), self.message)
+    }
+
     /// What is wrong, in one line.
     #[must_use]
     pub fn message(&self) -> &str {

@@ -12,15 +12,16 @@ use leasehold_protocol::{
         text::{self, CERTIFICATES_MAX, FILE_MAX},
     },
     time::UnixMillis,
-    vocab::CertificateId,
+    vocab::{CertificateId, Label},
 };
 use leasehold_server::clock_now;
 
 use super::{
+    explain,
     files::{self, PLAIN},
     lint::{Standing, standings},
     problem::Problems,
-    template::{EXAMPLE, Template},
+    template::{EXAMPLE, Language, Template},
 };
 use crate::{
     exit::{Exit, Failure},
@@ -34,21 +35,29 @@ use crate::{
 /// Signs what templates ask for. On any mistake nothing is written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct IssueArgs {
-    /// What to sign: TOML, see --example. Several become one licence file, in this order
+    /// What to sign: TOML (see --example), LM-X style XML or FlexNet style lines. Several become one licence file, in this order
     #[arg(value_name = "TEMPLATE", required_unless_present = "example", value_hint = ValueHint::FilePath)]
     pub templates: Vec<PathBuf>,
 
     /// The publisher's secret key, from `leasehold keygen`
-    #[arg(long, short, value_name = "NAME.key", required_unless_present = "example", value_hint = ValueHint::FilePath)]
+    #[arg(long, short, value_name = "NAME.key", required_unless_present_any = ["example", "explain"], value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
 
     /// The licence file to write; - for stdout
-    #[arg(long, short, value_name = "OUT.lic", required_unless_present = "example", value_hint = ValueHint::FilePath)]
+    #[arg(long, short, value_name = "OUT.lic", required_unless_present_any = ["example", "explain"], value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
 
     /// Replace the licence file if it is there
     #[arg(long)]
     pub force: bool,
+
+    /// The templates' language, if it is not the one they look like
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    pub format: Option<Language>,
+
+    /// Say in plain words what each certificate would grant, and sign nothing
+    #[arg(long, conflicts_with = "output")]
+    pub explain: bool,
 
     /// Print a template that explains itself, and sign nothing
     #[arg(long, exclusive = true)]
@@ -60,6 +69,9 @@ pub struct IssueArgs {
 /// # Errors
 /// If a template has mistakes, the key cannot be used or the file cannot be written.
 pub fn issue(args: &IssueArgs) -> Result<Exit, Failure> {
+    if args.explain {
+        return explain(args);
+    }
     let (Some(key), Some(to)) = (&args.key, &args.output) else {
         output::result(EXAMPLE)?;
         return Ok(Exit::OK);
@@ -69,7 +81,12 @@ pub fn issue(args: &IssueArgs) -> Result<Exit, Failure> {
         let file = shell_path(key);
         say!("{} others may read {file}; keep it to yourself: chmod 600 {file}", paint(WARN, "warning:"));
     }
-    let signed = sign_all(&args.templates, &secret)?;
+    let publisher = secret.public().publisher().clone();
+    let templates = read_all(args, Some(&publisher))?;
+    let signed = sign_each(&templates, &secret)?;
+    for remark in templates.iter().flat_map(|template| &template.warnings) {
+        say!("{} {}", paint(WARN, "warning:"), remark.in_one_line());
+    }
     let licence = licence_text(&signed, &secret.public())?;
     for warning in warnings(&signed, clock_now().wall) {
         say!("{} {warning}", paint(WARN, "warning:"));
@@ -93,26 +110,38 @@ fn read_secret(path: &Path) -> Result<PublisherSecret, Failure> {
     })
 }
 
-/// Reads every template and signs what all of them say; nothing if any has a mistake.
-pub(super) fn sign_all(paths: &[PathBuf], secret: &PublisherSecret) -> Result<Vec<SignedCertificate>, Failure> {
-    let publisher = secret.public().publisher().clone();
+/// Says what the templates would grant.
+fn explain(args: &IssueArgs) -> Result<Exit, Failure> {
+    let publisher = args.key.as_deref().map(read_secret).transpose()?.map(|secret| secret.public().publisher().clone());
+    let templates = read_all(args, publisher.as_ref())?;
+    let now = clock_now().wall;
+    let mut out = String::new();
+    for template in &templates {
+        template.certificates.iter().for_each(|certificate| out += &explain::certificate(certificate, now));
+        for remark in &template.warnings {
+            out += &format!("{} {}\n", paint(WARN, "warning:"), remark.in_one_line());
+        }
+    }
+    output::result(&out)?;
+    Ok(Exit::OK)
+}
+
+/// Reads every template; nothing if any has a mistake.
+fn read_all(args: &IssueArgs, publisher: Option<&Label>) -> Result<Vec<Template>, Failure> {
     let (mut templates, mut problems) = (Vec::new(), Vec::new());
-    for path in paths {
-        let text = files::read_text(path)?;
-        match Template::read(&path.display().to_string(), &text, Some(&publisher)) {
+    for path in &args.templates {
+        let (name, text) = (path.display().to_string(), files::read_text(path)?);
+        let language = args.format.unwrap_or_else(|| Language::of(&text));
+        match Template::read_as(language, &name, &text, publisher) {
             Ok(template) => templates.push(template),
             Err(found) => problems.extend(found.0),
         }
     }
-    if problems.is_empty() {
-        sign_each(&templates, secret).map_err(Failure::from)
-    } else {
-        Err(Problems(problems).into())
-    }
+    if problems.is_empty() { Ok(templates) } else { Err(Problems(problems).into()) }
 }
 
 /// Signs every certificate of `templates`. Two equal ones would count once wherever they are loaded, so they are a mistake.
-fn sign_each(templates: &[Template], secret: &PublisherSecret) -> Result<Vec<SignedCertificate>, Problems> {
+pub(super) fn sign_each(templates: &[Template], secret: &PublisherSecret) -> Result<Vec<SignedCertificate>, Problems> {
     let (mut signed, mut problems) = (Vec::new(), Vec::new());
     let mut seen: HashSet<CertificateId> = HashSet::new();
     for template in templates {
@@ -167,6 +196,7 @@ pub(super) fn warnings(signed: &[SignedCertificate], now: UnixMillis) -> Vec<Str
             Standing::Replaced { .. } => {
                 "is replaced by a later exclusive one of the same feature; type = \"additive\" would add to it"
             }
+            Standing::Not(report) => return Some(report.sentence),
             _ => return None,
         };
         Some(format!("the certificate {} for {} {why}", signed.id, signed.certificate.feature))

@@ -3,8 +3,12 @@
 //! Every mistake is named at once, with its place, what was expected and the nearest word. What a `[[feature]]` does not
 //! say, the top of the file says for it.
 
+mod draft;
 mod example;
+mod flexnet;
+mod language;
 mod value;
+mod xml;
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -22,6 +26,7 @@ use toml::{
 };
 
 pub use example::EXAMPLE;
+pub use language::Language;
 
 use super::problem::{Problem, Problems, Text};
 
@@ -33,15 +38,47 @@ pub struct Template {
     /// Where each begins.
     pub(super) spans: Vec<Range<usize>>,
     pub(super) source: Text,
+    /// What is remarkable about it: what was left out, and what is meant where nothing is said.
+    pub warnings: Vec<Problem>,
 }
 
 impl Template {
     /// Reads `text`, which is called `name`, for `publisher`; without one, as far as it can be read before there is a key.
+    /// The language is the one it looks like.
     ///
     /// # Errors
     /// Every mistake in it.
     pub fn read(name: &str, text: &str, publisher: Option<&Label>) -> Result<Self, Problems> {
+        Self::read_as(Language::of(text), name, text, publisher)
+    }
+
+    /// The same in a language that is known.
+    ///
+    /// # Errors
+    /// Every mistake in it; of very many the first ones.
+    pub fn read_as(language: Language, name: &str, text: &str, publisher: Option<&Label>) -> Result<Self, Problems> {
+        let unnamed = Label::lossy("publisher");
+        let publisher_or = publisher.unwrap_or(&unnamed);
         let source = Text::new(name, text);
+        let read = match language {
+            Language::Toml => return Self::read_toml(source, text, publisher),
+            Language::Xml => xml::read(&source, publisher_or),
+            Language::Flexnet => flexnet::read(&source, publisher_or),
+        };
+        let xml::Read { certificates, mut problems, warnings } = read;
+        if problems.is_empty() && certificates.is_empty() {
+            problems.push(source.problem(0..0, "there is no feature in it").expected("at least one"));
+        }
+        if !problems.is_empty() {
+            problems.sort_by_key(Problem::line_column);
+            problems.truncate(PROBLEMS_MAX);
+            return Err(Problems(problems));
+        }
+        let (certificates, spans) = certificates.into_iter().unzip();
+        Ok(Self { certificates, spans, source, warnings })
+    }
+
+    fn read_toml(source: Text, text: &str, publisher: Option<&Label>) -> Result<Self, Problems> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             return Err(Problems(errors.iter().map(|e| syntax(&source, e)).collect()));
@@ -50,12 +87,16 @@ impl Template {
         let certificates = reader.file(table.get_ref());
         if !reader.problems.is_empty() {
             reader.problems.sort_by_key(Problem::line_column);
+            reader.problems.truncate(PROBLEMS_MAX);
             return Err(Problems(reader.problems));
         }
         let (certificates, spans) = certificates.into_iter().unzip();
-        Ok(Self { certificates, spans, source: reader.source })
+        Ok(Self { certificates, spans, source: reader.source, warnings: Vec::new() })
     }
 }
+
+/// Mistakes that are told of one template: who has more has one that was made over and over.
+const PROBLEMS_MAX: usize = 100;
 
 fn syntax(source: &Text, error: &toml::de::Error) -> Problem {
     source.problem(error.span().unwrap_or(0..0), format!("not TOML: {}", error.message()))

@@ -1,4 +1,5 @@
 mod issuing;
+mod languages;
 mod linting;
 mod templates;
 

@@ -58,7 +58,7 @@ impl FileReport {
     fn is_good(&self) -> bool {
         let sound = self.problems.is_empty() && self.refused.is_empty() && self.unreadable.is_none();
         let empty = self.template.is_none() && self.signed.is_empty();
-        sound && !empty && self.standings.iter().all(|standing| standing.is_good())
+        sound && !empty && self.standings.iter().all(Standing::is_good)
     }
 }
 
@@ -94,14 +94,14 @@ impl Lint {
     fn render_file(&self, file: &FileReport, colour: bool, out: &mut String) {
         line(out, format_args!("{}", heading(file)));
         for (signed, standing) in file.signed.iter().zip(&file.standings) {
-            line(out, format_args!("  {}", self.certificate_line(signed, *standing)));
+            line(out, format_args!("  {}", self.certificate_line(signed, standing)));
         }
         for problem in file.refused.iter().chain(&file.problems) {
             out.push_str(&problem.render(colour, WIDTH));
         }
     }
 
-    fn certificate_line(&self, signed: &SignedCertificate, standing: Standing) -> String {
+    fn certificate_line(&self, signed: &SignedCertificate, standing: &Standing) -> String {
         let c = &signed.certificate;
         let style = match standing {
             Standing::InForce => GOOD,
@@ -114,7 +114,7 @@ impl Lint {
     }
 
     /// What it is good for, with every date as an instant and the time to it (L-9).
-    fn sentence(&self, c: &Certificate, standing: Standing) -> String {
+    fn sentence(&self, c: &Certificate, standing: &Standing) -> String {
         let until = c.ends_at().map_or_else(|| "permanent".to_owned(), |end| format!("until {}", self.instant(end, c)));
         match standing {
             Standing::InForce => format!("in force, {until}"),
@@ -126,6 +126,7 @@ impl Lint {
             Standing::Replaced { by } => format!("replaced by the later exclusive certificate {by}"),
             Standing::OtherServer => "for other servers: server-keys does not name the key of this one".to_owned(),
             Standing::Again => "the same certificate as one before: counts once".to_owned(),
+            Standing::Not(report) => report.sentence.clone(),
         }
     }
 
@@ -157,13 +158,13 @@ impl Lint {
             "kind": if file.template.is_some() { "template" } else { "licence" },
             "good": file.is_good(),
             "unreadable": file.unreadable,
-            "certificates": certificates.map(|(signed, standing)| self.certificate_json(signed, *standing)).collect::<Vec<_>>(),
+            "certificates": certificates.map(|(signed, standing)| self.certificate_json(signed, standing)).collect::<Vec<_>>(),
             "refused": file.refused.iter().map(problem_json).collect::<Vec<_>>(),
             "problems": file.problems.iter().map(problem_json).collect::<Vec<_>>(),
         })
     }
 
-    fn certificate_json(&self, signed: &SignedCertificate, standing: Standing) -> Value {
+    fn certificate_json(&self, signed: &SignedCertificate, standing: &Standing) -> Value {
         let c = &signed.certificate;
         let seats = match c.count {
             SeatLimit::Counted(seats) => Some(seats.get()),

@@ -1,18 +1,19 @@
-//! What each certificate would be good for at an instant (L-6, L-9).
+//! What each certificate would be good for at an instant, as a server judges it (L-6 to L-19).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use leasehold_core::{CertificateReport, Outcome, ServedBy, preview};
 use leasehold_protocol::{
     crypto::Fingerprint,
-    licence::{KeyType, SignedCertificate},
+    licence::SignedCertificate,
     time::UnixMillis,
-    vocab::{CertificateId, FeatureName, RealmId},
+    vocab::{CertificateId, RealmId},
 };
 
 use super::report::FileReport;
 
 /// What a certificate whose signature holds would be good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::issue) enum Standing {
     /// Its seats are there.
     InForce,
@@ -29,11 +30,25 @@ pub(in crate::issue) enum Standing {
     Again,
     /// It names the servers that may serve it, and this one is not among them.
     OtherServer,
+    /// Something else keeps it from counting, in the server's words.
+    Not(Box<CertificateReport>),
 }
 
 impl Standing {
+    fn of(report: CertificateReport) -> Self {
+        match report.outcome {
+            Outcome::Applied => Self::InForce,
+            Outcome::NotStarted { .. } => Self::NotStarted,
+            Outcome::Expired { .. } => Self::Expired,
+            Outcome::Muted { by } => Self::Replaced { by },
+            Outcome::Duplicate => Self::Again,
+            Outcome::OtherServer => Self::OtherServer,
+            _ => Self::Not(Box::new(report)),
+        }
+    }
+
     /// The word for it in JSON.
-    pub(in crate::issue) const fn word(self) -> &'static str {
+    pub(in crate::issue) const fn word(&self) -> &'static str {
         match self {
             Self::InForce => "in-force",
             Self::NotStarted => "not-started",
@@ -41,11 +56,12 @@ impl Standing {
             Self::Replaced { .. } => "replaced",
             Self::Again => "duplicate",
             Self::OtherServer => "other-server",
+            Self::Not(report) => report.outcome.word(),
         }
     }
 
     /// Whether nobody need do anything about it.
-    pub(in crate::issue) const fn is_good(self) -> bool {
+    pub(in crate::issue) const fn is_good(&self) -> bool {
         matches!(self, Self::InForce | Self::NotStarted)
     }
 }
@@ -62,42 +78,21 @@ pub(super) fn judge(files: &mut [FileReport], servers: &Servers, now: UnixMillis
     }
 }
 
-/// The standing of each certificate of `all`, read in this order.
+/// The standing of each certificate of `all`, read in this order: each realm by itself, as a server has it.
 pub(in crate::issue) fn standings(all: &[&SignedCertificate], servers: &Servers, now: UnixMillis) -> Vec<Standing> {
-    let mut seen = BTreeSet::new();
-    let alone = |signed: &SignedCertificate| match () {
-        () if names_others(signed, servers) => Standing::OtherServer,
-        () if signed.certificate.ends_at().is_some_and(|end| end < now) => Standing::Expired,
-        () if signed.certificate.starts_at().is_some_and(|start| start > now) => Standing::NotStarted,
-        () => Standing::InForce,
-    };
-    let mut standings: Vec<Standing> =
-        all.iter().map(|signed| if seen.insert(signed.id) { alone(signed) } else { Standing::Again }).collect();
-    let last = last_exclusives(all, &standings);
-    for (signed, standing) in all.iter().zip(&mut standings) {
-        match last.get(&pool_of(signed)) {
-            Some(&by) if *standing == Standing::InForce && by != signed.id => *standing = Standing::Replaced { by },
-            _ => {}
-        }
+    let mut by_realm: BTreeMap<RealmId, Vec<SignedCertificate>> = BTreeMap::new();
+    for signed in all {
+        by_realm.entry(signed.realm()).or_default().push((*signed).clone());
     }
-    standings
-}
-
-/// The exclusive certificate in force that was read last, for each feature that has one: it replaces all others (L-6).
-fn last_exclusives(
-    all: &[&SignedCertificate],
-    standings: &[Standing],
-) -> BTreeMap<(RealmId, FeatureName), CertificateId> {
-    let in_force = all.iter().zip(standings).filter(|(_, standing)| **standing == Standing::InForce);
-    let exclusive = in_force.filter(|(signed, _)| signed.certificate.key_type == KeyType::Exclusive);
-    exclusive.map(|(signed, _)| (pool_of(signed), signed.id)).collect()
-}
-
-fn names_others(signed: &SignedCertificate, servers: &Servers) -> bool {
-    let named = &signed.certificate.terms.server_keys;
-    !named.is_empty() && servers.get(&signed.realm()).is_some_and(|own| !named.contains(own))
-}
-
-fn pool_of(signed: &SignedCertificate) -> (RealmId, FeatureName) {
-    (signed.realm(), signed.certificate.feature.clone())
+    let judged = |(realm, certificates): (RealmId, Vec<SignedCertificate>)| {
+        let here = ServedBy { realm, fingerprint: servers.get(&realm).copied(), ..ServedBy::default() };
+        (realm, preview(certificates, &here, now).lines.into_iter())
+    };
+    let mut lines: BTreeMap<RealmId, _> = by_realm.into_iter().map(judged).collect();
+    let next = |signed: &&SignedCertificate| {
+        let line = lines.get_mut(&signed.realm()).and_then(Iterator::next);
+        // Each certificate has its line.
+        line.map_or(Standing::Again, Standing::of)
+    };
+    all.iter().map(next).collect()
 }

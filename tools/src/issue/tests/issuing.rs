@@ -29,6 +29,8 @@ impl Desk {
             key: Some(self.key.clone()),
             output: Some(self.out()),
             force: false,
+            format: None,
+            explain: false,
             example: false,
         }
     }
@@ -98,9 +100,9 @@ fn a_template_without_features_is_no_licence() {
 
 #[test]
 fn what_would_have_no_effect_is_issued_with_a_warning() {
-    let folder = folder();
     let text = format!("{TEMPLATE}end = 2020-01-01\n{TEMPLATE}serial = \"1\"\n{TEMPLATE}serial = \"2\"\n");
-    let signed = sign::sign_all(&[put(folder.path(), "t.toml", &text)], &secret("acme")).unwrap();
+    let template = Template::read("t.toml", &text, Some(secret("acme").public().publisher())).unwrap();
+    let signed = sign::sign_each(&[template], &secret("acme")).unwrap();
     let warnings = sign::warnings(&signed, clock_now().wall);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].contains("has ended already") && warnings[1].contains("is replaced by"), "{warnings:?}");

@@ -186,7 +186,7 @@ fn a_certificate_for_another_server_is_told_from_one_for_this() {
     let for_others = format!("server-keys = [\"{}\"]", "0".repeat(32));
     let path = [put(folder.path(), "a.lic", &licence(&[("CAD", &for_us), ("VR", &for_others), ("X", "")]))];
     let lint = examine(&path, &lint::gather(&[], Some(folder.path())).unwrap(), noon());
-    let words: Vec<&str> = lint.files[0].standings.iter().map(|standing| standing.word()).collect();
+    let words: Vec<&str> = lint.files[0].standings.iter().map(Standing::word).collect();
     assert_eq!(words, ["in-force", "other-server", "in-force"]);
     assert_eq!(lint.exit(), Exit::FAILURE);
 }

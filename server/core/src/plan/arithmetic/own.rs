@@ -91,7 +91,7 @@ fn winners(case: &Case<'_>, own: &[usize]) -> (Vec<usize>, Option<usize>) {
     let dialect = first.map(|index| case.loaded(index).signed.certificate.terms.dialect);
     match (dialect, first) {
         (Some(Dialect::Replace), _) => {
-            let last = of(KeyType::Exclusive).last();
+            let last = of(KeyType::Exclusive).next_back();
             (last.into_iter().collect(), last)
         }
         (Some(Dialect::First), Some(first)) => {
