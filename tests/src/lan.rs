@@ -138,7 +138,7 @@ impl Lan {
             lan.servers.push(Server::new(&lan.plan, server));
         }
         let named: Vec<_> = lan.servers[..lan.plan.servers].iter().map(Server::fingerprint).collect();
-        let licence = lan.publisher.sign(&lan.plan.features, &named);
+        let licence = lan.publisher.licence(&lan.plan, &named);
         for server in 0..lan.servers.len() {
             lan.servers[server].install(licence.clone());
             lan.boot(server, None);

@@ -9,7 +9,7 @@ use leasehold_protocol::{
     vocab::{FeatureName, Label, SeatCount, Version},
 };
 
-use crate::{lan::Lan, net::Conditions, rng::Rng};
+use crate::{clock::WALL_AT_START, lan::Lan, net::Conditions, rng::Rng};
 
 /// The publisher of every simulated licence.
 pub const PUBLISHER: &str = "acme";
@@ -27,6 +27,19 @@ pub struct Feature {
     pub grace_s: u32,
 }
 
+/// Some of a feature's seats, until the end of a day.
+#[derive(Clone, Debug)]
+pub struct Upgrade {
+    /// Which feature's: the first ones of the plan are the exclusive certificate's.
+    pub feature: String,
+    /// How many.
+    pub seats: u32,
+    /// Whose days.
+    pub zone: &'static str,
+    /// The last one; `None` is for ever.
+    pub last_day: Option<&'static str>,
+}
+
 /// A world to be: [`Plan::start`] begins it.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -42,6 +55,10 @@ pub struct Plan {
     pub workers: usize,
     /// What they serve.
     pub features: Vec<Feature>,
+    /// Seats of those features that upgrades give, each until the last instant of its last day (L-8).
+    pub upgrades: Vec<Upgrade>,
+    /// What every calendar says when the world begins, in milliseconds since 1970.
+    pub calendar: u64,
     /// The site's key.
     pub site: SiteKey,
     /// How far clocks run fast or slow, at most, in millionths.
@@ -64,6 +81,8 @@ impl Plan {
             rogues: 0,
             workers: 1,
             features: Vec::new(),
+            upgrades: Vec::new(),
+            calendar: WALL_AT_START,
             site: SiteKey::OPEN,
             drift_ppm: 0,
             discovery: false,
@@ -103,6 +122,26 @@ impl Plan {
     pub fn feature_with(mut self, name: &str, seats: u32, ttl_s: u32, grace_s: u32) -> Self {
         self.features.push(Feature { name: name.to_owned(), seats, ttl_s, grace_s });
         self
+    }
+
+    /// Of the seats of `feature`, so many are given by an upgrade.
+    #[must_use]
+    pub fn upgrade(mut self, feature: &str, seats: u32, zone: &'static str, last_day: Option<&'static str>) -> Self {
+        self.upgrades.push(Upgrade { feature: feature.to_owned(), seats, zone, last_day });
+        self
+    }
+
+    /// What every calendar says when the world begins, in milliseconds since 1970.
+    #[must_use]
+    pub const fn calendar(mut self, unix_ms: u64) -> Self {
+        self.calendar = unix_ms;
+        self
+    }
+
+    /// How much that is ahead of what it says otherwise.
+    #[must_use]
+    pub const fn wall_ahead_ms(&self) -> i64 {
+        self.calendar.cast_signed() - WALL_AT_START.cast_signed()
     }
 
     /// So many servers, each with all the seats.
@@ -198,6 +237,24 @@ impl Publisher {
     #[must_use]
     pub fn key(&self) -> PublisherKey {
         self.secret.public()
+    }
+
+    /// The licence of `plan`: a certificate for each feature that names `servers`, and one for each upgrade.
+    ///
+    /// # Panics
+    /// If an upgrade has more seats than its feature, or no day is its last: the test is wrong.
+    #[must_use]
+    pub fn licence(&self, plan: &Plan, servers: &[Fingerprint]) -> Vec<SignedCertificate> {
+        let of = |f: &Feature| plan.upgrades.iter().filter(|u| u.feature == f.name).map(|u| u.seats).sum::<u32>();
+        let own: Vec<Feature> = plan.features.iter().map(|f| Feature { seats: f.seats - of(f), ..f.clone() }).collect();
+        let upgrade = |u: &Upgrade| {
+            let feature = Feature { name: u.feature.clone(), seats: u.seats, ttl_s: 300, grace_s: 0 };
+            let terms = Terms { server_keys: servers.to_vec(), ..Terms::default() };
+            let end = u.last_day.map(|day| day.parse().unwrap_or_else(|e| panic!("{day}: {e}")));
+            let (key_type, zone) = (KeyType::Upgrade, u.zone.to_owned());
+            canonical::sign(&Certificate { key_type, zone, end, terms, ..certificate(&feature, servers) }, &self.secret)
+        };
+        self.sign(&own, servers).into_iter().chain(plan.upgrades.iter().map(upgrade)).collect()
     }
 
     /// A signed certificate for each feature that names `servers`.

@@ -11,7 +11,7 @@ use leasehold_core::{Engine, Event, Path, RealmConfig, ServerConfig, Shared};
 use leasehold_protocol::{
     Entropy,
     crypto::{Fingerprint, Keypair, PublicKey, ticket::TicketKey},
-    licence::SignedCertificate,
+    licence::{KeyType, SignedCertificate},
     vocab::{ClaimKey, Denial, FeatureName, LeaseId, RealmId},
 };
 
@@ -84,7 +84,11 @@ impl Server {
         let drift_ppm = drift - i64::try_from(plan.drift_ppm).unwrap_or(0);
         Self {
             address: ([10, 0, 0, octet], leasehold_protocol::DEFAULT_PORT).into(),
-            clock: Clock { boot_ms: rng.within(&(1_000..=1_000_000_000)), drift_ppm, wall_ahead_ms: 0 },
+            clock: Clock {
+                boot_ms: rng.within(&(1_000..=1_000_000_000)),
+                drift_ppm,
+                wall_ahead_ms: plan.wall_ahead_ms(),
+            },
             life: 0,
             accounts: Accounts::of_life(0),
             worst_ratio: 0.0,
@@ -100,7 +104,9 @@ impl Server {
 
     /// Puts a licence where the server finds it when it starts.
     pub fn install(&mut self, licence: Vec<SignedCertificate>) {
-        self.pools = licence.iter().enumerate().map(|(i, c)| (c.certificate.feature.clone(), i)).collect();
+        // An upgrade's seats are its feature's.
+        let own = licence.iter().filter(|c| c.certificate.key_type != KeyType::Upgrade);
+        self.pools = own.enumerate().map(|(i, c)| (c.certificate.feature.clone(), i)).collect();
         self.licence = licence;
     }
 

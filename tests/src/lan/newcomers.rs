@@ -61,7 +61,11 @@ impl Lan {
     pub(super) fn fresh_clock(&self, rng: &mut Rng) -> Clock {
         let bound = self.plan.drift_ppm;
         let drift = i64::try_from(rng.within(&(0..=2 * bound))).unwrap_or(0) - i64::try_from(bound).unwrap_or(0);
-        Clock { boot_ms: rng.within(&(1_000..=1_000_000_000)), drift_ppm: drift, wall_ahead_ms: 0 }
+        Clock {
+            boot_ms: rng.within(&(1_000..=1_000_000_000)),
+            drift_ppm: drift,
+            wall_ahead_ms: self.plan.wall_ahead_ms(),
+        }
     }
 
     /// An address nobody had yet.

@@ -8,6 +8,7 @@ mod discovery;
 mod healing;
 mod hour;
 mod many;
+mod midnights;
 mod roaming;
 mod seeds;
 mod strangers;
