@@ -18,7 +18,7 @@ use tokio::sync::{broadcast, watch};
 use crate::{
     blocking::wait,
     client::Client,
-    driver::{Handle, Held, View},
+    driver::{Handle, Held, View, shelf::LocalGuard},
     error::{CheckoutError, Misuse},
     holder::{CheckoutSpec, LeaseHandle, LeaseState, LossCause},
 };
@@ -63,9 +63,11 @@ pub struct LeaseLost {
 
 /// Gives the lease back when it goes.
 #[derive(Debug)]
-struct Guard {
-    handle: Arc<Handle>,
-    lease: LeaseHandle,
+enum Guard {
+    /// To a server.
+    Server { handle: Arc<Handle>, lease: LeaseHandle },
+    /// To nobody.
+    Local { _alive: LocalGuard },
 }
 
 /// How long [`Lease::checkin`] waits for the server's word.
@@ -108,11 +110,31 @@ impl<'c> Checkout<'c> {
     /// # Errors
     /// [`CheckoutError`] says whose fault it is.
     pub async fn send(self) -> Result<Lease, CheckoutError> {
-        let (spec, handle) = (self.spec()?, Arc::clone(&self.client.handle));
-        let feature = spec.feature.clone();
+        let spec = self.spec()?;
+        // The order of the search path: whoever is named first is asked first (L-18).
+        if self.client.server_first {
+            match self.ask_server(spec.clone()).await {
+                Err(CheckoutError::Denied(_) | CheckoutError::Unreachable { .. }) if self.client.has_local() => {}
+                answer => return answer,
+            }
+        }
+        match self.client.take_local(&spec) {
+            Some(Ok((held, alive))) => Ok(Lease { held, guard: Guard::Local { _alive: alive }, feature: spec.feature }),
+            Some(Err(refused)) if self.client.server_first => Err(refused),
+            Some(Err(refused)) => match self.ask_server(spec).await {
+                // What the files say is more than that nobody answers.
+                Err(CheckoutError::Unreachable { .. }) => Err(refused),
+                answer => answer,
+            },
+            None => self.ask_server(spec).await,
+        }
+    }
+
+    async fn ask_server(&self, spec: CheckoutSpec) -> Result<Lease, CheckoutError> {
+        let (feature, handle) = (spec.feature.clone(), Arc::clone(&self.client.handle));
         let (lease, answer) = handle.with(|desk| desk.checkout(spec, self.patience, self.limit))?;
         // From here on, whatever ends this future gives the seats back.
-        let guard = Guard { handle, lease };
+        let guard = Guard::Server { handle, lease };
         let held = answer.await.unwrap_or(Err(CheckoutError::ApiMisuse(Misuse::Closed)))?;
         Ok(Lease { held, guard, feature })
     }
@@ -165,6 +187,13 @@ impl Lease {
         self.held.grant.right_ends
     }
 
+    /// Whether it was granted by a licence file on this machine, with no server (L-18). Nobody has to renew it, and it lasts as
+    /// long as its right.
+    #[must_use]
+    pub const fn is_local(&self) -> bool {
+        matches!(self.guard, Guard::Local { .. })
+    }
+
     /// How it stands.
     #[must_use]
     pub fn state(&self) -> LeaseState {
@@ -204,8 +233,9 @@ impl Lease {
 
     /// Tells the server, with the next renewal, what this program is doing.
     pub fn set_activity(&self, activity: Activity) {
-        let lease = self.guard.lease;
-        let _ = self.guard.handle.with(|desk| desk.set_activity(lease, activity));
+        if let Guard::Server { handle, lease } = &self.guard {
+            let _ = handle.with(|desk| desk.set_activity(*lease, activity));
+        }
     }
 
     /// Gives the seats back and waits for the server's word.
@@ -214,8 +244,8 @@ impl Lease {
     /// [`CheckoutError::Unreachable`] if none came within 5 s. The release goes on being sent all the same, for as long
     /// as the client lives and the lease could.
     pub async fn checkin(self) -> Result<(), CheckoutError> {
-        let lease = self.guard.lease;
-        let answer = self.guard.handle.with(|desk| desk.release(lease, Some(CHECKIN_LIMIT)))?;
+        let Guard::Server { handle, lease } = &self.guard else { return Ok(()) };
+        let answer = handle.with(|desk| desk.release(*lease, Some(CHECKIN_LIMIT)))?;
         match answer {
             Some(answer) => answer.await.unwrap_or(Err(CheckoutError::ApiMisuse(Misuse::Closed))),
             None => Ok(()),
@@ -239,8 +269,9 @@ impl LeaseEvents {
 impl Drop for Guard {
     fn drop(&mut self) {
         // Best effort and no waiting: one datagram leaves now, and the thread repeats it.
-        let lease = self.lease;
-        let _ = self.handle.with(|desk| desk.release(lease, None));
+        if let Self::Server { handle, lease } = self {
+            let _ = handle.with(|desk| desk.release(*lease, None));
+        }
     }
 }
 

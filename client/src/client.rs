@@ -1,6 +1,10 @@
 //! A client: found by one line, built by a few more.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use leasehold_protocol::{
     DEFAULT_PORT, Entropy,
@@ -13,9 +17,18 @@ use leasehold_protocol::{
 use crate::{
     address::ServerAddress,
     checkout::Checkout,
-    driver::{Desk, Handle, entropy::OsEntropy, identity, net::Net, plan::Plan, state::State},
-    error::{CheckoutError, ConnectError, Misuse},
-    holder::{Holder, HolderConfig, Identity},
+    driver::{
+        Desk, Handle,
+        answers::Held,
+        entropy::OsEntropy,
+        identity,
+        net::Net,
+        plan::Plan,
+        shelf::{LocalGuard, Place, Shelf, places},
+        state::State,
+    },
+    error::{CheckoutError, ConnectError, Denied, Misuse},
+    holder::{CheckoutSpec, Holder, HolderConfig, Identity},
 };
 
 pub use crate::driver::ServerInfo;
@@ -35,6 +48,10 @@ pub use crate::driver::ServerInfo;
 pub struct Client {
     pub(crate) handle: Arc<Handle>,
     pub(crate) limit: Duration,
+    /// Certificates on this machine.
+    pub(crate) shelf: Arc<Mutex<Shelf>>,
+    /// Whether servers come before files in the search path.
+    pub(crate) server_first: bool,
 }
 
 /// What a client may be told before it looks for a server. Every setting has a default.
@@ -42,6 +59,7 @@ pub struct Client {
 #[must_use = "a builder does nothing until it is opened"]
 pub struct ClientBuilder {
     servers: Vec<String>,
+    places: Vec<Place>,
     publisher_keys: Vec<PublisherKey>,
     realm: RealmId,
     site: SiteKey,
@@ -93,6 +111,7 @@ impl Client {
     pub fn builder() -> ClientBuilder {
         ClientBuilder {
             servers: Vec::new(),
+            places: Vec::new(),
             publisher_keys: Vec::new(),
             realm: RealmId::ANY,
             site: SiteKey::OPEN,
@@ -144,6 +163,26 @@ impl Client {
         }
     }
 
+    /// What could not be used of the licence files in the search path, each with its place and the reason.
+    #[must_use]
+    pub fn refused_licences(&self) -> Vec<String> {
+        self.shelf().refused.clone()
+    }
+
+    pub(crate) fn has_local(&self) -> bool {
+        !self.shelf().is_empty()
+    }
+
+    /// Grants from a file what `spec` asks for; `None` if no file speaks of it.
+    pub(crate) fn take_local(&self, spec: &CheckoutSpec) -> Option<Result<(Held, LocalGuard), CheckoutError>> {
+        let answer = self.shelf().checkout(spec)?;
+        Some(answer.map_err(|(code, sentence)| CheckoutError::Denied(Box::new(Denied::local(spec, code, sentence)))))
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn query(&self, only: Option<FeatureName>) -> Result<Vec<FeatureLine>, CheckoutError> {
         let answer = self.handle.with(|desk| desk.features(only, self.limit))?;
         answer.await.unwrap_or(Err(CheckoutError::ApiMisuse(Misuse::Closed)))
@@ -155,6 +194,15 @@ impl ClientBuilder {
     /// the program come before those of `LEASEHOLD_SERVER`.
     pub fn server(mut self, address: &str) -> Self {
         self.servers.push(address.to_owned());
+        self
+    }
+
+    /// Adds licence files, folders of them and servers, with `:` between them, to the search path (L-18): an uncounted right that
+    /// is locked to this machine is granted from a file with no server; whatever comes first is asked first. Those of the
+    /// program come before those of `LEASEHOLD_LICENSE_PATH`. A signature holds under a
+    /// [`ClientBuilder::publisher_key`]: without one, no file grants anything.
+    pub fn search_path(mut self, path: &str) -> Self {
+        self.places.extend(places(path));
         self
     }
 
@@ -240,14 +288,23 @@ impl ClientBuilder {
     /// If an address makes no sense, no server is found in time, or none is one to trust.
     pub async fn open(self) -> Result<Client, ConnectError> {
         let (open_limit, limit) = (self.open_limit, self.answer_limit);
-        let handle = self.start()?;
-        let refused = || system("to go on", std::io::Error::other("the client's thread ended"));
-        let found = handle.with(|desk| desk.open(open_limit)).map_err(|_| refused())?;
-        found.await.unwrap_or_else(|_| Err(refused()))?;
-        Ok(Client { handle, limit })
+        let (handle, shelf, server_first) = self.start()?;
+        let needs_server = shelf.is_empty();
+        let shelf = Arc::new(Mutex::new(shelf));
+        let client = Client { handle, limit, shelf, server_first };
+        if needs_server {
+            let refused = || system("to go on", std::io::Error::other("the client's thread ended"));
+            let found = client.handle.with(|desk| desk.open(open_limit)).map_err(|_| refused())?;
+            found.await.unwrap_or_else(|_| Err(refused()))?;
+        }
+        Ok(client)
     }
 
-    fn start(self) -> Result<Arc<Handle>, ConnectError> {
+    fn start(mut self) -> Result<(Arc<Handle>, Shelf, bool), ConnectError> {
+        if let Some(text) = identity::variable(PATH_VARIABLE).filter(|_| self.environment) {
+            self.places.extend(places(&text));
+        }
+        let server_first = matches!(self.places.first(), Some(Place::Server(_)));
         let servers = self.all_servers()?;
         let mut entropy = OsEntropy::new().map_err(|e| system("randomness", e))?;
         let folder = match self.state {
@@ -255,26 +312,36 @@ impl ClientBuilder {
             StateFolder::At(path) => Some(path),
             StateFolder::Memory => None,
         };
-        let state = State::open(folder);
+        let state = State::open(folder.clone());
         let mut plan = Plan::new(servers, self.broadcast, self.port, !self.publisher_keys.is_empty());
         plan.last_good = state.last_server().filter(|_| self.broadcast);
         let net = Net::open(self.port, plan.last_good).map_err(|e| system("a UDP socket", e))?;
         let mut who = self.who.unwrap_or_else(identity::this_process);
         who.device = state.device_id(&mut entropy);
+        if who.hostids.is_empty() {
+            who.hostids = identity::hostids(self.publisher_keys.first().map(PublisherKey::publisher));
+        }
         who.project = self.project.map(|name| Label::lossy(&name)).or(who.project);
         let mut instance = [0; 8];
         entropy.fill(&mut instance);
         let identity = Identity { keys: state.device_keys(&mut entropy), instance, who };
+        let shelf = Shelf::read(&self.places, &self.publisher_keys, identity.who.hostids.clone(), folder.as_deref());
         let (realm, publisher_keys, site) = (self.realm, self.publisher_keys, self.site);
         let config = HolderConfig { realm, publisher_keys, site, sdk_version: SDK_VERSION };
         let holder = Holder::new(config, identity, Box::new(entropy));
-        Handle::start(Desk::new(holder, net, state, plan)).map_err(|e| system("a thread", e))
+        let handle = Handle::start(Desk::new(holder, net, state, plan)).map_err(|e| system("a thread", e))?;
+        Ok((handle, shelf, server_first))
     }
 
     fn all_servers(&self) -> Result<Vec<ServerAddress>, ConnectError> {
         let mut servers = Vec::new();
         for text in &self.servers {
             servers.extend(read_servers("the program", text)?);
+        }
+        for place in &self.places {
+            if let Place::Server(text) = place {
+                servers.extend(read_servers("the licence search path", text)?);
+            }
         }
         if let Some(text) = identity::variable(SERVER_VARIABLE).filter(|_| self.environment) {
             servers.extend(read_servers(SERVER_VARIABLE, &text)?);
@@ -290,6 +357,9 @@ pub(crate) fn read_servers(from: &'static str, text: &str) -> Result<Vec<ServerA
 pub(crate) fn system(what: &'static str, error: std::io::Error) -> ConnectError {
     ConnectError::System { what, error }
 }
+
+/// Names licence files, folders and servers, with `:` between them, for every program that lets it.
+pub(crate) const PATH_VARIABLE: &str = "LEASEHOLD_LICENSE_PATH";
 
 /// Names servers, with commas between them, for every program that lets it.
 pub(crate) const SERVER_VARIABLE: &str = "LEASEHOLD_SERVER";

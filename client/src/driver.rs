@@ -5,13 +5,14 @@
 //! change the [`Holder`](crate::holder::Holder) and send what it wants sent, without waiting for anything: a guard that is
 //! dropped as the process ends has still sent its release.
 
-mod answers;
+pub(crate) mod answers;
 pub(crate) mod clock;
 mod desk;
 pub(crate) mod entropy;
 pub(crate) mod identity;
 pub(crate) mod net;
 pub(crate) mod plan;
+pub(crate) mod shelf;
 pub(crate) mod state;
 
 use std::{

@@ -81,6 +81,23 @@ pub struct Denied {
 }
 
 impl Denied {
+    /// A denial by a licence file on this machine.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn local(spec: &CheckoutSpec, code: Denial, sentence: String) -> Self {
+        Self {
+            feature: spec.feature.clone(),
+            version: spec.version,
+            seats: spec.seats,
+            code,
+            sentence,
+            rule: "a licence file on this machine".to_owned(),
+            seats_out: 0,
+            seats_total: 0,
+            next_due: None,
+            retry_after: None,
+        }
+    }
+
     /// The denial of what `spec` asked for: what a program that drives a [`Holder`](crate::holder::Holder) itself shows.
     #[must_use]
     pub fn new(spec: &CheckoutSpec, deny: Deny) -> Self {

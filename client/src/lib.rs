@@ -53,6 +53,7 @@ mod discover;
 mod driver;
 mod error;
 pub mod holder;
+pub mod local;
 #[cfg(all(test, feature = "tokio"))]
 mod tests;
 

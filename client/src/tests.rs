@@ -1,5 +1,7 @@
 //! The driver over real sockets on loopback, against the scripted server of the holder's tests.
 
+mod local;
+
 use std::{
     net::{SocketAddr, UdpSocket},
     sync::{
@@ -314,7 +316,7 @@ async fn a_forked_child_is_told_to_open_its_own_client_and_cannot_touch_its_pare
     let site = Site::start(14);
     let client = site.builder().open().await.unwrap();
     let lease = client.checkout("VR_MODE").await.unwrap();
-    let child = Client { handle: client.handle.as_in_a_child(), limit: client.limit };
+    let child = Client { handle: client.handle.as_in_a_child(), ..client.clone() };
     assert_eq!(child.checkout("x").await.err(), Some(CheckoutError::ApiMisuse(Misuse::Forked)));
     assert_eq!(child.features().await.err(), Some(CheckoutError::ApiMisuse(Misuse::Forked)));
     assert_eq!(child.server(), None);

@@ -27,7 +27,7 @@ fn packages() -> (BTreeSet<String>, BTreeSet<String>) {
 #[test]
 fn the_sdk_stays_within_65_third_party_crates_and_needs_no_c() {
     let (theirs, ours) = packages();
-    assert!(theirs.len() > 20 && ours.len() == 2, "the count itself is broken: {ours:?} {theirs:?}");
+    assert!(theirs.len() > 20 && ours.len() == 3, "the count itself is broken: {ours:?} {theirs:?}");
     println!("{} third-party crates", theirs.len());
     assert!(theirs.len() <= CRATES_MAX, "{} crates: {theirs:#?}", theirs.len());
     for crate_and_version in &theirs {

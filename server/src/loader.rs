@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use leasehold_core::{Past, Shared, Step, preview, timetable};
+use leasehold_hostid::Machine;
 use leasehold_protocol::{
     licence::{SignedCertificate, text},
     time::{Mono, Now},
-    vocab::{CertificateId, HostId, Label},
+    vocab::{CertificateId, HostId, HostIdKind},
 };
 use serde::Serialize;
 
@@ -139,6 +140,8 @@ impl Loader {
     /// # Errors
     /// If one file or certificate is not as it should be: nothing is changed then.
     pub fn reload(&mut self, state: &AdminState) -> Result<Arc<LicenceReport>, ReloadError> {
+        // A machine may have been given another name or address since.
+        tell_past(&self.shared, &Past::default());
         let trust = Trust::read(&self.publisher_keys, &self.folder.list("publishers", "pub")?)?;
         let licences = Licences { keys: trust.keys.clone(), ..self.licences.clone() };
         let report = self.put_in_force(licences, state)?;
@@ -338,9 +341,15 @@ fn seats_now(steps: Vec<Step>) -> Option<u64> {
     steps.first().map_or(Some(0), |step| step.seats)
 }
 
-/// Tells every realm of `shared` what was used on this server before.
-pub(crate) fn tell_past(shared: &Shared, past: &Past, hostids: impl Fn(&Label) -> Vec<HostId>) {
+/// Tells every realm of `shared` what this machine can be recognised by, and what was used on it before.
+pub(crate) fn tell_past(shared: &Shared, past: &Past) {
+    let machine = Machine::this();
     for realm in shared.realms() {
-        shared.serve_as(realm.id, hostids(&realm.publisher), past);
+        let mut hostids = machine.gather(&realm.publisher).hostids(HOSTIDS_MAX);
+        hostids.extend(HostId::new(HostIdKind::SERVER_KEY, &realm.fingerprint.to_string()));
+        shared.serve_as(realm.id, hostids, past);
     }
 }
+
+/// Hostids a server has, at most.
+const HOSTIDS_MAX: usize = 64;

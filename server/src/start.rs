@@ -11,7 +11,6 @@ use leasehold_protocol::{
     Entropy as _,
     crypto::SiteKey,
     time::{Mono, Now},
-    vocab::{HostId, Label},
 };
 use tokio::sync::Notify;
 
@@ -53,7 +52,7 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let config = core_config(&settings, ready.secrets.server_id, port, serving.blind_until());
     let shared = Shared::new(config, std::mem::take(&mut ready.realms), &mut SystemEntropy);
     let (uses, past) = Uses::open(&mut ready.folder)?;
-    loader::tell_past(&shared, &past, hostids);
+    loader::tell_past(&shared, &past);
     let began = std::time::Instant::now();
     let mut report = ready.licences.apply(found, &shared, now);
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -89,11 +88,6 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
         token_path,
         blind_until,
     })
-}
-
-/// What this machine can be recognised by, for licences of `publisher`.
-fn hostids(_publisher: &Label) -> Vec<HostId> {
-    Vec::new()
 }
 
 fn ready(settings: &Settings) -> Result<Ready, StartError> {

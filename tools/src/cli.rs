@@ -5,7 +5,7 @@ use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 use crate::{
     checkout, completions, config, demo, discover, doctor,
     exit::{Exit, Failure},
-    help, init, issue, licence, load, man, serve, status,
+    help, hostid, init, issue, licence, load, man, serve, status,
 };
 
 /// Network floating licences: server, licence tools and client in one command
@@ -55,6 +55,8 @@ pub enum Command {
     /// Check licence files and templates, and say what is wrong where
     #[command(after_help = LINT_EXAMPLES)]
     Lint(issue::LintArgs),
+    /// Show what this machine can be recognised by: what a licence may be bound to
+    Hostid(hostid::Args),
     /// List, add, take out and reread the licences of a running server
     Licence(licence::Args),
     /// Run the licence server in the foreground
@@ -119,6 +121,7 @@ fn dispatch(command: &Command, matches: &ArgMatches) -> Result<Exit, Failure> {
         Command::Issue(args) => issue::issue(args),
         Command::Lint(args) => issue::lint(args),
         Command::Serve(args) => serve::run(args, matches),
+        Command::Hostid(args) => hostid::run(args),
         Command::Licence(args) => licence::run(args),
         Command::Status(args) => status::run(args),
         Command::Config(args) => config::run(args, matches),

@@ -22,6 +22,7 @@ pub mod doctor;
 pub mod exit;
 pub mod hand;
 pub mod help;
+pub mod hostid;
 pub mod human;
 pub mod init;
 pub mod issue;

@@ -7,9 +7,9 @@ use std::{
 
 use leasehold_protocol::{
     crypto::{Fingerprint, PublicKey},
-    message::{FeatureLine, Grant},
-    time::Mono,
-    vocab::{LeaseId, RealmId},
+    message::{FeatureLine, Grant, LotUse},
+    time::{Mono, UnixMillis},
+    vocab::{LeaseId, RealmId, SeatCount},
 };
 use tokio::sync::{broadcast, oneshot, watch};
 
@@ -56,10 +56,24 @@ pub(crate) struct View {
     pub(crate) id: LeaseId,
 }
 
+/// What a lease was granted.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) seats: SeatCount,
+    pub(crate) lots: Vec<LotUse>,
+    pub(crate) right_ends: Option<UnixMillis>,
+}
+
+impl From<Box<Grant>> for Granted {
+    fn from(grant: Box<Grant>) -> Self {
+        Self { seats: grant.seats, lots: grant.lots, right_ends: grant.right_ends }
+    }
+}
+
 /// What a checkout's waiter gets.
 #[derive(Debug)]
 pub(crate) struct Held {
-    pub(crate) grant: Box<Grant>,
+    pub(crate) grant: Granted,
     pub(crate) view: watch::Receiver<View>,
     pub(crate) events: broadcast::Receiver<LeaseEvent>,
 }

@@ -312,7 +312,7 @@ impl Desk {
         let Some(slot) = self.leases.get_mut(&lease) else { return };
         slot.view.send_modify(|view| view.id = grant.lease);
         let Some(waiter) = slot.waiter.take() else { return };
-        let held = Held { grant, view: slot.view.subscribe(), events: slot.events.subscribe() };
+        let held = Held { grant: grant.into(), view: slot.view.subscribe(), events: slot.events.subscribe() };
         if waiter.reply.send(Ok(held)).is_err() {
             // Nobody waits any more: the seats go back.
             self.holder.release(now, lease);

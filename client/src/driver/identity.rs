@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use leasehold_hostid::Machine;
 use leasehold_protocol::{
     message::Holder,
-    vocab::{DeviceId, Label},
+    vocab::{DeviceId, HostId, HostIdKind, Label},
 };
 
 /// The holder this process is: login name, host, display or terminal, program, process id.
@@ -27,6 +28,27 @@ pub fn this_process() -> Holder {
         hostids: Vec::new(),
     }
 }
+
+/// What this machine can be recognised by, for licences of `publisher`; without one, what is not hashed with its name. At
+/// most 16, as many as a server looks at (SPEC 5.3).
+pub(crate) fn hostids(publisher: Option<&Label>) -> Vec<HostId> {
+    let gathered = Machine::this().gather(publisher.unwrap_or(&Label::lossy("?")));
+    let hashed =
+        [HostIdKind::MACHINE, HostIdKind::VM_UUID, HostIdKind::CONTAINER, HostIdKind::CLOUD, HostIdKind::COMPOSITE];
+    let known = |id: &HostId| publisher.is_some() || !hashed.contains(&id.kind);
+    let mut all: Vec<HostId> = gathered.hostids(4 * HOSTIDS_MAX).into_iter().filter(known).collect();
+    // A request has to fit its datagram whatever the machine is called.
+    while all.len() > HOSTIDS_MAX || all.iter().map(|id| id.value.as_str().len() + 3).sum::<usize>() > HOSTIDS_LEN_MAX {
+        let last_id = all.iter().rposition(|id| !FACTS.contains(&id.kind)).unwrap_or(all.len() - 1);
+        all.remove(last_id);
+    }
+    all
+}
+
+const HOSTIDS_MAX: usize = 16;
+const HOSTIDS_LEN_MAX: usize = 480;
+/// What a right may ask of a machine that is no matter of which one it is (T-3).
+const FACTS: [HostIdKind; 3] = [HostIdKind::PLATFORM, HostIdKind::VM, HostIdKind::TERMINAL_SERVER];
 
 fn user() -> String {
     let named = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| variable(name));
@@ -63,6 +85,15 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hostids_of_a_request_fit_and_hold_the_facts() {
+        let acme: Label = "acme".parse().unwrap();
+        for publisher in [None, Some(&acme)] {
+            let all = hostids(publisher);
+            assert!(all.len() <= HOSTIDS_MAX && all.iter().any(|id| id.kind == HostIdKind::PLATFORM), "{all:?}");
+        }
+    }
 
     #[test]
     fn this_process_has_a_name_a_host_and_an_id() {

@@ -1,6 +1,7 @@
 //! Which of the hostids a certificate lists are those of a machine, and whether they are enough (T-1, L-19).
 
-use crate::vocab::HostId;
+use super::certificate::{Permission, Terms};
+use crate::vocab::{Denial, HostId, HostIdKind, Label};
 
 /// What became of the hostids a certificate lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,64 @@ pub fn matched<'l>(listed: &'l [HostId], shown: &[HostId], rate: u8) -> Matched<
         (all, rate) => seen.len() * 100 / all >= usize::from(rate),
     };
     Matched { seen, missing, holds }
+}
+
+/// What a right demands of the machine that uses it (T-1, T-3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientLock {
+    hostids: Vec<HostId>,
+    rate: u8,
+    platforms: Vec<Label>,
+    no_vm: bool,
+    no_terminal_server: bool,
+}
+
+impl ClientLock {
+    /// Of a certificate; `None` if it lets everybody in.
+    #[must_use]
+    pub fn of(terms: &Terms) -> Option<Self> {
+        let lock = Self {
+            hostids: terms.client_hostids.clone(),
+            rate: terms.match_rate.unwrap_or(0),
+            platforms: terms.platforms.clone(),
+            no_vm: terms.vm == Permission::Refused,
+            no_terminal_server: terms.terminal_server == Permission::Refused,
+        };
+        let open = lock.hostids.is_empty() && lock.platforms.is_empty() && !lock.no_vm && !lock.no_terminal_server;
+        (!open).then_some(lock)
+    }
+
+    /// Whether a machine that shows `shown` is let in.
+    ///
+    /// # Errors
+    /// If it is not: the code, and why in words, with the hostids of the list that were seen and those that were not (L-19).
+    pub fn lets_in(&self, shown: &[HostId]) -> Result<(), (Denial, String)> {
+        let found = matched(&self.hostids, shown, self.rate);
+        if !found.holds {
+            let names = |ids: &[&HostId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let seen = if found.seen.is_empty() { "none of them".to_owned() } else { names(&found.seen) };
+            let why = format!("of the hostids it lists this machine has {seen}, and has not {}", names(&found.missing));
+            return Err((Denial::HOSTID_MISMATCH, why));
+        }
+        let fact = |kind| shown.iter().find(|id| id.kind == kind).map(|id| id.value.as_str());
+        let platform = fact(HostIdKind::PLATFORM);
+        if !self.platforms.is_empty() && !self.platforms.iter().any(|one| Some(one.as_str()) == platform) {
+            let wanted: Vec<&str> = self.platforms.iter().map(Label::as_str).collect();
+            let ours = platform.unwrap_or("a platform it does not tell");
+            return Err((Denial::PLATFORM, format!("it is for {}, and this program is for {ours}", wanted.join(", "))));
+        }
+        match (fact(HostIdKind::VM), fact(HostIdKind::TERMINAL_SERVER)) {
+            (Some(vm), _) if self.no_vm => {
+                let why = format!("it may not be used in a virtual machine, and this is one ({vm})");
+                Err((Denial::VM_NOT_ALLOWED, why))
+            }
+            (_, Some(remote)) if self.no_terminal_server => {
+                let why = format!("it may not be used in a remote session, and this is one ({remote})");
+                Err((Denial::VM_NOT_ALLOWED, why))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

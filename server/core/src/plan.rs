@@ -20,9 +20,9 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use leasehold_protocol::{
-    licence::{Day, SeatLimit, SignedCertificate, Terms, certificate::Permission, hostids::matched},
+    licence::{Day, SeatLimit, SignedCertificate, hostids::ClientLock},
     time::{Now, UnixMillis},
-    vocab::{CertificateId, Denial, FeatureName, HostId, HostIdKind, Label, Version},
+    vocab::{CertificateId, FeatureName, HostId, Version},
 };
 
 use self::compile::compile;
@@ -93,16 +93,6 @@ pub(crate) enum LotKind {
     Regular,
     /// What may be used above that, and is reported apart (L-13).
     Overdraft,
-}
-
-/// What a lot demands of the machine that asks (T-1, T-3).
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ClientLock {
-    pub(crate) hostids: Vec<HostId>,
-    pub(crate) rate: u8,
-    pub(crate) platforms: Vec<Label>,
-    pub(crate) no_vm: bool,
-    pub(crate) no_terminal_server: bool,
 }
 
 /// The seats of one certificate in force.
@@ -429,54 +419,6 @@ impl FeaturePlan {
     /// Seats of its lots for each of its own.
     pub(crate) fn each(&self) -> u32 {
         self.drawn.as_ref().map_or(1, |drawn| drawn.each)
-    }
-}
-
-impl ClientLock {
-    /// Of a certificate; `None` if it lets everybody in.
-    pub(crate) fn of(terms: &Terms) -> Option<Self> {
-        let lock = Self {
-            hostids: terms.client_hostids.clone(),
-            rate: terms.match_rate.unwrap_or(0),
-            platforms: terms.platforms.clone(),
-            no_vm: terms.vm == Permission::Refused,
-            no_terminal_server: terms.terminal_server == Permission::Refused,
-        };
-        let open = lock.hostids.is_empty() && lock.platforms.is_empty() && !lock.no_vm && !lock.no_terminal_server;
-        (!open).then_some(lock)
-    }
-
-    /// Whether a machine that shows `shown` is let in; otherwise why not, and in words.
-    pub(crate) fn lets_in(&self, shown: &[HostId]) -> Result<(), (Denial, String)> {
-        let found = matched(&self.hostids, shown, self.rate);
-        if !found.holds {
-            let names = |ids: &[&HostId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let seen = if found.seen.is_empty() { "none of them".to_owned() } else { names(&found.seen) };
-            let why = format!("of the hostids it lists this machine has {seen}, and has not {}", names(&found.missing));
-            return Err((Denial::HOSTID_MISMATCH, why));
-        }
-        let fact = |kind| shown.iter().find(|id| id.kind == kind).map(|id| id.value.as_str());
-        let platform = fact(HostIdKind::PLATFORM);
-        if !self.platforms.is_empty() && !self.platforms.iter().any(|one| Some(one.as_str()) == platform) {
-            let wanted: Vec<&str> = self.platforms.iter().map(Label::as_str).collect();
-            let why = format!(
-                "it is for {}, and this program is for {}",
-                wanted.join(", "),
-                platform.unwrap_or("a platform it does not tell")
-            );
-            return Err((Denial::PLATFORM, why));
-        }
-        match (fact(HostIdKind::VM), fact(HostIdKind::TERMINAL_SERVER)) {
-            (Some(vm), _) if self.no_vm => Err((
-                Denial::VM_NOT_ALLOWED,
-                format!("it may not be used in a virtual machine, and this is one ({vm})"),
-            )),
-            (_, Some(remote)) if self.no_terminal_server => Err((
-                Denial::VM_NOT_ALLOWED,
-                format!("it may not be used in a remote session, and this is one ({remote})"),
-            )),
-            _ => Ok(()),
-        }
     }
 }
 

@@ -9,12 +9,13 @@ use leasehold_protocol::{
     licence::{
         SeatLimit, Terms,
         certificate::{LEASE_TTL_MIN_S, Metered, TERM_MAX_S},
+        hostids::ClientLock,
     },
     vocab::{CertificateId, FeatureName},
 };
 
 use super::{
-    ClientLock, Drawn, FeaturePlan, Loaded, Lot, Meter, Plan, Stock,
+    Drawn, FeaturePlan, Loaded, Lot, Meter, Plan, Stock,
     arithmetic::{DraftFeature, DraftLot, Draw},
     compile::DraftPlan,
 };

@@ -7,7 +7,7 @@ use leasehold_protocol::{
 use leasehold_server::state;
 
 use super::{
-    super::lint::{examine, trust_in},
+    super::lint::{Standing, examine, trust_in},
     *,
 };
 use crate::exit::Exit;
