@@ -7,9 +7,12 @@ use leasehold_protocol::{
     licence::{
         Certificate, Day, KeyType, PublisherKey, PublisherSecret, SeatLimit, Terms,
         canonical::{self, SignedCertificate, verify_cose},
+        certificate::{
+            Class, Components, Cost, Dialect, Metered, Permission, Pooling, ShareBy, Superseded, Together,
+        },
         text,
     },
-    vocab::{FeatureName, Label, SeatCount, Version},
+    vocab::{CertificateId, FeatureName, HostId, HostIdKind, Label, SeatCount, Version},
 };
 
 use crate::chance::{Chance, counting};
@@ -128,7 +131,7 @@ fn certificate(chance: &mut Chance<'_>) -> Option<Certificate> {
             true => SeatLimit::Counted(SeatCount::new(chance.u32() & 0x7fff_ffff).ok()?),
             false => SeatLimit::Uncounted,
         },
-        key_type: chance.one_of(&[KeyType::Exclusive, KeyType::Additive]),
+        key_type: chance.one_of(&[KeyType::Exclusive, KeyType::Additive, KeyType::Upgrade]),
         zone: chance.one_of(&["UTC", "Asia/Beirut", "America/New_York", "Mars/Base", ""]).to_owned(),
         start: day(chance),
         end: day(chance),
@@ -140,9 +143,52 @@ fn certificate(chance: &mut Chance<'_>) -> Option<Certificate> {
             serial: optional(chance),
             issuer: optional(chance),
             notice: optional(chance),
-            ..Terms::default()
+            ..if chance.coin() { more_terms(chance) } else { Terms::default() }
         },
     })
+}
+
+/// The terms from the sixteenth on.
+fn more_terms(chance: &mut Chance<'_>) -> Terms {
+    let number = |chance: &mut Chance<'_>| if chance.coin() { Some(chance.u32() % 100_000) } else { None };
+    let seats = |chance: &mut Chance<'_>| number(chance).and_then(|n| SeatCount::new(n).ok());
+    let hostid = |chance: &mut Chance<'_>| {
+        let kind = chance.one_of(HostIdKind::ALL);
+        HostId::new(kind, &words(chance)).unwrap_or_else(|_| HostId::any())
+    };
+    let hostids = |chance: &mut Chance<'_>| (0..chance.below(4)).map(|_| hostid(chance)).collect::<Vec<_>>();
+    let name = |chance: &mut Chance<'_>| FeatureName::new(&words(chance)).or_else(|_| FeatureName::new("G")).ok();
+    let version = |chance: &mut Chance<'_>| Version { major: chance.byte().into(), minor: chance.byte().into(), patch: 0 };
+    let mut terms = Terms {
+        dialect: chance.one_of(Dialect::ALL),
+        pools: chance.one_of(Pooling::ALL),
+        trial_days: number(chance).map(|n| n as u16),
+        share: ShareBy::from_bits(chance.byte()),
+        linger_s: number(chance),
+        soft_limit: seats(chance),
+        overdraft: seats(chance),
+        server_hostids: hostids(chance),
+        client_hostids: hostids(chance),
+        vm: chance.one_of(Permission::ALL),
+        class: chance.one_of(Class::ALL),
+        issued: day(chance),
+        maintenance_end: day(chance),
+        selectors: (0..chance.below(3)).map(|_| words(chance)).collect(),
+        ..Terms::default()
+    };
+    terms.match_rate = number(chance).map(|n| (n % 101) as u8);
+    terms.metered = if chance.coin() { Some(chance.one_of(Metered::ALL)) } else { None };
+    terms.supersedes = (0..chance.below(3)).map(|_| Superseded::Certificate(CertificateId(chance.array()))).collect();
+    if chance.coin() {
+        let features = (0..chance.below(4)).filter_map(|_| Some((name(chance)?, version(chance)))).collect();
+        terms.components = Some(Components { together: chance.one_of(Together::ALL), features });
+    } else if chance.coin() {
+        let seats = SeatCount::new(1 + chance.u32() % 9).unwrap_or(SeatCount::ONE);
+        terms.cost = name(chance).map(|of| Cost { seats, of, version: version(chance) });
+    }
+    // What has no order is one value in every order.
+    terms.supersedes.sort();
+    terms
 }
 
 /// A signed file with some of its characters changed: what is applied says what was signed, whatever the file says.
@@ -199,6 +245,7 @@ pub fn signed_file() -> &'static str {
                 serial: Some("A-17".into()),
                 issuer: Some("desk".into()),
                 notice: Some("für Ada".into()),
+                ..Terms::default()
             },
             ..plain.clone()
         };

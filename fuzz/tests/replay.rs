@@ -9,10 +9,11 @@ use std::{
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 5] = [
+const TARGETS: [Target; 6] = [
     ("datagram", leasehold_fuzz::datagram::run),
     ("frames", leasehold_fuzz::frames::run),
     ("licence_text", leasehold_fuzz::licence_text::run),
+    ("template", leasehold_fuzz::template::run),
     ("holder", leasehold_fuzz::holder::run),
     ("engine", leasehold_fuzz::engine::run),
 ];
