@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use leasehold_protocol::{
     codec::DatagramCodec,
     crypto::{PublicKey, SiteKey, TransportKey, mac::MacKey, open_datagram, ticket::SealedTicket, ticket::TicketKey},
-    packet::{self, DATAGRAM_MAX, DATAGRAM_MIN, Packet, PacketType},
+    packet::{self, DATA_HEADER_LEN, DATAGRAM_MAX, DATAGRAM_MIN, Packet, PacketType},
 };
 use tokio_util::codec::Decoder;
 use zerocopy::IntoBytes;
@@ -26,7 +26,9 @@ fn read(bytes: &[u8]) {
     framed(bytes, false, client.is_ok());
     let mut copy = bytes.to_vec();
     assert!(open_datagram(&TransportKey::new(&[1; 32]), &mut copy).is_err(), "nobody has this key");
-    assert_eq!(copy, bytes, "what does not open is left as it was");
+    // What is behind the header is whatever the AEAD leaves: one of them wipes it.
+    let header = DATA_HEADER_LEN.min(bytes.len());
+    assert_eq!((copy.len(), &copy[..header]), (bytes.len(), &bytes[..header]), "the header is left as it was");
     if let Some(sealed) = bytes.first_chunk() {
         assert!(TicketKey { id: 3, secret: [7; 32] }.open(&SealedTicket(*sealed)).is_err(), "nobody has this key");
     }
