@@ -145,8 +145,10 @@ struct Held {
     here: ServedBy,
 }
 
-/// By what a lot is told from others.
-pub(crate) type LotKey = (CertificateId, LotKind);
+/// By what a lot is told from others: whose seats, of what kind, and under which certificate's name they are granted. A
+/// bucket is named once (an upgrade that raises another exclusive than before gets one of its own), so that no grant
+/// names a certificate that is not in force.
+pub(crate) type LotKey = (CertificateId, LotKind, CertificateId);
 
 /// A certificate with its days turned into instants.
 #[derive(Debug)]
@@ -346,7 +348,7 @@ pub(crate) struct Meter {
 impl Lot {
     /// By what a lot is told from others, whatever else has changed about it.
     pub(crate) const fn key(&self) -> LotKey {
-        (self.source, self.kind)
+        (self.source, self.kind, self.certificate)
     }
 
     /// What a book begins with for it.

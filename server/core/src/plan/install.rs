@@ -134,7 +134,7 @@ fn draw_from(held: &[Loaded], name: &FeatureName, draw: &Draw, features: &mut BT
 
 /// The bucket of a lot: the one it had before, or a new one.
 fn bucket_of(held: &[Loaded], lot: &DraftLot, pool: &Pool, stock: &Stock<'_>) -> Option<BucketId> {
-    let key = (held[lot.source].signed.id, lot.kind);
+    let key = (held[lot.source].signed.id, lot.kind, held[lot.shown].signed.id);
     if let Some(entry) = lock(&pool.book).entries.get(&key) {
         return Some(entry.bucket);
     }

@@ -19,3 +19,4 @@ mod rights;
 mod sessions;
 mod strangers;
 mod walks;
+mod walks_of_rights;
