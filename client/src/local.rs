@@ -160,8 +160,8 @@ mod tests {
     fn a_right_begins_and_ends_by_its_days_and_a_later_one_serves_in_its_place() {
         let late = signed(|c| c.start = Some("2026-06-02".parse().unwrap()));
         let over = signed(|c| c.end = Some("2026-05-31".parse().unwrap()));
-        assert_eq!(code(&[late.clone()], "4.8", "disk:1"), Denial::NOT_STARTED);
-        assert_eq!(code(&[over.clone()], "4.8", "disk:1"), Denial::EXPIRED);
+        assert_eq!(code(std::slice::from_ref(&late), "4.8", "disk:1"), Denial::NOT_STARTED);
+        assert_eq!(code(std::slice::from_ref(&over), "4.8", "disk:1"), Denial::EXPIRED);
         let today = signed(|c| c.end = Some("2026-06-01".parse().unwrap()));
         assert_eq!(ask_on(&[late, over, today], "4.8", "disk:1"), LocalAnswer::Granted(2));
     }

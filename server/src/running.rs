@@ -127,7 +127,7 @@ impl Running {
         &self.token_path
     }
 
-    /// Reads the publishers' keys and the licences anew and puts them in force: see [`Loader::reload`].
+    /// Reads the publishers' keys and the licences anew and puts them in force: see `Loader::reload`.
     ///
     /// # Errors
     /// If one file or certificate is not as it should be: nothing is changed then.

@@ -49,7 +49,8 @@ fn client_and_server_meet_in_the_protocol_alone() {
         let names = text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned);
         names.filter(|name| name.starts_with("leasehold")).collect::<BTreeSet<_>>()
     };
-    assert_eq!(ours("leasehold"), ["leasehold", "leasehold-protocol"].map(str::to_owned).into());
+    assert_eq!(ours("leasehold"), ["leasehold", "leasehold-hostid", "leasehold-protocol"].map(str::to_owned).into());
+    assert_eq!(ours("leasehold-hostid"), ["leasehold-hostid", "leasehold-protocol"].map(str::to_owned).into());
     assert_eq!(ours("leasehold-core"), ["leasehold-core", "leasehold-protocol"].map(str::to_owned).into());
     assert!(!ours("leasehold-server").contains("leasehold"), "the server imports the client");
     assert_eq!(ours("leasehold-protocol"), ["leasehold-protocol".to_owned()].into());

@@ -26,7 +26,7 @@ pub const STYLES: styling::Styles = styling::Styles::styled()
 /// Commands in the order people meet them.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "init"]),
-    ("Licences", &["keygen", "issue", "lint"]),
+    ("Licences", &["keygen", "issue", "lint", "licence", "hostid"]),
     ("Server", &["serve", "status", "config", "doctor"]),
     ("Client", &["discover", "checkout", "load"]),
     ("Shell", &["completions", "man", "help"]),

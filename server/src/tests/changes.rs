@@ -115,7 +115,7 @@ async fn whatever_is_wrong_with_what_is_sent_changes_nothing_and_says_why() {
     }
     let in_file = running.licence_report().files[0].certificates[0].id.clone();
     for (id, status, said) in [
-        (in_file.as_str(), 409, "a.lic:6: remove it there"),
+        (in_file.as_str(), 409, "a.lic:5: remove it there"),
         ("0000000000000000", 404, "no certificate 0000000000000000 is loaded here"),
         ("x", 400, "is no certificate id"),
     ] {
