@@ -11,10 +11,12 @@ mod request;
 
 use std::sync::Arc;
 
-pub use answer::{Deny, FeatureInfo, FeatureLine, Grant, LotUse, NextDue, Proof, ServerGoodbye, Unsupported};
+pub use answer::{
+    Deny, FeatureInfo, FeatureLine, Grant, LicenceInfo, LicenceLine, LotUse, NextDue, Proof, ServerGoodbye, Unsupported,
+};
 pub use hot::{Activity, PathToken, Release, ReleaseOutcome, Released, Renew, Renewed};
 pub use many::{Claimed, Extended, RENEW_MANY_MAX, RenewMany, RenewManyView, RenewedMany, RenewedManyView};
-pub use request::{ClientGoodbye, FeatureQuery, Holder, ProofQuery, Request};
+pub use request::{ClientGoodbye, FeatureQuery, Holder, LicenceQuery, ProofQuery, Request};
 
 use crate::{
     codec,
@@ -41,6 +43,8 @@ pub enum ClientFrame {
     PathResponse(PathToken),
     /// 0x10: we are all still here.
     RenewMany(Box<RenewMany>),
+    /// 0x12: which certificates do the seats come from?
+    LicenceQuery(LicenceQuery),
 }
 
 /// A frame from a server.
@@ -66,6 +70,8 @@ pub enum ServerFrame {
     Unsupported(Unsupported),
     /// 0x15: how each of your leases fared. Shared, so that who says it often can keep the room for the next one.
     RenewedMany(Arc<RenewedMany>),
+    /// 0x17: from these.
+    LicenceInfo(Box<LicenceInfo>),
 }
 
 /// A frame that was whole: known, or of a type from a newer peer.
@@ -75,6 +81,16 @@ pub enum Known<T> {
     Frame(T),
     /// A type it does not. A server answers it with `unsupported`, a client skips it.
     Unknown(u8),
+}
+
+impl LicenceQuery {
+    /// Its frame's type: what an older server names when it does not know it.
+    pub const KIND: u8 = 0x12;
+}
+
+impl LicenceInfo {
+    /// Its frame's type.
+    pub const KIND: u8 = 0x17;
 }
 
 impl ClientFrame {
@@ -93,6 +109,7 @@ impl ClientFrame {
             0x0c => Self::Goodbye(codec::decode("goodbye", body)?),
             0x0e => Self::PathResponse(PathToken::read(body)?),
             RenewMany::KIND => Self::RenewMany(Box::new(RenewMany::read(body)?)),
+            LicenceQuery::KIND => Self::LicenceQuery(codec::decode("licence query", body)?),
             odd if odd & 1 == 1 => return Err(DecodeError::new("frame type", 0, DecodeErrorKind::Direction)),
             unknown => return Ok(Known::Unknown(unknown)),
         }))
@@ -112,6 +129,7 @@ impl ClientFrame {
             Self::Goodbye(body) => codec::encode(body, out),
             Self::PathResponse(body) => body.write(out),
             Self::RenewMany(body) => body.write(out),
+            Self::LicenceQuery(body) => codec::encode(body, out),
         })
     }
 
@@ -127,6 +145,7 @@ impl ClientFrame {
             Self::Goodbye(_) => 0x0c,
             Self::PathResponse(_) => 0x0e,
             Self::RenewMany(_) => RenewMany::KIND,
+            Self::LicenceQuery(_) => LicenceQuery::KIND,
         }
     }
 }
@@ -149,6 +168,7 @@ impl ServerFrame {
             0x11 => Self::PathChallenge(PathToken::read(body)?),
             0x13 => Self::Unsupported(codec::decode("unsupported", body)?),
             RenewedMany::KIND => Self::RenewedMany(Arc::new(RenewedMany::read(body)?)),
+            LicenceInfo::KIND => Self::LicenceInfo(Box::new(codec::decode("licence info", body)?)),
             even if even & 1 == 0 => return Err(DecodeError::new("frame type", 0, DecodeErrorKind::Direction)),
             unknown => return Ok(Known::Unknown(unknown)),
         }))
@@ -170,6 +190,7 @@ impl ServerFrame {
             Self::PathChallenge(body) => body.write(out),
             Self::Unsupported(body) => codec::encode(body, out),
             Self::RenewedMany(body) => body.write(out),
+            Self::LicenceInfo(body) => codec::encode(&**body, out),
         })
     }
 
@@ -187,6 +208,7 @@ impl ServerFrame {
             Self::PathChallenge(_) => 0x11,
             Self::Unsupported(_) => 0x13,
             Self::RenewedMany(_) => RenewedMany::KIND,
+            Self::LicenceInfo(_) => LicenceInfo::KIND,
         }
     }
 }

@@ -105,6 +105,42 @@ pub struct FeatureLine {
     pub next_end: Option<UnixMillis>,
 }
 
+/// One page of licences (S-5, SPEC 5.18).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LicenceInfo {
+    /// Which asking this answers.
+    pub operation: OperationId,
+    /// In order of feature and, within one, in the order they serve in: as many as fit.
+    pub licences: Vec<LicenceLine>,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+/// A certificate that seats of a feature come from. Upgrades are in the line of what they raise (L-8).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LicenceLine {
+    /// The feature.
+    pub feature: FeatureName,
+    /// The certificate.
+    pub certificate: CertificateId,
+    /// Requests for this version and lower are served.
+    pub version: Version,
+    /// Its seats, upgrades' included and overdraft not; `None` if they are not counted.
+    pub count: Option<u32>,
+    /// Those of them that upgrades add.
+    pub upgraded_by: u32,
+    /// Seats of overdraft besides.
+    pub overdraft: u32,
+    /// Its seats that are out, of whatever kind.
+    pub used: u32,
+    /// Its first millisecond; `None` if it has none.
+    pub starts: Option<UnixMillis>,
+    /// Its last millisecond; `None` if it has none.
+    pub ends: Option<UnixMillis>,
+    /// The COSE_Sign1 bytes as they are signed; empty where they are too long for a body.
+    pub signed: Vec<u8>,
+}
+
 /// A publisher-signed certificate that names this server's key (W-5, SPEC 5.8).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Proof {

@@ -67,6 +67,20 @@ pub struct FeatureQuery {
     pub after: Option<FeatureName>,
 }
 
+/// Asks which certificates a feature's seats come from (S-5). Answered by LICENCE_INFO, a page at a time, in order of name
+/// and, within one, in the order they serve in.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LicenceQuery {
+    /// Which asking this is.
+    pub operation: OperationId,
+    /// Only those of this feature; `None` for all.
+    pub only: Option<FeatureName>,
+    /// Begin at this name: that of the last licence of the page before.
+    pub from: Option<FeatureName>,
+    /// How many licences of that name were heard of.
+    pub skip: u32,
+}
+
 /// Asks for PROOF. The first frame of a session where the client was given a publisher's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ProofQuery {

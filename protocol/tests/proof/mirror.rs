@@ -2,7 +2,8 @@
 //! them, only the order and width of the fields as SPEC 5 lists them.
 
 use leasehold_protocol::message::{
-    Deny, FeatureInfo, FeatureQuery, Grant, Holder, Proof, ProofQuery, Request, ServerGoodbye, Unsupported,
+    Deny, FeatureInfo, FeatureQuery, Grant, Holder, LicenceInfo, LicenceQuery, Proof, ProofQuery, Request,
+    ServerGoodbye, Unsupported,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -38,6 +39,14 @@ pub struct FeatureQueryMirror {
     operation: u64,
     only: Option<String>,
     after: Option<String>,
+}
+
+#[derive(Debug, PartialEq, SchemaWrite, SchemaRead)]
+pub struct LicenceQueryMirror {
+    operation: u64,
+    only: Option<String>,
+    from: Option<String>,
+    skip: u32,
 }
 
 #[derive(Debug, PartialEq, SchemaWrite, SchemaRead)]
@@ -86,6 +95,27 @@ pub struct FeatureLineMirror {
     count: Option<u32>,
     used: u32,
     next_end: Option<u64>,
+}
+
+#[derive(Debug, PartialEq, SchemaWrite, SchemaRead)]
+pub struct LicenceInfoMirror {
+    operation: u64,
+    licences: Vec<LicenceLineMirror>,
+    more: bool,
+}
+
+#[derive(Debug, PartialEq, SchemaWrite, SchemaRead)]
+pub struct LicenceLineMirror {
+    feature: String,
+    certificate: [u8; 8],
+    version: Version,
+    count: Option<u32>,
+    upgraded_by: u32,
+    overdraft: u32,
+    used: u32,
+    starts: Option<u64>,
+    ends: Option<u64>,
+    signed: Vec<u8>,
 }
 
 #[derive(Debug, PartialEq, SchemaWrite, SchemaRead)]
@@ -154,6 +184,12 @@ impl From<&FeatureQuery> for FeatureQueryMirror {
     }
 }
 
+impl From<&LicenceQuery> for LicenceQueryMirror {
+    fn from(q: &LicenceQuery) -> Self {
+        Self { operation: q.operation.0, only: option(q.only.as_ref()), from: option(q.from.as_ref()), skip: q.skip }
+    }
+}
+
 impl From<&ProofQuery> for ProofQueryMirror {
     fn from(q: &ProofQuery) -> Self {
         Self { operation: q.operation.0 }
@@ -204,6 +240,24 @@ impl From<&FeatureInfo> for FeatureInfoMirror {
             next_end: line.next_end.map(|end| end.0),
         };
         Self { operation: info.operation.0, features: info.features.iter().map(line).collect(), more: info.more }
+    }
+}
+
+impl From<&LicenceInfo> for LicenceInfoMirror {
+    fn from(info: &LicenceInfo) -> Self {
+        let line = |line: &leasehold_protocol::message::LicenceLine| LicenceLineMirror {
+            feature: text(&line.feature),
+            certificate: line.certificate.0,
+            version: version(line.version),
+            count: line.count,
+            upgraded_by: line.upgraded_by,
+            overdraft: line.overdraft,
+            used: line.used,
+            starts: line.starts.map(|at| at.0),
+            ends: line.ends.map(|at| at.0),
+            signed: line.signed.clone(),
+        };
+        Self { operation: info.operation.0, licences: info.licences.iter().map(line).collect(), more: info.more }
     }
 }
 

@@ -10,8 +10,8 @@ use wincode::config::{self, Configuration};
 
 use crate::{
     mirror::{
-        DenyMirror, FeatureInfoMirror, FeatureQueryMirror, GoodbyeMirror, GrantMirror, ProofMirror, ProofQueryMirror,
-        RequestMirror, UnsupportedMirror,
+        DenyMirror, FeatureInfoMirror, FeatureQueryMirror, GoodbyeMirror, GrantMirror, LicenceInfoMirror,
+        LicenceQueryMirror, ProofMirror, ProofQueryMirror, RequestMirror, UnsupportedMirror,
     },
     page::hex,
     strategies, vectors,
@@ -39,6 +39,7 @@ fn compare_client(frame: &ClientFrame, body: &[u8]) {
     match frame {
         ClientFrame::Request(b) => agrees!(RequestMirror, &**b, body),
         ClientFrame::FeatureQuery(b) => agrees!(FeatureQueryMirror, b, body),
+        ClientFrame::LicenceQuery(b) => agrees!(LicenceQueryMirror, b, body),
         ClientFrame::ProofQuery(b) => agrees!(ProofQueryMirror, b, body),
         ClientFrame::Goodbye(_) => assert!(body.is_empty()),
         ClientFrame::Renew(_) | ClientFrame::RenewMany(_) | ClientFrame::Release(_) | ClientFrame::PathResponse(_) => {}
@@ -51,6 +52,7 @@ fn compare_server(frame: &ServerFrame, body: &[u8]) {
         ServerFrame::Grant(b) => agrees!(GrantMirror, &**b, body),
         ServerFrame::Deny(b) => agrees!(DenyMirror, &**b, body),
         ServerFrame::FeatureInfo(b) => agrees!(FeatureInfoMirror, &**b, body),
+        ServerFrame::LicenceInfo(b) => agrees!(LicenceInfoMirror, &**b, body),
         ServerFrame::Proof(b) => agrees!(ProofMirror, b, body),
         ServerFrame::Goodbye(b) => agrees!(GoodbyeMirror, b, body),
         ServerFrame::Unsupported(b) => agrees!(UnsupportedMirror, b, body),
@@ -118,6 +120,7 @@ fn read_alike(frame: &ServerFrame, body: &[u8]) {
         ServerFrame::Grant(b) => same!(GrantMirror, &**b),
         ServerFrame::Deny(b) => same!(DenyMirror, &**b),
         ServerFrame::FeatureInfo(b) => same!(FeatureInfoMirror, &**b),
+        ServerFrame::LicenceInfo(b) => same!(LicenceInfoMirror, &**b),
         ServerFrame::Proof(b) => same!(ProofMirror, b),
         ServerFrame::Goodbye(b) => same!(GoodbyeMirror, b),
         ServerFrame::Unsupported(b) => same!(UnsupportedMirror, b),

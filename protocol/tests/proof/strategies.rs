@@ -6,8 +6,9 @@ use leasehold_protocol::{
     crypto::ticket::SealedTicket,
     message::{
         Activity, Claimed, ClientFrame, ClientGoodbye, Deny, Extended, FeatureInfo, FeatureLine, FeatureQuery, Grant,
-        Holder, LotUse, NextDue, PathToken, Proof, ProofQuery, Release, ReleaseOutcome, Released, Renew, RenewMany,
-        Renewed, RenewedMany, Request, ServerFrame, ServerGoodbye, Unsupported,
+        Holder, LicenceInfo, LicenceLine, LicenceQuery, LotUse, NextDue, PathToken, Proof, ProofQuery, Release,
+        ReleaseOutcome, Released, Renew, RenewMany, Renewed, RenewedMany, Request, ServerFrame, ServerGoodbye,
+        Unsupported,
     },
     time::UnixMillis,
     vocab::{
@@ -115,6 +116,9 @@ pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
             .prop_map(|(lease, claim, operation)| ClientFrame::Release(Release { lease, claim, operation })),
         2 => (operation(), of(feature()), of(feature()))
             .prop_map(|(operation, only, after)| ClientFrame::FeatureQuery(FeatureQuery { operation, only, after })),
+        2 => (operation(), of(feature()), of(feature()), wide32()).prop_map(|(operation, only, from, skip)| {
+            ClientFrame::LicenceQuery(LicenceQuery { operation, only, from, skip })
+        }),
         1 => operation().prop_map(|operation| ClientFrame::ProofQuery(ProofQuery { operation })),
         1 => Just(ClientFrame::Goodbye(ClientGoodbye)),
         1 => any::<[u8; 8]>().prop_map(|token| ClientFrame::PathResponse(PathToken(token))),
@@ -179,6 +183,23 @@ fn feature_line() -> impl Strategy<Value = FeatureLine> {
     })
 }
 
+fn licence_line() -> impl Strategy<Value = LicenceLine> {
+    let seats = (of(wide32()), wide32(), wide32(), wide32());
+    let rest = (of(wide()), of(wide()), vec(any::<u8>(), 0..200));
+    (feature(), any::<[u8; 8]>(), version(), seats, rest).prop_map(|(feature, id, version, seats, rest)| LicenceLine {
+        feature,
+        certificate: CertificateId(id),
+        version,
+        count: seats.0,
+        upgraded_by: seats.1,
+        overdraft: seats.2,
+        used: seats.3,
+        starts: rest.0.map(UnixMillis),
+        ends: rest.1.map(UnixMillis),
+        signed: rest.2,
+    })
+}
+
 fn extended() -> impl Strategy<Value = Extended> {
     (1..=u32::MAX, any::<u32>(), any::<bool>()).prop_map(|(ttl_ms, renew_after_ms, overage)| Extended {
         ttl_ms,
@@ -204,6 +225,9 @@ pub fn server_frame() -> impl Strategy<Value = ServerFrame> {
             .prop_map(|(lease, operation, outcome)| ServerFrame::Released(Released { lease, operation, outcome })),
         3 => (operation(), vec(feature_line(), 0..11), any::<bool>()).prop_map(|(operation, features, more)| {
             ServerFrame::FeatureInfo(Box::new(FeatureInfo { operation, features, more }))
+        }),
+        3 => (operation(), vec(licence_line(), 0..6), any::<bool>()).prop_map(|(operation, licences, more)| {
+            ServerFrame::LicenceInfo(Box::new(LicenceInfo { operation, licences, more }))
         }),
         2 => (operation(), vec(any::<u8>(), 0..1136))
             .prop_map(|(operation, certificate)| ServerFrame::Proof(Proof { operation, certificate })),

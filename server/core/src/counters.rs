@@ -65,6 +65,7 @@ counters! {
     ReleasesIdle = "releases_not_held", "Releases that found nothing to free.";
     Expiries = "expiries", "Leases that ended because nobody renewed.";
     FeatureQueries = "feature_queries", "Feature queries answered.";
+    LicenceQueries = "licence_queries", "Licence queries answered.";
     ProofQueries = "proof_queries", "Proof queries answered.";
     ClockSteps = "clock_steps", "Times that wall clock and lease clock parted, and all sessions were dropped.";
     PlanChanges = "plan_changes", "Certificates that began or ended by themselves, counted by instant.";

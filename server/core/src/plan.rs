@@ -79,7 +79,7 @@ pub(crate) struct Drawn {
     /// Seats of it for each of ours.
     pub(crate) each: u32,
     /// The certificate that says so.
-    pub(crate) by: CertificateId,
+    pub(crate) by: Arc<SignedCertificate>,
     /// Up to which version of ours it answers.
     pub(crate) answers: Version,
     /// The lowest version of those seats that will do.
@@ -118,8 +118,12 @@ pub(crate) struct Lot {
     pub(crate) certificate: CertificateId,
     /// The version of its right: answers requests for it or lower.
     pub(crate) version: Version,
+    /// That, as its publisher signed it.
+    pub(crate) signed: Arc<SignedCertificate>,
     /// Its seats.
     pub(crate) seats: SeatLimit,
+    /// Its first millisecond.
+    pub(crate) starts: Option<UnixMillis>,
     /// Its last millisecond.
     pub(crate) ends: Option<UnixMillis>,
     /// How long a lease of it lives without a renewal, in milliseconds.
@@ -153,7 +157,7 @@ pub(crate) type LotKey = (CertificateId, LotKind, CertificateId);
 /// A certificate with its days turned into instants.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    signed: SignedCertificate,
+    signed: Arc<SignedCertificate>,
     starts: Option<UnixMillis>,
     /// Its last millisecond; of a trial that has begun, the earlier of its own and the trial's.
     ends: Option<UnixMillis>,
@@ -303,7 +307,7 @@ impl Plan {
 impl Loaded {
     fn new(signed: SignedCertificate, here: &ServedBy) -> Self {
         let starts = signed.certificate.starts_at();
-        let mut loaded = Self { signed, starts, ends: None, trial: None };
+        let mut loaded = Self { signed: Arc::new(signed), starts, ends: None, trial: None };
         loaded.date(here);
         loaded
     }

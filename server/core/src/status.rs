@@ -1,5 +1,7 @@
 //! What administrators see: snapshots, made without stopping a renewal.
 
+mod feature;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use leasehold_protocol::{
@@ -8,6 +10,8 @@ use leasehold_protocol::{
     time::{Mono, UnixMillis},
     vocab::{ClaimKey, FeatureName, Label, LeaseId, RealmId, SeatCount, Version},
 };
+
+pub(crate) use feature::feature_status;
 
 /// One realm.
 #[derive(Clone, Debug, PartialEq, Eq)]

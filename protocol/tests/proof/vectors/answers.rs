@@ -2,8 +2,8 @@
 
 use leasehold_protocol::{
     message::{
-        Deny, Extended, FeatureInfo, FeatureLine, Grant, LotUse, NextDue, PathToken, Proof, ReleaseOutcome, Released,
-        Renewed, RenewedMany, ServerFrame, ServerGoodbye, Unsupported,
+        Deny, Extended, FeatureInfo, FeatureLine, Grant, LicenceInfo, LicenceLine, LotUse, NextDue, PathToken, Proof,
+        ReleaseOutcome, Released, Renewed, RenewedMany, ServerFrame, ServerGoodbye, Unsupported,
     },
     time::UnixMillis,
     vocab::{CertificateId, Denial, FeatureName, Label, SeatCount, Version},
@@ -45,6 +45,7 @@ pub fn all() -> Vec<FrameVector<ServerFrame>> {
             2,
         ),
         feature_info(),
+        licence_info(),
         proof(),
         proof_none(),
         goodbye(),
@@ -249,6 +250,42 @@ fn feature_info() -> FrameVector<ServerFrame> {
     };
     let page = Page::new("feature-info", "FEATURE_INFO", "A page of two features, with more to come (SPEC 5.7).");
     vector(page, body, ServerFrame::FeatureInfo(Box::new(info)))
+}
+
+fn licence_info() -> FrameVector<ServerFrame> {
+    let signed: Vec<u8> = (0..32).collect();
+    let body = Page::new("", "LICENCE_INFO", "")
+        .var("operation", fixed::OPERATION.0, "")
+        .list("licences", 1)
+        .text("licences[0].feature", "VR_MODE")
+        .raw("licences[0].certificate", &[1, 2, 3, 4, 5, 6, 7, 8], "")
+        .version("licences[0].version", [5, 0, 0])
+        .some("licences[0].count")
+        .var("licences[0].count", 8, "exclusive 5 and two upgrades")
+        .var("licences[0].upgraded_by", 3, "")
+        .var("licences[0].overdraft", 1, "")
+        .var("licences[0].used", 2, "")
+        .none("licences[0].starts")
+        .some("licences[0].ends")
+        .var("licences[0].ends", fixed::UNIX_MS, "2026-11-22T08:00:00Z")
+        .var("licences[0].signed length", 32, "bytes follow")
+        .raw("licences[0].signed", &signed, "a COSE_Sign1 as it was signed (SPEC 7); here 32 bytes that stand for one")
+        .u8("more", 0, "false");
+    let line = LicenceLine {
+        feature: FeatureName::new("VR_MODE").expect("a feature name"),
+        certificate: CertificateId([1, 2, 3, 4, 5, 6, 7, 8]),
+        version: Version { major: 5, minor: 0, patch: 0 },
+        count: Some(8),
+        upgraded_by: 3,
+        overdraft: 1,
+        used: 2,
+        starts: None,
+        ends: Some(UnixMillis(fixed::UNIX_MS)),
+        signed,
+    };
+    let info = LicenceInfo { operation: fixed::OPERATION, licences: vec![line], more: false };
+    let page = Page::new("licence-info", "LICENCE_INFO", "One certificate that two upgrades raise (SPEC 5.18).");
+    vector(page, body, ServerFrame::LicenceInfo(Box::new(info)))
 }
 
 fn proof() -> FrameVector<ServerFrame> {

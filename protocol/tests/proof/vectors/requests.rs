@@ -2,8 +2,8 @@
 
 use leasehold_protocol::{
     message::{
-        Activity, Claimed, ClientFrame, ClientGoodbye, FeatureQuery, Holder, PathToken, ProofQuery, Release, Renew,
-        RenewMany, Request,
+        Activity, Claimed, ClientFrame, ClientGoodbye, FeatureQuery, Holder, LicenceQuery, PathToken, ProofQuery,
+        Release, Renew, RenewMany, Request,
     },
     vocab::{ClaimProof, DeviceId, FeatureName, HostId, HostIdKind, Label, LeaseId, SeatCount, Version},
 };
@@ -41,6 +41,7 @@ pub fn all() -> Vec<FrameVector<ClientFrame>> {
         release_unseen(),
         feature_query(),
         feature_query_next(),
+        licence_query(),
         vector(
             Page::new("proof-query", "PROOF_QUERY", "Show me that a publisher named your key (SPEC 5.8)."),
             Page::new("", "PROOF_QUERY", "").var("operation", fixed::OPERATION.0, ""),
@@ -243,6 +244,22 @@ fn feature_query_next() -> FrameVector<ClientFrame> {
     let query =
         FeatureQuery { operation: fixed::OPERATION, only: Some(feature("VR_MODE")), after: Some(feature("MESH")) };
     vector(page, body, ClientFrame::FeatureQuery(query))
+}
+
+fn licence_query() -> FrameVector<ClientFrame> {
+    let body = Page::new("", "LICENCE_QUERY", "")
+        .var("operation", fixed::OPERATION.0, "")
+        .none("only")
+        .some("from")
+        .text("from", "MESH")
+        .var("skip", 2, "");
+    let page = Page::new(
+        "licence-query",
+        "LICENCE_QUERY",
+        "Which certificates do the seats come from, after the first two of MESH? (SPEC 5.18)",
+    );
+    let query = LicenceQuery { operation: fixed::OPERATION, only: None, from: Some(feature("MESH")), skip: 2 };
+    vector(page, body, ClientFrame::LicenceQuery(query))
 }
 
 /// The body of the PATH_RESPONSE that the vectors send.

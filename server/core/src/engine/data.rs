@@ -128,7 +128,8 @@ impl Engine {
             ClientFrame::Renew(renew) => self.on_renew(now, sender, &renew),
             ClientFrame::Request(request) => self.on_request(now, sender, *request),
             ClientFrame::Release(release) => self.on_release(now, sender, &release),
-            ClientFrame::FeatureQuery(query) => self.on_feature_query(sender, &query),
+            ClientFrame::FeatureQuery(query) => self.on_feature_query(now, sender, &query),
+            ClientFrame::LicenceQuery(query) => self.on_licence_query(now, sender, &query),
             ClientFrame::ProofQuery(query) => self.on_proof_query(sender, query),
             ClientFrame::PathResponse(token) => self.on_path_response(sender, token),
             // Handled where the session is, and where the bytes are.

@@ -169,7 +169,7 @@ impl Refusal {
         );
         let mut refusal = Self::no_seat(name, cost, stand);
         refusal.sentence = clip(what + &refusal.sentence, SENTENCE_MAX);
-        refusal.rule = clip(format!("certificate {}", drawn.by), RULE_MAX);
+        refusal.rule = clip(format!("certificate {}", drawn.by.id), RULE_MAX);
         refusal
     }
 

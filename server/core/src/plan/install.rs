@@ -125,7 +125,7 @@ fn draw_from(held: &[Loaded], name: &FeatureName, draw: &Draw, features: &mut BT
         feature.drawn = Some(Drawn {
             pool,
             each: draw.each,
-            by: held[draw.by].signed.id,
+            by: held[draw.by].signed.clone(),
             answers: draw.answers,
             version: draw.version,
         });
@@ -169,8 +169,10 @@ fn lot_of(held: &[Loaded], lot: &DraftLot, bucket: BucketId, ttl_default_ms: u64
         used_before: 0,
         is_fresh_trial: loaded.trial.is_some_and(|trial| trial.ends.is_none()),
         certificate: loaded.signed.id,
+        signed: loaded.signed.clone(),
         version: certificate.version,
         seats: lot.seats,
+        starts: loaded.starts,
         ends: lot.ends,
         ttl_ms: u32::try_from(ttl_ms).unwrap_or(u32::MAX),
         grace_ms: terms.grace_s.unwrap_or(0).min(TERM_MAX_S) * 1000,

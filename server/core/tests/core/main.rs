@@ -4,6 +4,7 @@ mod claims;
 mod discovery;
 mod door;
 mod expiry;
+mod licence_info;
 mod licence_rules;
 mod many;
 mod moments;

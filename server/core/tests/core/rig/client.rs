@@ -267,7 +267,9 @@ pub fn finish(mut initiator: Initiator, datagram: &[u8]) -> OpenSession {
 fn padding(frame: &ClientFrame) -> usize {
     match frame {
         ClientFrame::Request(_) => 512,
-        ClientFrame::FeatureQuery(_) | ClientFrame::ProofQuery(_) => packet::PLAINTEXT_MAX,
+        ClientFrame::FeatureQuery(_) | ClientFrame::LicenceQuery(_) | ClientFrame::ProofQuery(_) => {
+            packet::PLAINTEXT_MAX
+        }
         _ => 0,
     }
 }
