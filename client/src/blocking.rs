@@ -24,8 +24,8 @@ use leasehold_protocol::{
 };
 
 use crate::{
-    CheckoutError, ClientBuilder, ConnectError, DiscoverOptions, FoundServer, LeaseEvent, LeaseLost, LeaseState,
-    ServerInfo,
+    CheckoutError, ClientBuilder, ConnectError, DiscoverOptions, FeatureInfo, FoundServer, LeaseEvent, LeaseLost,
+    LeaseState, LicencePath, ServerInfo,
 };
 
 /// A [`crate::Client`] whose calls wait.
@@ -89,6 +89,20 @@ impl Client {
     /// As there.
     pub fn feature(&self, name: &str) -> Result<Option<FeatureLine>, CheckoutError> {
         wait(self.0.feature(name))
+    }
+
+    /// As [`crate::Client::feature_info`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn feature_info(&self, name: &str) -> Result<Option<FeatureInfo>, CheckoutError> {
+        wait(self.0.feature_info(name))
+    }
+
+    /// As [`crate::Client::licence_info`].
+    #[must_use]
+    pub fn licence_info(&self) -> Vec<LicencePath> {
+        wait(self.0.licence_info())
     }
 
     /// As [`crate::Client::server`].

@@ -19,7 +19,7 @@ use crate::{
     checkout::Checkout,
     driver::{
         Desk, Handle,
-        answers::Held,
+        answers::{Held, Listed},
         entropy::OsEntropy,
         identity,
         net::Net,
@@ -144,8 +144,7 @@ impl Client {
     /// # Errors
     /// If the name is no feature's, or no server answers in time.
     pub async fn feature(&self, name: &str) -> Result<Option<FeatureLine>, CheckoutError> {
-        let name = FeatureName::new(name).map_err(|e| CheckoutError::ApiMisuse(Misuse::Feature(e)))?;
-        Ok(self.query(Some(name)).await?.pop())
+        Ok(self.query(Some(feature_name(name)?)).await?.pop())
     }
 
     /// The server in use, or the last one if it is out of reach. `None` in a forked child and after the end.
@@ -179,13 +178,16 @@ impl Client {
         Some(answer.map_err(|(code, sentence)| CheckoutError::Denied(Box::new(Denied::local(spec, code, sentence)))))
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+    pub(crate) fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn query(&self, only: Option<FeatureName>) -> Result<Vec<FeatureLine>, CheckoutError> {
-        let answer = self.handle.with(|desk| desk.features(only, self.limit))?;
-        answer.await.unwrap_or(Err(CheckoutError::ApiMisuse(Misuse::Closed)))
+        let answer = self.handle.with(|desk| desk.query(only, self.limit, Holder::query_features))?;
+        match answer.await.unwrap_or(Err(CheckoutError::ApiMisuse(Misuse::Closed)))? {
+            Listed::Features(lines) => Ok(lines),
+            Listed::Licences(_) => Ok(Vec::new()),
+        }
     }
 }
 
@@ -348,6 +350,10 @@ impl ClientBuilder {
         }
         Ok(servers)
     }
+}
+
+pub(crate) fn feature_name(name: &str) -> Result<FeatureName, CheckoutError> {
+    FeatureName::new(name).map_err(|e| CheckoutError::ApiMisuse(Misuse::Feature(e)))
 }
 
 pub(crate) fn read_servers(from: &'static str, text: &str) -> Result<Vec<ServerAddress>, ConnectError> {

@@ -31,6 +31,12 @@ pub enum CheckoutError {
     /// A server that proved itself gave an answer outside the protocol. It was discarded.
     #[error("the licence server gave an answer outside the protocol: {0}; it and this program may not fit together")]
     ServerMisbehaved(Misbehaved),
+    /// The server is older than this program and does not know the question. Everything else works with it.
+    #[error("this licence server is older than this program and does not tell {what}: update the server to see it")]
+    Unsupported {
+        /// What was asked for, in words.
+        what: &'static str,
+    },
     /// The program asked for something that cannot be. Found by reading code, never by bad luck on the network.
     #[error("{0}")]
     ApiMisuse(Misuse),

@@ -180,7 +180,18 @@ impl Holder {
     /// Asks what features there are; [`HolderEvent::Features`] answers with all pages joined.
     pub fn query_features(&mut self, now: Now, only: Option<FeatureName>) -> OperationId {
         self.observe(now);
-        let (operation, query) = Query::new(now.mono, only, &mut *self.entropy);
+        let (operation, query) = Query::features(now.mono, only, &mut *self.entropy);
+        self.begin_query(now, operation, query)
+    }
+
+    /// Asks which certificates the seats come from; [`HolderEvent::Licences`] answers with all pages joined.
+    pub fn query_licences(&mut self, now: Now, only: Option<FeatureName>) -> OperationId {
+        self.observe(now);
+        let (operation, query) = Query::licences(now.mono, only, &mut *self.entropy);
+        self.begin_query(now, operation, query)
+    }
+
+    fn begin_query(&mut self, now: Now, operation: OperationId, query: Query) -> OperationId {
         self.queries.insert(operation, query);
         self.turn(now);
         operation

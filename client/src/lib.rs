@@ -25,6 +25,7 @@
 //! | name | meaning |
 //! |---|---|
 //! | `LEASEHOLD_SERVER` | servers to ask, with commas between them: `host`, `host:port`, `port@host`, `[v6]:port`, each with `#fingerprint` if pinned |
+//! | `LEASEHOLD_LICENSE_PATH` | licence files, folders and servers, with `:` between them: [`ClientBuilder::search_path`] |
 //! | `LEASEHOLD_PROJECT` | the project seats are used for, for reports |
 //! | `$XDG_STATE_HOME/leasehold-client`, else `~/.local/state/leasehold-client` | `device.key` and `device.id` (who this device is), `known_servers` (keys seen first), `last_server`. Made 0700 and 0600; memory if it cannot be |
 //!
@@ -53,6 +54,8 @@ mod discover;
 mod driver;
 mod error;
 pub mod holder;
+#[cfg(feature = "tokio")]
+mod licences;
 pub mod local;
 #[cfg(all(test, feature = "tokio"))]
 mod tests;
@@ -70,3 +73,5 @@ pub use error::{CheckoutError, ConnectError, Denied, Misuse};
 pub use holder::{LeaseState, LossCause, Misbehaved, RejectReason};
 /// The words of the protocol: features, versions, keys, messages.
 pub use leasehold_protocol as protocol;
+#[cfg(feature = "tokio")]
+pub use licences::{FeatureInfo, Licence, LicencePath, LicenceSource};

@@ -124,7 +124,10 @@ impl<'a> World<'a> {
             3 => self.on_lease(Holder::release),
             4 => {
                 let only = if self.chance.coin() { FeatureName::new("VR").ok() } else { None };
-                let query = self.holder.query_features(self.now, only);
+                let query = match self.chance.coin() {
+                    true => self.holder.query_features(self.now, only),
+                    false => self.holder.query_licences(self.now, only),
+                };
                 self.queries.push(query);
                 if self.queries.len() > QUERIES_MAX {
                     self.holder.cancel_query(self.queries.remove(0));

@@ -15,8 +15,8 @@ pub mod engine;
 pub mod frames;
 pub mod holder;
 pub mod licence_text;
-pub mod template;
 pub mod memory;
+pub mod template;
 
 /// A target as the body of a program: under cargo-fuzz the fuzzer's, otherwise one that runs the files it is given.
 #[macro_export]

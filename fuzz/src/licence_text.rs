@@ -7,9 +7,7 @@ use leasehold_protocol::{
     licence::{
         Certificate, Day, KeyType, PublisherKey, PublisherSecret, SeatLimit, Terms,
         canonical::{self, SignedCertificate, verify_cose},
-        certificate::{
-            Class, Components, Cost, Dialect, Metered, Permission, Pooling, ShareBy, Superseded, Together,
-        },
+        certificate::{Class, Components, Cost, Dialect, Metered, Permission, Pooling, ShareBy, Superseded, Together},
         text,
     },
     vocab::{CertificateId, FeatureName, HostId, HostIdKind, Label, SeatCount, Version},
@@ -158,7 +156,8 @@ fn more_terms(chance: &mut Chance<'_>) -> Terms {
     };
     let hostids = |chance: &mut Chance<'_>| (0..chance.below(4)).map(|_| hostid(chance)).collect::<Vec<_>>();
     let name = |chance: &mut Chance<'_>| FeatureName::new(&words(chance)).or_else(|_| FeatureName::new("G")).ok();
-    let version = |chance: &mut Chance<'_>| Version { major: chance.byte().into(), minor: chance.byte().into(), patch: 0 };
+    let version =
+        |chance: &mut Chance<'_>| Version { major: chance.byte().into(), minor: chance.byte().into(), patch: 0 };
     let mut terms = Terms {
         dialect: chance.one_of(Dialect::ALL),
         pools: chance.one_of(Pooling::ALL),

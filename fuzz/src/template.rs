@@ -45,6 +45,10 @@ fn signable(template: &Template) {
     let report = text::read(&text::write(&signed, "fuzz"), &[secret().public()]);
     let again: Vec<_> = report.applied.iter().map(|signed| &signed.cose).collect();
     let mut once: Vec<&Vec<u8>> = Vec::new();
-    signed.iter().for_each(|signed| if !once.contains(&&signed.cose) { once.push(&signed.cose) });
+    signed.iter().for_each(|signed| {
+        if !once.contains(&&signed.cose) {
+            once.push(&signed.cose)
+        }
+    });
     assert_eq!(again, once);
 }

@@ -140,6 +140,47 @@ fn seats_that_are_added_are_there_at_once_and_after_a_restart_only_if_they_were_
     assert_eq!(site.seats().0, 3, "it was kept");
 }
 
+/// S-5, L-8, LT-18: a program sees one licence, with what upgrades add to it; its vendor string comes as it was signed; and files
+/// on this machine stand in the same list.
+#[test]
+fn a_program_sees_each_licence_by_the_place_it_comes_from_and_no_upgrade_by_itself() {
+    let site = Site::with_key();
+    let more = "[[feature]]\nname = \"PRO\"\nversion = \"2.0\"\ncount = 5\nvendor-string = \"cells=4000\"\n\
+        [[feature]]\nname = \"PRO\"\nversion = \"2.0\"\ncount = 2\ntype = \"upgrade\"\nend = \"2099-06-30\"\n";
+    let added = run(site.admin(&["licence", "add", &site.issue("more", more)]));
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let local = site.issue(
+        "local",
+        "[[feature]]\nname = \"HERE\"\nversion = \"1.0\"\ncount = \"uncounted\"\nclient-hostids = [\"host:*\"]\n",
+    );
+    let info = |words: &[&str]| {
+        let mut info = site.client("program", &[&["info", "--json"], words].concat());
+        let keys = [site.path("keys/acme.pub"), site.path("acme.pub")];
+        info.env("LEASEHOLD_PUBLISHER_KEY", keys.join(","));
+        info.env_remove("LEASEHOLD_SERVER");
+        info.env("LEASEHOLD_LICENSE_PATH", format!("{local}:{}@127.0.0.1", site.port));
+        info
+    };
+    let paths = json(info(&[]))["paths"].clone();
+    assert_eq!((paths[0]["kind"].as_str(), paths[1]["kind"].as_str()), (Some("file"), Some("server")));
+    let shown = |path: &Value| {
+        let line =
+            |l: &Value| (l["feature"].as_str().unwrap().to_owned(), l["count"].as_u64(), l["upgraded_by"].as_u64());
+        path["licences"].as_array().unwrap().iter().map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&paths[0]), [("HERE".to_owned(), None, Some(0))]);
+    assert_eq!(shown(&paths[1]), [("CAD".to_owned(), Some(1), Some(0)), ("PRO".to_owned(), Some(7), Some(2))]);
+    assert_eq!(paths[1]["licences"][1]["vendor_string"], "cells=4000");
+    assert_eq!(paths[1]["licences"][1]["verified"], true);
+    let feature = json(info(&["PRO"]))["feature"].clone();
+    assert_eq!(
+        (feature["count"].as_u64(), feature["upgraded_by"].as_u64(), feature["used"].as_u64()),
+        (Some(7), Some(2), Some(0))
+    );
+    assert!(feature["next_end_ms"].as_u64().is_some(), "that of the upgrade: {feature}");
+    assert_eq!(run(info(&["NONE"])).status.code(), Some(77));
+}
+
 /// A file that appears, changes and goes bad, without a signal.
 #[test]
 fn a_changed_file_is_read_by_itself_and_a_bad_one_changes_nothing() {

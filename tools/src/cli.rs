@@ -5,7 +5,7 @@ use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 use crate::{
     checkout, completions, config, demo, discover, doctor,
     exit::{Exit, Failure},
-    help, hostid, init, issue, licence, load, man, serve, status,
+    help, hostid, info, init, issue, licence, load, man, serve, status,
 };
 
 /// Network floating licences: server, licence tools and client in one command
@@ -69,6 +69,8 @@ pub enum Command {
     Doctor(doctor::Args),
     /// List the servers in reach
     Discover(discover::Args),
+    /// Show what licences a program on this machine finds, and what there is of a feature
+    Info(info::Args),
     /// Hold a seat while a program runs
     Checkout(checkout::Args),
     /// Put a server under load and measure it
@@ -127,6 +129,7 @@ fn dispatch(command: &Command, matches: &ArgMatches) -> Result<Exit, Failure> {
         Command::Config(args) => config::run(args, matches),
         Command::Doctor(args) => doctor::run(args),
         Command::Discover(args) => discover::run(args),
+        Command::Info(args) => info::run(args),
         Command::Checkout(args) => checkout::run(args),
         Command::Load(args) => load::run(args),
         Command::Completions(args) => completions::run(args),

@@ -28,7 +28,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "init"]),
     ("Licences", &["keygen", "issue", "lint", "licence", "hostid"]),
     ("Server", &["serve", "status", "config", "doctor"]),
-    ("Client", &["discover", "checkout", "load"]),
+    ("Client", &["discover", "info", "checkout", "load"]),
     ("Shell", &["completions", "man", "help"]),
 ];
 

@@ -24,6 +24,7 @@ pub mod hand;
 pub mod help;
 pub mod hostid;
 pub mod human;
+pub mod info;
 pub mod init;
 pub mod issue;
 pub mod kit;

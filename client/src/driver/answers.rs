@@ -7,7 +7,7 @@ use std::{
 
 use leasehold_protocol::{
     crypto::{Fingerprint, PublicKey},
-    message::{FeatureLine, Grant, LotUse},
+    message::{FeatureLine, Grant, LicenceLine, LotUse},
     time::{Mono, UnixMillis},
     vocab::{LeaseId, RealmId, SeatCount},
 };
@@ -78,9 +78,16 @@ pub(crate) struct Held {
     pub(crate) events: broadcast::Receiver<LeaseEvent>,
 }
 
+/// What a query's waiter gets.
+#[derive(Debug)]
+pub(crate) enum Listed {
+    Features(Vec<FeatureLine>),
+    Licences(Vec<LicenceLine>),
+}
+
 pub(crate) type OpenAnswer = Result<ServerInfo, ConnectError>;
 pub(crate) type CheckoutAnswer = Result<Held, CheckoutError>;
-pub(crate) type FeaturesAnswer = Result<Vec<FeatureLine>, CheckoutError>;
+pub(crate) type QueryAnswer = Result<Listed, CheckoutError>;
 pub(crate) type ReleaseAnswer = Result<(), CheckoutError>;
 
 /// Somebody who waits for a `T`.

@@ -15,7 +15,9 @@ use leasehold_protocol::{
 use tokio::sync::{broadcast, oneshot, watch};
 
 use super::{
-    answers::{CheckoutAnswer, FeaturesAnswer, Held, LeaseEvent, OpenAnswer, ReleaseAnswer, ServerInfo, View, Waiter},
+    answers::{
+        CheckoutAnswer, Held, LeaseEvent, Listed, OpenAnswer, QueryAnswer, ReleaseAnswer, ServerInfo, View, Waiter,
+    },
     clock::{self, SleepWatch},
     net::Net,
     plan::Plan,
@@ -35,7 +37,7 @@ pub(crate) struct Desk {
     plan: Plan,
     sleep: SleepWatch,
     leases: BTreeMap<LeaseHandle, Slot>,
-    queries: BTreeMap<OperationId, Waiter<FeaturesAnswer>>,
+    queries: BTreeMap<OperationId, Waiter<QueryAnswer>>,
     opening: Option<Waiter<OpenAnswer>>,
     /// When the client ends even if not everything is released.
     closing: Option<Mono>,
@@ -104,6 +106,11 @@ impl Desk {
         self.server.clone()
     }
 
+    /// Whether anybody named a server.
+    pub(crate) fn names_servers(&self) -> bool {
+        !self.plan.servers.is_empty()
+    }
+
     /// Waits for the first server, for as long as `patience`.
     pub(crate) fn open(&mut self, patience: Duration) -> oneshot::Receiver<OpenAnswer> {
         let (waiter, answer) = Waiter::new(clock::now().mono, patience);
@@ -159,10 +166,16 @@ impl Desk {
         self.holder.set_activity(lease, activity);
     }
 
-    pub(crate) fn features(&mut self, only: Option<FeatureName>, limit: Duration) -> oneshot::Receiver<FeaturesAnswer> {
+    /// Asks what there is; `ask` says what of.
+    pub(crate) fn query(
+        &mut self,
+        only: Option<FeatureName>,
+        limit: Duration,
+        ask: fn(&mut Holder, Now, Option<FeatureName>) -> OperationId,
+    ) -> oneshot::Receiver<QueryAnswer> {
         let now = clock::now();
         let (waiter, answer) = Waiter::new(now.mono, limit);
-        let operation = self.holder.query_features(now, only);
+        let operation = ask(&mut self.holder, now, only);
         self.queries.insert(operation, waiter);
         self.drain();
         answer
@@ -289,12 +302,20 @@ impl Desk {
                 }
             }
             HolderEvent::Features { operation, features } => {
-                if let Some(waiter) = self.queries.remove(&operation) {
-                    let _ = waiter.reply.send(Ok(features));
-                }
+                self.answer_query(operation, Ok(Listed::Features(features)));
+            }
+            HolderEvent::Licences { operation, licences } => {
+                let unsupported = CheckoutError::Unsupported { what: "which licences its seats come from" };
+                self.answer_query(operation, licences.map(Listed::Licences).ok_or(unsupported));
             }
             HolderEvent::Closed => self.end(),
             HolderEvent::Offered { .. } | HolderEvent::Renewed { .. } | HolderEvent::ServerGoodbye { .. } => {}
+        }
+    }
+
+    fn answer_query(&mut self, operation: OperationId, answer: QueryAnswer) {
+        if let Some(waiter) = self.queries.remove(&operation) {
+            let _ = waiter.reply.send(answer);
         }
     }
 

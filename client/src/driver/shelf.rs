@@ -12,7 +12,7 @@ use leasehold_protocol::{
     licence::{PublisherKey, SignedCertificate, text},
     message::LotUse,
     time::UnixMillis,
-    vocab::{Denial, HostId, LeaseId, SeatCount},
+    vocab::{Denial, FeatureName, HostId, LeaseId, SeatCount, Version},
 };
 use tokio::sync::{broadcast, watch};
 
@@ -50,6 +50,11 @@ pub(crate) fn place(entry: &str) -> Place {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shelf {
     pub(crate) certificates: Vec<SignedCertificate>,
+    /// Of each, which of `files` it is from.
+    from: Vec<usize>,
+    files: Vec<PathBuf>,
+    /// What signatures hold under.
+    pub(crate) keys: Vec<PublisherKey>,
     /// What could not be used, each with the reason.
     pub(crate) refused: Vec<String>,
     machine: Vec<HostId>,
@@ -66,7 +71,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 impl Shelf {
     /// Reads the files of `places`; `state` is the client's state folder.
     pub(crate) fn read(places: &[Place], keys: &[PublisherKey], machine: Vec<HostId>, state: Option<&Path>) -> Self {
-        let mut shelf = Self { machine, mark: state.map(|folder| folder.join(MARK)), ..Self::default() };
+        let mark = state.map(|folder| folder.join(MARK));
+        let mut shelf = Self { machine, mark, keys: keys.to_vec(), ..Self::default() };
         let mut seen = BTreeSet::new();
         let files = places.iter().filter_map(|place| match place {
             Place::Files(path) => Some(path),
@@ -74,7 +80,7 @@ impl Shelf {
         });
         for file in files.flat_map(|path| licence_files(path)) {
             if seen.insert(file.clone()) {
-                shelf.add(&file, keys);
+                shelf.add(&file);
             }
         }
         shelf.look_at_clock();
@@ -86,7 +92,7 @@ impl Shelf {
         self.certificates.is_empty()
     }
 
-    fn add(&mut self, path: &Path, keys: &[PublisherKey]) {
+    fn add(&mut self, path: &Path) {
         let shown = path.display();
         let file = fs::metadata(path).and_then(|meta| match meta.len() <= text::FILE_MAX as u64 {
             true => fs::read_to_string(path),
@@ -94,12 +100,35 @@ impl Shelf {
         });
         match file {
             Ok(said) => {
-                let report = text::read(&said, keys);
+                let report = text::read(&said, &self.keys);
+                self.from.extend(report.applied.iter().map(|_| self.files.len()));
+                self.files.push(path.to_owned());
                 self.certificates.extend(report.applied);
                 let why = |r: text::Refused| format!("{shown}:{}:{}: {}", r.place.line, r.place.column, r.why);
                 self.refused.extend(report.refused.into_iter().map(why));
             }
             Err(e) => self.refused.push(format!("{shown}: {e}")),
+        }
+    }
+
+    /// Each file with what it says, in the order of the search path.
+    pub(crate) fn by_file(&self) -> impl Iterator<Item = (&Path, Vec<&SignedCertificate>)> {
+        self.files.iter().enumerate().map(|(file, path)| {
+            let of_file = self.from.iter().zip(&self.certificates).filter(move |(from, _)| **from == file);
+            (path.as_path(), of_file.map(|(_, signed)| signed).collect())
+        })
+    }
+
+    /// The file of the certificate at `index`.
+    pub(crate) fn file_of(&self, index: usize) -> &Path {
+        &self.files[self.from[index]]
+    }
+
+    /// Which certificate here grants `feature` in any version to this machine now.
+    pub(crate) fn granting(&self, feature: &FeatureName) -> Option<usize> {
+        match ask(&self.certificates, feature, Version::ANY, &self.machine, clock::now().wall) {
+            LocalAnswer::Granted(index) => Some(index),
+            LocalAnswer::Refused(..) | LocalAnswer::Silent => None,
         }
     }
 

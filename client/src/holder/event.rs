@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr};
 use leasehold_protocol::{
     crypto::{Fingerprint, PublicKey},
     licence::LicenceError,
-    message::{Deny, FeatureLine, Grant, ReleaseOutcome},
+    message::{Deny, FeatureLine, Grant, LicenceLine, ReleaseOutcome},
     time::{Mono, UnixMillis},
     vocab::{Denial, OperationId, RealmId, SeatCount},
 };
@@ -116,6 +116,13 @@ pub enum HolderEvent {
         operation: OperationId,
         /// In order of name.
         features: Vec<FeatureLine>,
+    },
+    /// All pages of a licence query.
+    Licences {
+        /// Which query.
+        operation: OperationId,
+        /// In order of feature and, within one, in the order they serve in; `None` if this server does not tell.
+        licences: Option<Vec<LicenceLine>>,
     },
     /// The server is going away.
     ServerGoodbye {

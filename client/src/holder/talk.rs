@@ -1,10 +1,9 @@
 //! What is said inside a session: leases, queries, and how frames share datagrams.
 
 use leasehold_protocol::{
+    Entropy,
     frame::{self, Frames},
-    message::{
-        ClientFrame, ClientGoodbye, Deny, FeatureInfo, Grant, Known, ProofQuery, Released, Renewed, ServerFrame,
-    },
+    message::{ClientFrame, ClientGoodbye, Deny, Grant, Known, ProofQuery, Released, Renewed, ServerFrame},
     packet::PLAINTEXT_MAX,
     time::{Mono, Now},
     vocab::OperationId,
@@ -14,6 +13,7 @@ use super::{
     Destination, Holder, HolderEvent, LeaseHandle, LeaseState,
     attempt::Stage,
     lease::{Lease, Outcome},
+    query::Query,
     session::Session,
 };
 
@@ -57,14 +57,18 @@ impl Holder {
             ServerFrame::Renewed(renewed) => self.on_renewed(now.mono, &renewed),
             ServerFrame::RenewedMany(renewed) => self.on_renewed_many(now.mono, &renewed),
             ServerFrame::Released(released) => self.on_released(&released),
-            ServerFrame::FeatureInfo(page) => self.on_features(now.mono, *page),
+            ServerFrame::FeatureInfo(mut page) => self.on_page(now.mono, |q, now, e| q.on_features(now, &mut page, e)),
+            ServerFrame::LicenceInfo(mut page) => self.on_page(now.mono, |q, now, e| q.on_licences(now, &mut page, e)),
             ServerFrame::PathChallenge(token) => self.frames.push(ClientFrame::PathResponse(token)),
             ServerFrame::Goodbye(goodbye) => {
                 self.leaving = true;
                 let (code, back_in_ms) = (goodbye.code, goodbye.back_in_ms);
                 self.events.push_back(HolderEvent::ServerGoodbye { code, back_in_ms });
             }
-            ServerFrame::Unsupported(told) => self.on_unsupported(now.mono, told.frame_type),
+            ServerFrame::Unsupported(told) => {
+                self.on_unsupported(now.mono, told.frame_type);
+                self.on_unknown_query(told.frame_type);
+            }
             // The answer to a key confirmation: nothing to do.
             ServerFrame::Proof(_) => {}
         }
@@ -145,18 +149,31 @@ impl Holder {
         }
     }
 
-    fn on_features(&mut self, now: Mono, mut page: FeatureInfo) {
+    /// Gives a page to the query it answers, which says by `take` whether it was the last.
+    fn on_page(&mut self, now: Mono, mut take: impl FnMut(&mut Query, Mono, &mut dyn Entropy) -> Option<bool>) {
         let Self { queries, entropy, events, .. } = self;
         let mut over: Option<OperationId> = None;
         for (operation, query) in queries.iter_mut() {
-            if let Some(last) = query.on_page(now, &mut page, &mut **entropy) {
+            if let Some(last) = take(query, now, &mut **entropy) {
                 over = last.then_some(*operation);
                 break;
             }
         }
         if let Some((operation, query)) = over.and_then(|operation| queries.remove_entry(&operation)) {
-            events.push_back(HolderEvent::Features { operation, features: query.into_features() });
+            events.push_back(query.into_event(operation));
         }
+    }
+
+    /// Ends the queries whose frames this server does not know.
+    fn on_unknown_query(&mut self, frame_type: u8) {
+        let Self { queries, events, .. } = self;
+        queries.retain(|operation, query| {
+            let asks = query.asks_by(frame_type);
+            if asks {
+                events.push_back(HolderEvent::Licences { operation: *operation, licences: None });
+            }
+            !asks
+        });
     }
 
     pub(super) fn begin_release(&mut self, now: Mono, handle: LeaseHandle) {
@@ -221,7 +238,7 @@ impl Holder {
         if self.session.is_some() {
             let Self { queries, entropy, frames, .. } = self;
             let due = queries.values_mut().filter_map(|query| query.question(now, &mut **entropy));
-            frames.extend(due.map(ClientFrame::FeatureQuery));
+            frames.extend(due);
         }
     }
 
@@ -305,7 +322,7 @@ impl Packer<'_> {
 const fn pad_of(frame: &ClientFrame) -> usize {
     match frame {
         ClientFrame::Request(_) => REQUEST_PAD,
-        ClientFrame::FeatureQuery(_) | ClientFrame::ProofQuery(_) => PLAINTEXT_MAX,
+        ClientFrame::FeatureQuery(_) | ClientFrame::LicenceQuery(_) | ClientFrame::ProofQuery(_) => PLAINTEXT_MAX,
         _ => 0,
     }
 }

@@ -54,6 +54,43 @@ async fn a_right_that_is_locked_to_this_machine_is_granted_without_any_server() 
     assert!(matches!(client.checkout("ELSE").await, Err(CheckoutError::Unreachable { .. })));
 }
 
+/// S-5: by path, and no upgrade by itself.
+#[tokio::test]
+async fn what_files_grant_is_listed_by_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.lic"), licence("CAD", SeatLimit::Uncounted, Some("2099-01-01"))).unwrap();
+    std::fs::write(folder.path().join("b.lic"), upgrade_of("CAM") + &licence("CAM", SeatLimit::Uncounted, None))
+        .unwrap();
+    let client = client(folder.path()).await;
+    let paths = client.licence_info().await;
+    assert_eq!((paths.len(), &paths[2].source), (3, &crate::LicenceSource::NoServer), "one was named");
+    assert!(matches!(paths[2].licences, Err(CheckoutError::Unreachable { .. })));
+    let features = |n: usize| {
+        let licences = paths[n].licences.as_ref().unwrap();
+        licences.iter().map(|licence| licence.feature.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!((features(0), features(1)), (vec!["CAD".to_owned()], vec!["CAM".to_owned()]));
+    assert_eq!(paths[1].source, crate::LicenceSource::File(folder.path().join("b.lic")));
+    let info = client.feature_info("CAD").await.unwrap().unwrap();
+    assert_eq!((info.count, info.upgraded_by, info.next_end.is_some()), (None, 0, true));
+    assert_eq!(info.licences[0].certificate.as_ref().unwrap().publisher, Label::lossy("acme"));
+}
+
+fn upgrade_of(feature: &str) -> String {
+    let certificate = Certificate {
+        publisher: Label::lossy("acme"),
+        feature: feature.parse().unwrap(),
+        version: "4.8".parse().unwrap(),
+        count: SeatLimit::Counted(leasehold_protocol::vocab::SeatCount::ONE),
+        key_type: KeyType::Upgrade,
+        zone: "UTC".to_owned(),
+        start: None,
+        end: None,
+        terms: Terms::default(),
+    };
+    text::write(&[canonical::sign(&certificate, &secret())], "")
+}
+
 #[tokio::test]
 async fn a_right_that_has_ended_says_so_and_a_changed_file_grants_nothing() {
     let folder = tempfile::tempdir().unwrap();

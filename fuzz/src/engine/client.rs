@@ -12,8 +12,8 @@ use leasehold_protocol::{
     },
     frame::{self, Frames},
     message::{
-        Activity, Claimed, ClientFrame, ClientGoodbye, FeatureQuery, Holder, Known, PathToken, ProofQuery, Release,
-        Renew, RenewMany, Request, ServerFrame,
+        Activity, Claimed, ClientFrame, ClientGoodbye, FeatureQuery, Holder, Known, LicenceQuery, PathToken,
+        ProofQuery, Release, Renew, RenewMany, Request, ServerFrame,
     },
     packet::{self, Discover, Hello1, PLAINTEXT_MAX, Packet, PacketType, Prefix},
     time::Now,
@@ -180,7 +180,13 @@ impl Client {
             7 | 8 => ClientFrame::Release(Release { lease, claim: claim(n), operation }),
             9 => {
                 let name = |chance: &mut Chance<'_>| if chance.coin() { FeatureName::new("MESH").ok() } else { None };
-                ClientFrame::FeatureQuery(FeatureQuery { operation, only: name(chance), after: name(chance) })
+                let (only, from) = (name(chance), name(chance));
+                match chance.coin() {
+                    true => ClientFrame::FeatureQuery(FeatureQuery { operation, only, after: from }),
+                    false => {
+                        ClientFrame::LicenceQuery(LicenceQuery { operation, only, from, skip: chance.below(3) as u32 })
+                    }
+                }
             }
             10 if chance.below(4) == 3 => ClientFrame::Goodbye(ClientGoodbye),
             10 => ClientFrame::ProofQuery(ProofQuery { operation }),

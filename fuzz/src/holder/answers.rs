@@ -3,8 +3,9 @@
 use leasehold_protocol::{
     crypto::ticket::SealedTicket,
     message::{
-        ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, LotUse, PathToken, Proof, ReleaseOutcome,
-        Released, RenewMany, Renewed, RenewedMany, ServerFrame, ServerGoodbye, Unsupported,
+        ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, LicenceInfo, LicenceLine, LicenceQuery, LotUse,
+        PathToken, Proof, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany, ServerFrame, ServerGoodbye,
+        Unsupported,
     },
     time::UnixMillis,
     vocab::{CertificateId, ClaimKey, Denial, FeatureName, LeaseId, OperationId, SeatCount, Version},
@@ -47,6 +48,10 @@ fn to(question: &ClientFrame, chance: &mut Chance<'_>) -> ServerFrame {
             outcome: chance.one_of(&[ReleaseOutcome::Freed, ReleaseOutcome::NotHeld]),
         }),
         ClientFrame::FeatureQuery(q) => features(chance, q.operation),
+        ClientFrame::LicenceQuery(_) if chance.below(8) == 7 => {
+            ServerFrame::Unsupported(Unsupported { frame_type: LicenceQuery::KIND })
+        }
+        ClientFrame::LicenceQuery(q) => licences(chance, q.operation),
         ClientFrame::ProofQuery(q) => proof(chance, q.operation),
         ClientFrame::Goodbye(_) | ClientFrame::PathResponse(_) => unasked(chance, OperationId(0), ClaimKey([0; 16])),
     }
@@ -139,6 +144,23 @@ fn features(chance: &mut Chance<'_>, operation: OperationId) -> ServerFrame {
     };
     let features = (0..chance.below(5)).map(|_| line(chance)).collect();
     ServerFrame::FeatureInfo(Box::new(FeatureInfo { operation, features, more: chance.coin() }))
+}
+
+fn licences(chance: &mut Chance<'_>, operation: OperationId) -> ServerFrame {
+    let line = |chance: &mut Chance<'_>| LicenceLine {
+        feature: FeatureName::new(&format!("F{}", chance.byte() % 4)).expect("a name"),
+        certificate: CertificateId([chance.byte(); 8]),
+        version: Version::ANY,
+        count: maybe(chance),
+        upgraded_by: chance.u32(),
+        overdraft: 0,
+        used: chance.u32(),
+        starts: None,
+        ends: None,
+        signed: vec![chance.byte(); 9],
+    };
+    let licences = (0..chance.below(5)).map(|_| line(chance)).collect();
+    ServerFrame::LicenceInfo(Box::new(LicenceInfo { operation, licences, more: chance.coin() }))
 }
 
 /// A certificate that names server 0, one that names nobody, or bytes.

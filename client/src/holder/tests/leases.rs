@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use leasehold_protocol::{
-    message::{Activity, ClientFrame, FeatureLine, ReleaseOutcome, ServerFrame, ServerGoodbye},
+    message::{Activity, ClientFrame, FeatureLine, LicenceLine, ReleaseOutcome, ServerFrame, ServerGoodbye},
     time::Mono,
-    vocab::{Denial, FeatureName, LeaseId, Version},
+    vocab::{CertificateId, Denial, FeatureName, LeaseId, Version},
 };
 
 use super::{
@@ -302,6 +302,52 @@ fn all_pages_of_a_feature_query_come_as_one_list() {
         _ => None,
     });
     assert_eq!(found.unwrap().iter().map(|f| f.name.to_string()).collect::<Vec<_>>(), names);
+}
+
+/// `count` licences of `feature`, told apart by their ids.
+fn licences(feature: &str, count: u8) -> Vec<LicenceLine> {
+    let line = |id| LicenceLine {
+        feature: FeatureName::new(feature).unwrap(),
+        certificate: CertificateId([id; 8]),
+        version: Version::ANY,
+        count: Some(3),
+        upgraded_by: 1,
+        overdraft: 0,
+        used: 0,
+        starts: None,
+        ends: None,
+        signed: vec![id; 20],
+    };
+    (0..count).map(line).collect()
+}
+
+fn licences_of(lan: &mut Lan) -> Vec<Option<Vec<LicenceLine>>> {
+    let now = lan.clock();
+    let asked = lan.holder.query_licences(now, None);
+    lan.drain();
+    lan.run_for(120_000);
+    let found = lan.events.iter().filter_map(|(_, event)| match event {
+        HolderEvent::Licences { operation, licences } if *operation == asked => Some(licences.clone()),
+        _ => None,
+    });
+    found.collect()
+}
+
+#[test]
+fn all_pages_of_a_licence_query_come_as_one_list_with_each_once() {
+    let mut lan = Lan::with_server(22);
+    lan.wire.lost = 20;
+    let all = [licences("a", 1), licences("b", 9), licences("c", 2)].concat();
+    lan.server().licences = Some(all.clone());
+    assert_eq!(licences_of(&mut lan), [Some(all)]);
+}
+
+#[test]
+fn a_server_that_does_not_know_the_question_is_not_asked_for_ever() {
+    let mut lan = Lan::with_server(23);
+    assert_eq!(licences_of(&mut lan), [None]);
+    let asked = lan.server().frames().filter(|frame| matches!(frame, ClientFrame::LicenceQuery(_))).count();
+    assert_eq!(asked, 1);
 }
 
 #[test]

@@ -14,8 +14,9 @@ use leasehold_protocol::{
     },
     frame::{self, Frames},
     message::{
-        Claimed, ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, Known, Proof, ReleaseOutcome, Released,
-        RenewMany, Renewed, RenewedMany, Request, ServerFrame, Unsupported,
+        Claimed, ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, Known, LicenceInfo, LicenceLine,
+        LicenceQuery, Proof, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany, Request, ServerFrame,
+        Unsupported,
     },
     packet::{self, Discover, Hello1, Hello2, OfferHead, Packet, PacketType, Prefix, Retry},
     vocab::{ClaimKey, Denial, LeaseId, RealmId},
@@ -47,6 +48,8 @@ pub(crate) struct TestServer {
     /// Changes each grant.
     pub(crate) spoil: fn(&mut Grant),
     pub(crate) features: Vec<FeatureLine>,
+    /// `None`: it does not know the question.
+    pub(crate) licences: Option<Vec<LicenceLine>>,
     pub(crate) features_per_page: usize,
     /// Put before the next answer.
     pub(crate) also_say: Vec<ServerFrame>,
@@ -104,6 +107,7 @@ impl TestServer {
             spoil_many: |_| {},
             spoil: |_| {},
             features: Vec::new(),
+            licences: None,
             features_per_page: 2,
             also_say: Vec::new(),
             raw_frame: None,
@@ -282,6 +286,17 @@ impl TestServer {
                 let features = all.into_iter().take(self.features_per_page).collect();
                 ServerFrame::FeatureInfo(Box::new(FeatureInfo { operation: query.operation, features, more }))
             }
+            ClientFrame::LicenceQuery(query) => match &self.licences {
+                Some(licences) => {
+                    let from = |line: &&LicenceLine| query.from.as_ref().is_none_or(|from| line.feature >= *from);
+                    let skip = usize::try_from(query.skip).unwrap();
+                    let all: Vec<_> = licences.iter().filter(from).skip(skip).cloned().collect();
+                    let more = all.len() > self.features_per_page;
+                    let licences = all.into_iter().take(self.features_per_page).collect();
+                    ServerFrame::LicenceInfo(Box::new(LicenceInfo { operation: query.operation, licences, more }))
+                }
+                None => ServerFrame::Unsupported(Unsupported { frame_type: LicenceQuery::KIND }),
+            },
             ClientFrame::ProofQuery(query) => {
                 ServerFrame::Proof(Proof { operation: query.operation, certificate: self.proof.clone() })
             }
