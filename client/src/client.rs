@@ -168,6 +168,14 @@ impl Client {
         self.shelf().refused.clone()
     }
 
+    /// `error` with the licence files that were tried, too, and why they grant nothing.
+    fn with_files(&self, mut error: ConnectError) -> ConnectError {
+        if let ConnectError::NotFound { tried, .. } = &mut error {
+            tried.splice(0..0, self.refused_licences());
+        }
+        error
+    }
+
     pub(crate) fn has_local(&self) -> bool {
         !self.shelf().is_empty()
     }
@@ -297,7 +305,7 @@ impl ClientBuilder {
         if needs_server {
             let refused = || system("to go on", std::io::Error::other("the client's thread ended"));
             let found = client.handle.with(|desk| desk.open(open_limit)).map_err(|_| refused())?;
-            found.await.unwrap_or_else(|_| Err(refused()))?;
+            found.await.unwrap_or_else(|_| Err(refused())).map_err(|e| client.with_files(e))?;
         }
         Ok(client)
     }

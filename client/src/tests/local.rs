@@ -54,6 +54,14 @@ async fn a_right_that_is_locked_to_this_machine_is_granted_without_any_server() 
     assert!(matches!(client.checkout("ELSE").await, Err(CheckoutError::Unreachable { .. })));
 }
 
+#[tokio::test]
+async fn who_finds_no_server_is_told_of_the_files_that_grant_nothing_too() {
+    let builder = Client::builder().environment(false).broadcast(false).in_memory();
+    let builder = builder.search_path("/nowhere/x.lic:127.0.0.1").port(9).open_within(Duration::from_millis(200));
+    let Err(e) = builder.open().await else { panic!("opened") };
+    assert!(e.to_string().contains("/nowhere/x.lic: No such file"), "{e}");
+}
+
 /// S-5: by path, and no upgrade by itself.
 #[tokio::test]
 async fn what_files_grant_is_listed_by_file() {
