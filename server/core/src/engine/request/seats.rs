@@ -1,0 +1,134 @@
+//! The seats of a request: taken under the plan in force (E-1, L-11).
+
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use leasehold_protocol::vocab::SeatCount;
+
+use super::{Asking, Step};
+use crate::{
+    book::{Pool, Want, choices},
+    engine::refusal::{Refusal, Stand},
+    lock,
+    plan::{FeaturePlan, Plan},
+    pool::{BucketId, Rank, Short, Use, Worker},
+};
+
+/// Leases that are looked at between two looks at whether there is room now.
+const SWEEP_STEP: usize = 64;
+
+impl Asking<'_> {
+    /// If there are as many leases as there may be, sweeps what is due, whatever its feature.
+    pub(super) fn make_room(&self, step: &mut Step<'_>) {
+        let stock = &self.shared.leases.stock;
+        while stock.live() >= u64::from(stock.slab().leases_max()) && self.sweep(step) {}
+    }
+
+    /// Ends some of the leases of `pool` that are due, no more than it takes: after an outage a whole site may be. Whether
+    /// there were any.
+    fn sweep_pool(&self, pool: &Pool, step: &mut Step<'_>) -> bool {
+        let before = step.ended.len();
+        self.shared.leases.expire_due_of(step.worker, pool, self.now.mono, SWEEP_STEP, step.ended);
+        step.ended.len() > before
+    }
+
+    /// Ends some of the leases that are due, of whatever feature; whether that may have changed anything.
+    fn sweep(&self, step: &mut Step<'_>) -> bool {
+        let before = step.ended.len();
+        let all = self.shared.leases.expire_due(step.worker, self.now.mono, SWEEP_STEP, step.ended);
+        !all || step.ended.len() > before
+    }
+
+    /// Takes the seats under the plan in force, after sweeping due leases if there are not enough: a seat is free in the
+    /// very millisecond its lease ends, on whichever worker it was granted (E-5).
+    pub(super) fn take(&self, step: &mut Step<'_>) -> Result<(Guard<Arc<Plan>>, Vec<Use>), Refusal> {
+        let mut swept = false;
+        loop {
+            let plan = self.realm.planner.glance();
+            let feature = plan.features.get(&self.request.feature).ok_or_else(|| self.unknown(&plan))?;
+            let machine = self.machine(feature);
+            self.check_right(feature, &machine)?;
+            let want = Want { version: self.of_lots(feature), seats: self.cost(feature)?, machine: &machine };
+            let fitting = self.fitting(step.worker, feature, &want)?;
+            self.check_room()?;
+            let mut uses = Vec::with_capacity(1);
+            match self.take_from(step.worker, feature, &want, &mut uses) {
+                Ok(()) => return Ok((plan, uses)),
+                // And once more after there was nothing to sweep: another worker may have been at it.
+                Err(_) if !swept => swept = !self.sweep_pool(feature.seats(), step),
+                // Its seats were moved in the meantime.
+                Err(_) if !self.realm.planner.is_still(&plan) => {}
+                Err(_) => {
+                    let stand = self.stand(step.worker, feature, fitting.unwrap_or(0));
+                    return Err(self.no_seat(feature, &want, stand));
+                }
+            }
+        }
+    }
+
+    /// Takes the seats from the lots that answer the version wanted, in the order of L-11; with the book in hand if somebody
+    /// waits for them, or if one step cannot span as many lots as it takes.
+    fn take_from(
+        &self,
+        worker: &mut Worker,
+        feature: &FeaturePlan,
+        want: &Want<'_>,
+        uses: &mut Vec<Use>,
+    ) -> Result<(), Short> {
+        let seats = want.seats.get();
+        let taken = match &feature.lots[..] {
+            [only] => worker.take_in_order(&[only.bucket], seats, Rank::Newcomer, uses),
+            lots => take_from_one(worker, &choices(lots, want), seats, uses),
+        };
+        match taken {
+            Err(Short::Waited | Short::TooWide) => {
+                let book = lock(&feature.seats().book);
+                // Whoever held it may have put other lots in force: then nothing is taken under this plan.
+                if book.is_of(&feature.lots) { book.take(worker, want, uses) } else { Err(Short::NoSeat) }
+            }
+            #[cfg(feature = "planted-faults")]
+            Err(Short::NoSeat) if self.shared.planted.is(crate::Fault::OneSeatTooMany) => {
+                use crate::plan::serving;
+                let free: i64 = serving(&feature.lots, want.version).map(|lot| worker.count(lot.bucket)).sum();
+                let lot = serving(&feature.lots, want.version).next().filter(|_| free + 1 >= i64::from(seats));
+                let lot = lot.ok_or(Short::NoSeat)?;
+                worker.overdraw(lot.bucket, seats);
+                uses.push(Use { bucket: lot.bucket, seats });
+                Ok(())
+            }
+            decided => decided,
+        }
+    }
+
+    /// Whether there is room for one more lease: asked before seats are taken, so that nobody is denied those for nothing.
+    fn check_room(&self) -> Result<(), Refusal> {
+        let stock = &self.shared.leases.stock;
+        let leases_max = stock.slab().leases_max();
+        if stock.live() < u64::from(leases_max) { Ok(()) } else { Err(Refusal::too_many_leases(leases_max)) }
+    }
+
+    /// How many seats of the lots the request takes (L-14).
+    pub(super) fn cost(&self, feature: &FeaturePlan) -> Result<SeatCount, Refusal> {
+        let request = self.request;
+        let seats = request.seats.get().checked_mul(feature.each()).and_then(|seats| SeatCount::new(seats).ok());
+        seats.ok_or_else(|| Refusal::too_dear(&request.feature, request.seats, feature))
+    }
+
+    fn no_seat(&self, feature: &FeaturePlan, want: &Want<'_>, stand: Stand) -> Refusal {
+        let (name, seats) = (&self.request.feature, self.request.seats);
+        match &feature.drawn {
+            Some(drawn) => Refusal::no_seat_to_draw(name, seats, want.seats, drawn, stand),
+            None => Refusal::no_seat(name, seats, stand),
+        }
+    }
+}
+
+/// Takes `seats` from the first of `choices` that has them (L-7).
+fn take_from_one(worker: &mut Worker, choices: &[Vec<BucketId>], seats: u32, uses: &mut Vec<Use>) -> Result<(), Short> {
+    if let [only] = choices {
+        return worker.take_in_order(only, seats, Rank::Newcomer, uses);
+    }
+    let taken = choices.iter().any(|buckets| worker.take_in_order(buckets, seats, Rank::Newcomer, uses).is_ok());
+    // Whether there was an instant at which none had them is for who keeps the others from taking.
+    if taken { Ok(()) } else { Err(Short::Waited) }
+}
