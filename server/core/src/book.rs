@@ -17,6 +17,7 @@ use leasehold_protocol::{
 };
 
 use crate::{
+    joint::Joints,
     lease::Leases,
     lock,
     plan::{Lot, LotKey, LotKind, groups, serving},
@@ -36,6 +37,8 @@ pub(crate) struct Pool {
     drawn_out: OnceLock<Option<BucketId>>,
     pub(crate) book: Mutex<Book>,
     pub(crate) next_due: Mutex<NextDueHint>,
+    /// Its leases that share seats.
+    pub(crate) joints: Mutex<Joints>,
 }
 
 /// Which lease was found to be due back next, and when that was looked up.
@@ -108,6 +111,7 @@ impl Pools {
             drawn_out: OnceLock::new(),
             book: Mutex::default(),
             next_due: Mutex::default(),
+            joints: Mutex::default(),
         });
         by_name.insert(name.clone(), pool.clone());
         Some(pool)

@@ -16,6 +16,7 @@ use crate::{
     Ended, LeaseStatus,
     book::{Pool, lot_uses},
     claims::Claims,
+    joint::{Gates, ShareKey},
     lock,
     plan::Meter,
     pool::{BUCKETS_MAX, BucketId, Chunks, Due, Rank, Renewal, Stock, Tally, Terms, Use, Worker},
@@ -31,6 +32,8 @@ pub(crate) struct Leases {
     lots: Chunks<OnceLock<LotName>, 1024>,
     grants: Tally,
     pools: Tally,
+    /// Who asks for what may be shared.
+    pub(crate) gates: Gates,
 }
 
 /// What a bucket's seats are of.
@@ -70,6 +73,8 @@ pub(crate) struct Record {
     pub(crate) right_ends: Option<UnixMillis>,
     /// Whether it uses up units of a meter (L-17).
     pub(crate) is_metered: bool,
+    /// What it shares its seats by, if it may.
+    pub(crate) joint: Option<Arc<ShareKey>>,
 }
 
 /// What a lease is of whose seats are another feature's.
@@ -119,6 +124,7 @@ impl Leases {
             lots: Chunks::new(BUCKETS_MAX),
             grants: Tally::default(),
             pools: Tally::default(),
+            gates: Gates::default(),
             stock,
         }
     }
@@ -214,11 +220,15 @@ impl Leases {
             Some(record) if record.is_metered => self.use_up(worker, record, at, released),
             _ => Vec::new(),
         };
+        let heir = record.as_ref().and_then(|record| self.leave(record));
         let slab = self.stock.slab();
         let (renewals, was_over) = (slab.renewals(id.slot()), slab.is_over(id.slot()));
         let waited = worker.close(id);
         let record = record?;
         self.count_lease(worker, &record, false);
+        if let Some(heir) = heir {
+            self.settle_heir(worker, heir);
+        }
         if waited || was_over {
             self.tend(worker, &record.pool, record.number);
         }

@@ -73,6 +73,7 @@ pub(crate) fn check(pools: &[Arc<Pool>], leases: &Leases, worker: &mut Worker) -
         let outs: Vec<(Arc<Pool>, BucketId, i64)> = outs(pools, leases);
         if before.is_some() && leases.stock.turns() == before {
             let held = sums?;
+            check_joints(pools, leases)?;
             let wrong = outs.iter().find(|(_, bucket, out)| held.get(bucket).copied().unwrap_or(0) != *out);
             return wrong.map_or(Ok(()), |(pool, bucket, leased)| {
                 let (certificate, held) = (certificate(leases, *bucket), held.get(bucket).copied().unwrap_or(0));
@@ -109,7 +110,9 @@ fn sum_leases(leases: &Leases) -> Result<BTreeMap<BucketId, i64>, LedgerError> {
         let Some(record) = record.as_deref() else { continue };
         let uses = leases.stock.slab().uses(slot);
         let sum: u32 = uses.iter().map(|used| used.seats).sum();
-        if sum != record.taken() {
+        // One that shares the seats of another has none of its own.
+        let shares = record.joint.is_some() && sum == 0;
+        if sum != record.taken() && !shares {
             return Err(LedgerError::Lease { lease: record.id, seats: record.taken(), held: sum });
         }
         for used in uses {
@@ -117,6 +120,22 @@ fn sum_leases(leases: &Leases) -> Result<BTreeMap<BucketId, i64>, LedgerError> {
         }
     }
     Ok(held)
+}
+
+/// Checks that of leases which share seats the first has them, and as many as it or any other wants.
+fn check_joints(pools: &[Arc<Pool>], leases: &Leases) -> Result<(), LedgerError> {
+    for pool in pools {
+        for (seats, members) in lock(&pool.joints).all() {
+            for (n, (id, wanted)) in members.iter().enumerate() {
+                let held: u32 = leases.stock.slab().uses(id.slot()).iter().map(|used| used.seats).sum();
+                let due = if n == 0 { seats } else { 0 };
+                if held != due || *wanted > seats {
+                    return Err(LedgerError::Lease { lease: *id, seats: *wanted, held });
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What the workers say is out, by bucket.

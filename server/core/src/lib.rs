@@ -42,6 +42,7 @@ mod config;
 mod counters;
 mod engine;
 mod event;
+mod joint;
 mod lease;
 mod ledger;
 mod next_due;

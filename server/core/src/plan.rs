@@ -20,7 +20,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use leasehold_protocol::{
-    licence::{Day, SeatLimit, SignedCertificate, hostids::ClientLock},
+    licence::{Day, SeatLimit, SignedCertificate, certificate::ShareBy, hostids::ClientLock},
     time::{Now, UnixMillis},
     vocab::{CertificateId, FeatureName, HostId, Version},
 };
@@ -108,6 +108,8 @@ pub(crate) struct Lot {
     pub(crate) upgraded_by: u32,
     /// What it demands of the machine that asks; `None`: nothing.
     pub(crate) lock: Option<Arc<ClientLock>>,
+    /// What requests must have in common to share its seats; `None`: each takes seats of its own.
+    pub(crate) share: Option<ShareBy>,
     /// Whether its seats are units that are used up, and how (L-17).
     pub(crate) meter: Option<Meter>,
     /// Units of it that were used up before this server was started (L-17).
@@ -415,6 +417,17 @@ impl FeaturePlan {
         };
         let pools: Option<Vec<u64>> = groups(&self.lots).into_iter().map(of).collect();
         pools?.into_iter().max()
+    }
+
+    /// What its seats may be shared by, in the order of its lots; nearly always nothing.
+    pub(crate) fn shares(&self) -> Vec<ShareBy> {
+        let mut shares = Vec::new();
+        for by in self.lots.iter().filter_map(|lot| lot.share) {
+            if !shares.contains(&by) {
+                shares.push(by);
+            }
+        }
+        shares
     }
 
     /// Whether its lots are several pools (L-7).

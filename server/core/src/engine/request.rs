@@ -177,7 +177,10 @@ impl Asking<'_> {
         match leases.renew(lease, self.now.mono, &self.terms(), lasts_ms, None) {
             Renewal::Alive { deadline, .. } => {
                 let event = Event::Renewed { lease, deadline, activity: None };
-                let lots = lot_uses(leases, &uses);
+                let lots = match record.joint {
+                    Some(_) => lot_uses(leases, &leases.shown_uses(&record)),
+                    None => lot_uses(leases, &uses),
+                };
                 let counter = Counter::GrantsRepeated;
                 Some(Ok(Held { lease, record, lots, event, counter, units: Vec::new() }))
             }

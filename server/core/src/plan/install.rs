@@ -8,7 +8,7 @@ use std::{
 use leasehold_protocol::{
     licence::{
         SeatLimit, Terms,
-        certificate::{LEASE_TTL_MIN_S, Metered, TERM_MAX_S},
+        certificate::{LEASE_TTL_MIN_S, Metered, ShareBy, TERM_MAX_S, Together},
         hostids::ClientLock,
     },
     vocab::{CertificateId, FeatureName},
@@ -122,6 +122,10 @@ fn draw_from(held: &[Loaded], name: &FeatureName, draw: &Draw, features: &mut BT
     };
     if let Some(feature) = features.get_mut(name) {
         feature.lots = lots;
+        if !draw.is_component {
+            // A token buys seats; what those are shared by is for who asks for them by name.
+            feature.lots.iter_mut().for_each(|lot| lot.share = None);
+        }
         feature.drawn = Some(Drawn {
             pool,
             each: draw.each,
@@ -154,6 +158,13 @@ fn meter_of(terms: &Terms) -> Option<Meter> {
     terms.metered.map(|metered| Meter { reusable: metered == Metered::Reusable, undo_ms })
 }
 
+/// What its seats are shared by: what it says, or, of a package, the user and the host (L-14). Units of a meter are used by each.
+fn share_of(terms: &Terms) -> Option<ShareBy> {
+    let is_package = terms.components.as_ref().is_some_and(|components| components.together == Together::Package);
+    let by = terms.share.or(is_package.then_some(ShareBy::USER.with(ShareBy::HOST)));
+    by.filter(|_| terms.metered.is_none())
+}
+
 fn lot_of(held: &[Loaded], lot: &DraftLot, bucket: BucketId, ttl_default_ms: u64) -> Lot {
     let loaded = &held[lot.shown];
     let (certificate, terms) = (&loaded.signed.certificate, &loaded.signed.certificate.terms);
@@ -165,6 +176,7 @@ fn lot_of(held: &[Loaded], lot: &DraftLot, bucket: BucketId, ttl_default_ms: u64
         group: lot.group,
         upgraded_by: lot.upgraded_by,
         lock: ClientLock::of(terms).map(Arc::new),
+        share: share_of(terms),
         meter: meter_of(terms),
         used_before: 0,
         is_fresh_trial: loaded.trial.is_some_and(|trial| trial.ends.is_none()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use leasehold_protocol::{
-    licence::{KeyType, SeatLimit, certificate::Together, hostids::matched},
+    licence::{KeyType, SeatLimit, hostids::matched},
     time::UnixMillis,
     vocab::{CertificateId, HostId},
 };
@@ -175,15 +175,10 @@ fn in_force(loaded: &Loaded) -> String {
 fn warnings(loaded: &Loaded) -> Vec<String> {
     let terms = &loaded.signed.certificate.terms;
     let not_yet = [
-        ("share", terms.share.is_some(), "every request takes seats of its own"),
+        ("share", terms.share.is_some() && terms.metered.is_some(), "each request uses units of its own"),
         ("linger", terms.linger_s.is_some(), "a released seat is free at once"),
         ("min-checkout", terms.min_checkout_s.is_some(), "a released seat is free at once"),
         ("borrow-max", terms.borrow_max_s.is_some(), "nothing can be borrowed"),
-        (
-            "package",
-            terms.components.as_ref().is_some_and(|components| components.together == Together::Package),
-            "its own seats are served, its components are not",
-        ),
         ("selectors", !terms.selectors.is_empty(), "requests cannot choose by them"),
     ];
     let said = not_yet.into_iter().filter(|(_, there, _)| *there);

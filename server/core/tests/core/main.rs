@@ -18,6 +18,7 @@ mod restart;
 mod rig;
 mod rights;
 mod sessions;
+mod shared_seats;
 mod strangers;
 mod walks;
 mod walks_of_rights;

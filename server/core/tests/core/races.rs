@@ -21,7 +21,7 @@ const WORKERS: usize = 4;
 const ROUNDS: usize = 400;
 
 /// Feeds one datagram to a worker and returns what it answers to this client.
-fn ask(engine: &mut Engine, now: Now, client: &mut Client, frames: &[ClientFrame]) -> Vec<ServerFrame> {
+pub fn ask(engine: &mut Engine, now: Now, client: &mut Client, frames: &[ClientFrame]) -> Vec<ServerFrame> {
     let mut datagram = client.seal(frames, 512);
     engine.handle_datagram(now, Path::unicast(client.from), &mut datagram);
     let (mut said, mut out) = (vec![], vec![]);

@@ -1,16 +1,19 @@
 //! Random days with every kind of right: licences come and go under leases of tokens, suites, upgrades, overdraft, separate
-//! pools, trials and meters. Whatever happens, the ledger comes out, and nothing goes out that there is not.
+//! pools, trials, meters, packages and shared seats. Whatever happens, the ledger comes out, and nothing goes out that there is not.
 
 use leasehold_protocol::{
     Entropy,
-    licence::certificate::{Components, Cost, Dialect, KeyType, Metered, Pooling, Together},
+    licence::certificate::{Components, Cost, Dialect, KeyType, Metered, Pooling, ShareBy, Together},
     message::Grant,
-    vocab::{Denial, FeatureName, LeaseId, SeatCount, Version},
+    vocab::{Denial, FeatureName, Label, LeaseId, SeatCount, Version},
 };
 
 use crate::rig::{Client, Lot, Seeded, Site};
 
-const FEATURES: [&str; 5] = ["A", "C", "D", "S", "M"];
+const FEATURES: [&str; 8] = ["A", "C", "D", "S", "M", "E", "P", "Q"];
+/// Those whose seats are shared by the people who ask.
+const SHARED: [&str; 3] = ["E", "P", "Q"];
+const PEOPLE: [&str; 3] = ["ann", "bob", "eve"];
 
 fn name(text: &str) -> FeatureName {
     FeatureName::new(text).unwrap()
@@ -28,6 +31,7 @@ fn licences(n: u64) -> Vec<Lot> {
     let separate = |t: &mut leasehold_protocol::licence::Terms| t.pools = Pooling::Separate;
     let cost = Cost { seats: seats(2), of: name("A"), version: Version::ANY };
     let suite = Components { together: Together::Suite, features: vec![(name("D"), Version::ANY)] };
+    let package = Components { together: Together::Package, features: vec![(name("E"), Version::ANY)] };
     let all = [
         Lot::of("A", 5).exclusive().ttl_s(10).terms(|t| t.overdraft = Some(seats(2))),
         Lot::of("A", 4).ttl_s(20).terms(separate),
@@ -39,6 +43,10 @@ fn licences(n: u64) -> Vec<Lot> {
         Lot::of("M", 40).ttl_s(10).terms(|t| (t.metered, t.undo_s) = (Some(Metered::Consumed), Some(5))),
         Lot::of("A", 6).ttl_s(10).serial("trial").terms(|t| t.trial_days = Some(1)),
         Lot::of("C", 2).ttl_s(10),
+        Lot::of("P", 3).ttl_s(12).terms(|t| t.components = Some(package)),
+        Lot::of("P", 2).ttl_s(12).end("2026-01-05").serial("by user").terms(|t| t.share = Some(ShareBy::USER)),
+        Lot::of("Q", 4).ttl_s(10).terms(|t| t.share = Some(ShareBy::USER)),
+        Lot::of("Q", 3).ttl_s(14).serial("whole site").terms(|t| t.share = Some(ShareBy::SITE)),
     ];
     all.into_iter().enumerate().filter(|(bit, _)| n >> bit & 1 == 1).map(|(_, lot)| lot).collect()
 }
@@ -107,7 +115,15 @@ impl Walk {
         let (who, seats) = (self.dice(3), 1 + u32::try_from(self.dice(3)).unwrap());
         let feature = FEATURES[self.dice(FEATURES.len())];
         let (_, each) = self.source(feature);
-        match self.clients[who].request(&mut self.site, feature, seats) {
+        let claim = self.clients[who].claim();
+        let mut request = self.clients[who].request_frame(claim, feature, seats);
+        request.holder.user = Label::lossy(PEOPLE[self.dice(PEOPLE.len())]);
+        match self.clients[who].send_request(&mut self.site, &request) {
+            // What is shared may stand beside overage; that it adds up is for the ledger.
+            Ok(grant) if SHARED.contains(&feature) => {
+                self.granted += 1;
+                self.held.push((who, grant));
+            }
             Ok(grant) => {
                 assert!(self.free(feature) >= 0, "a seat too many of {feature}");
                 let taken: u32 = grant.lots.iter().map(|lot| lot.seats.get()).sum();

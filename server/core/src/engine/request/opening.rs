@@ -1,10 +1,12 @@
 //! The lease of a request: opened with seats of its own, or with those it shares.
 
-use std::sync::Arc;
+use std::{ops::Not, sync::Arc};
 
+use arc_swap::Guard;
 use leasehold_protocol::{
-    message::Holder,
-    time::UnixMillis,
+    licence::certificate::ShareBy,
+    message::{Holder, LotUse},
+    time::{Mono, UnixMillis},
     vocab::{CertificateId, FeatureName, HostId, HostIdKind, LeaseId, Version},
 };
 
@@ -15,51 +17,153 @@ use crate::{
     claims::ClaimGuard,
     counters::Counter,
     engine::refusal::Refusal,
+    joint::{Gate, ShareKey},
     lease::{AskedFor, Opening, Record},
+    lock,
     plan::{FeaturePlan, Lot, Plan},
     pool::Use,
 };
 
+/// A lease that was opened.
+struct Opened {
+    record: Record,
+    deadline: Mono,
+    /// The seats the client is told of: its own, or those it shares.
+    shown: Vec<LotUse>,
+    /// Those that were taken for it.
+    taken: Vec<LotUse>,
+    /// Units of meters it uses up (L-17).
+    units: Vec<(CertificateId, u32)>,
+}
+
 impl Asking<'_> {
-    /// Takes the seats and opens the lease. Nothing is locked but the claim key.
+    /// Opens the lease, with seats of its own or with those it may share. Nothing is locked but the claim key, and the gate of what
+    /// may be shared.
     pub(super) fn checkout(
         &self,
         mut claim: ClaimGuard<'_>,
         by_ticket: bool,
         step: &mut Step<'_>,
     ) -> Result<Held, Refusal> {
-        let (request, leases) = (self.request, &self.shared.leases);
-        let (mut plan, uses) = self.take(step)?;
-        if let Some(trial) = fresh_trial(&plan, &request.feature, &uses)
-            && self.shared.begin_trial(self.realm, trial, self.now, step.worker)
-        {
-            step.began.push(trial);
-            // The lease is told of the end that the trial has from here on.
-            let dated = self.realm.planner.glance();
-            if dated.features.contains_key(&request.feature) {
-                plan = dated;
-            }
-        }
-        let feature = plan.features.get(&request.feature).ok_or_else(|| self.unknown(&plan))?;
-        let lots = lot_uses(leases, &uses);
-        let terms = LotTerms::of(feature, &uses);
-        let lasts_ms = if self.shared.planted.is(Fault::ExpiryOneTtlEarly) { 1 } else { terms.ttl_ms };
-        let deadline = self.now.mono.plus_ms(u64::from(lasts_ms));
-        let record = self.record(feature, &terms);
-        let opening = Opening { terms: self.terms(), record, uses: &uses, deadline };
-        let Some(record) = leases.open(step.worker, opening) else {
+        let gate = self.pass_gate();
+        let opened = match gate.as_ref().and_then(|_| self.join(step)) {
+            Some(joined) => joined?,
+            None => self.open_with_own(step)?,
+        };
+        let (record, lots) = (opened.record, opened.shown);
+        claim.set_lease(record.id, self.sender.client.owner);
+        let event = Event::Granted(Box::new(self.granted(&record, opened.taken, opened.deadline, by_ticket)));
+        let counter = if by_ticket { Counter::GrantsByTicket } else { Counter::Grants };
+        Ok(Held { lease: record.id, record, lots, event, counter, units: opened.units })
+    }
+
+    fn open_with_own(&self, step: &mut Step<'_>) -> Result<Opened, Refusal> {
+        let leases = &self.shared.leases;
+        let (plan, uses) = self.take(step)?;
+        let plan = self.dated(plan, &uses, step);
+        let feature = plan.features.get(&self.request.feature).ok_or_else(|| self.unknown(&plan))?;
+        let joint = self.joint_of(feature, &uses);
+        let pool = feature.seats();
+        let mut joints = joint.as_ref().map(|_| lock(&pool.joints));
+        let Some((record, deadline)) = self.open(step, feature, &uses, &uses, joint) else {
+            drop(joints);
             uses.iter().for_each(|used| _ = step.worker.give(used.bucket, used.seats));
             return Err(Refusal::too_many_leases(leases.stock.slab().leases_max()));
         };
+        if let (Some(joints), Some(key)) = (&mut joints, &record.joint) {
+            joints.begin(key, record.id, record.taken());
+        }
+        drop(joints);
         if !self.realm.planner.is_still(&plan) {
             leases.settle_in(step.worker, &record);
         }
-        let lease = record.id;
-        claim.set_lease(lease, self.sender.client.owner);
-        let event = Event::Granted(Box::new(self.granted(&record, lots.clone(), deadline, by_ticket)));
-        let counter = if by_ticket { Counter::GrantsByTicket } else { Counter::Grants };
+        let taken = lot_uses(leases, &uses);
         let units = if record.is_metered { leases.units(&uses) } else { Vec::new() };
-        Ok(Held { lease, record, lots, event, counter, units })
+        Ok(Opened { record, deadline, shown: taken.clone(), taken, units })
+    }
+
+    /// The plan that knows the end of the trial which begins with `uses`, if one does (L-16).
+    fn dated(&self, plan: Guard<Arc<Plan>>, uses: &[Use], step: &mut Step<'_>) -> Guard<Arc<Plan>> {
+        let Some(trial) = fresh_trial(&plan, &self.request.feature, uses) else { return plan };
+        if !self.shared.begin_trial(self.realm, trial, self.now, step.worker) {
+            return plan;
+        }
+        step.began.push(trial);
+        let dated = self.realm.planner.glance();
+        if dated.features.contains_key(&self.request.feature) { dated } else { plan }
+    }
+
+    /// Opens a lease that has `uses`, on the terms of `like`; `None` if there is no room for it.
+    fn open(
+        &self,
+        step: &mut Step<'_>,
+        feature: &FeaturePlan,
+        uses: &[Use],
+        like: &[Use],
+        joint: Option<Arc<ShareKey>>,
+    ) -> Option<(Record, Mono)> {
+        let terms = LotTerms::of(feature, like);
+        let lasts_ms = if self.shared.planted.is(Fault::ExpiryOneTtlEarly) { 1 } else { terms.ttl_ms };
+        let deadline = self.now.mono.plus_ms(u64::from(lasts_ms));
+        let record = Record { joint, ..self.record(feature, &terms) };
+        let opening = Opening { terms: self.terms(), record, uses, deadline };
+        Some((self.shared.leases.open(step.worker, opening)?, deadline))
+    }
+
+    /// Lets one request at a time through of those that may share seats with each other.
+    fn pass_gate(&self) -> Option<Gate<'_>> {
+        let plan = self.realm.planner.glance();
+        let feature = plan.features.get(&self.request.feature)?;
+        let key = match &feature.shares()[..] {
+            [] => return None,
+            [by] => ShareKey::of(*by, &self.request.holder)?,
+            // More than one rule: whoever asks for this feature.
+            _ => ShareKey::of(ShareBy::SITE, &self.request.holder)?,
+        };
+        Some(self.shared.leases.gates.pass(feature.seats().id, &key))
+    }
+
+    /// Shares the seats of a lease that has what this request must have in common with it; `None` if there is none.
+    fn join(&self, step: &mut Step<'_>) -> Option<Result<Opened, Refusal>> {
+        let plan = self.realm.planner.glance();
+        let feature = plan.features.get(&self.request.feature)?;
+        let seats = feature.shares().is_empty().not().then(|| self.cost(feature).ok())??;
+        let machine = self.machine(feature);
+        self.check_right(feature, &machine).ok()?;
+        let leases = &self.shared.leases;
+        for by in feature.shares() {
+            let Some(key) = ShareKey::of(by, &self.request.holder).map(Arc::new) else { continue };
+            let serves =
+                |uses: &[Use]| !uses.is_empty() && uses.iter().all(|used| self.will_do(feature, by, &machine, *used));
+            let open = |uses: &[Use]| match self.open(step, feature, &[], uses, Some(key.clone())) {
+                Some((record, deadline)) => {
+                    let (id, shown) = (record.id, lot_uses(leases, uses));
+                    (Some(id), Ok(Opened { record, deadline, shown, taken: Vec::new(), units: Vec::new() }))
+                }
+                None => (None, Err(Refusal::too_many_leases(leases.stock.slab().leases_max()))),
+            };
+            let joined = leases.join(feature.seats(), &key, seats.get(), self.now.mono, serves, open);
+            if joined.is_some() {
+                return joined;
+            }
+        }
+        None
+    }
+
+    /// Whether a seat that another lease has answers this request, too.
+    fn will_do(&self, feature: &FeaturePlan, by: ShareBy, machine: &[HostId], used: Use) -> bool {
+        let lot = feature.lots.iter().find(|lot| lot.bucket == used.bucket);
+        lot.is_some_and(|lot| lot.share == Some(by) && lot.version >= self.of_lots(feature) && lot.lets_in(machine))
+    }
+
+    /// What others may share `uses` by: what all of their lots say.
+    fn joint_of(&self, feature: &FeaturePlan, uses: &[Use]) -> Option<Arc<ShareKey>> {
+        let shares = feature.shares();
+        let same = |by: &&ShareBy| {
+            uses.iter().all(|used| feature.lots.iter().any(|lot| lot.bucket == used.bucket && lot.share == Some(**by)))
+        };
+        let by = shares.iter().find(same)?;
+        ShareKey::of(*by, &self.request.holder).map(Arc::new)
     }
 
     fn record(&self, feature: &FeaturePlan, terms: &LotTerms) -> Record {
@@ -78,6 +182,7 @@ impl Asking<'_> {
             grace_ms: terms.grace_ms,
             right_ends: terms.right_ends,
             is_metered: terms.is_metered,
+            joint: None,
         }
     }
 

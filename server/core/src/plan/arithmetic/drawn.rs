@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use leasehold_protocol::{
-    licence::certificate::Together,
-    vocab::{FeatureName, Version},
-};
+use leasehold_protocol::vocab::{FeatureName, Version};
 
 use super::{super::report::Outcome, Case, DraftFeature, Draw};
 
@@ -58,9 +55,7 @@ fn steps(case: &mut Case<'_>, features: &BTreeMap<FeatureName, DraftFeature>) ->
     }
     for &index in open.iter().filter(|index| in_force(case, **index, features)) {
         let certificate = &case.loaded(index).signed.certificate;
-        let Some(components) = certificate.terms.components.as_ref().filter(|c| c.together == Together::Suite) else {
-            continue;
-        };
+        let Some(components) = certificate.terms.components.as_ref() else { continue };
         for (component, version) in &components.features {
             let has_lots = features.get(component).is_some_and(|feature| !feature.lots.is_empty());
             if has_lots || steps.contains_key(component) {
@@ -105,6 +100,7 @@ fn follow(
         draw.each = draw.each.checked_mul(next.draw.each).ok_or(Outcome::TooDear)?;
         draw.from = next.draw.from.clone();
         draw.version = next.draw.version;
+        draw.is_component &= next.draw.is_component;
     }
     Err(Outcome::Cycle)
 }

@@ -307,6 +307,11 @@ fn composed() -> Vec<Row> {
             vec![token("A", 2, "T"), token("A", 5, "T"), Lot::of("T", 10)],
         ),
         Row::new(
+            "L-14 package",
+            "components hold the package's seats, one for each holder",
+            vec![Lot::of("OFFICE", 10).exclusive().terms(bundle(Together::Package, &["A", "B"]))],
+        ),
+        Row::new(
             "L-14 suite",
             "components share the suite's seats",
             vec![Lot::of("OFFICE", 10).exclusive().terms(bundle(Together::Suite, &["A", "B"]))],
