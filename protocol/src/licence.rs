@@ -25,4 +25,6 @@ pub use canonical::SignedCertificate;
 pub use certificate::{Certificate, KeyType, SeatLimit, Terms};
 pub use dates::{DateError, Day};
 pub use error::{ClaimError, LicenceError};
-pub use keys::{KeyFileError, KeyId, PublisherKey, PublisherSecret};
+pub use keys::{
+    KeyFileError, KeyId, PublisherKey, PublisherSecret, SealedSecret, SecretFile, Stretch, WrongPassphrase,
+};

@@ -1,6 +1,7 @@
 //! Publishers' keys and the files they live in (SPEC 7.6).
 
 mod file;
+mod sealed;
 #[cfg(test)]
 mod tests;
 
@@ -8,9 +9,10 @@ use std::fmt;
 
 use blake2::{Blake2s256, Digest};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 pub use file::KeyFileError;
+pub use sealed::{SealedSecret, SecretFile, Stretch, WrongPassphrase};
 
 use crate::{
     Entropy, hex,
@@ -55,7 +57,7 @@ impl PublisherKey {
     /// # Errors
     /// If the text is not one, naming the line.
     pub fn parse(text: &str) -> Result<Self, KeyFileError> {
-        let file = file::read(text, file::Kind::Public)?;
+        let file = file::read_public(text)?;
         let key = VerifyingKey::from_bytes(&file.key).ok().filter(|key| !key.is_weak());
         let key = Self::of(file.publisher, key.ok_or(KeyFileError::NotAPoint { line: file.key_line })?);
         file::check_id(file.id, key.id)?;
@@ -123,16 +125,15 @@ impl PublisherSecret {
         Self::of(publisher.clone(), &seed)
     }
 
-    /// Reads a `.key` file.
+    /// Reads a `.key` file that is under no passphrase.
     ///
     /// # Errors
-    /// If the text is not one, naming the line.
+    /// If the text is not one, naming the line; [`KeyFileError::Sealed`] if it takes a passphrase.
     pub fn parse(text: &str) -> Result<Self, KeyFileError> {
-        let mut file = file::read(text, file::Kind::Secret)?;
-        let secret = Self::of(file.publisher, &file.key);
-        file.key.zeroize();
-        file::check_id(file.id, secret.public.id)?;
-        Ok(secret)
+        match SecretFile::parse(text)? {
+            SecretFile::Bare(secret) => Ok(*secret),
+            SecretFile::Sealed(_) => Err(KeyFileError::Sealed),
+        }
     }
 
     /// The `.key` file: to be written where only its owner can read it. Wiped when dropped.

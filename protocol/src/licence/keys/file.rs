@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{KeyId, PublisherKey, PublisherSecret};
+use super::{KeyId, PublisherKey, PublisherSecret, SealedSecret, SecretFile};
 use crate::{hex, licence::nearest::nearest, vocab::Label};
 
 /// Why a key file is refused. Lines count from 1.
@@ -25,6 +25,9 @@ pub enum KeyFileError {
     /// The public half where the secret one belongs.
     #[error("this is a public key file, and signing needs the .key file beside it")]
     PublicGiven,
+    /// A secret under a passphrase where there is none to give.
+    #[error("this key is under a passphrase, and none was given")]
+    Sealed,
     /// A file of a newer format.
     #[error("line {line}: key file format {found:?}; this build reads format 1: update leasehold")]
     Format {
@@ -101,6 +104,7 @@ pub(super) enum Kind {
     Secret,
 }
 
+/// A public file.
 pub(super) struct File {
     pub(super) publisher: Label,
     pub(super) id: (KeyId, usize),
@@ -108,8 +112,13 @@ pub(super) struct File {
     pub(super) key_line: usize,
 }
 
+/// The settings of a file, by [`NAMES`]: value and line.
+type Settings<'a> = [Option<Found<'a>>; 5];
+
 const FORMAT: &str = "1";
-const NAMES: [&str; 4] = ["publisher", "key-id", "algorithm", "key"];
+const NAMES: [&str; 5] = ["publisher", "key-id", "algorithm", "key", SEALED];
+/// Of a secret file alone.
+const SEALED: &str = "sealed-key";
 
 impl Kind {
     const fn word(self) -> &'static str {
@@ -127,21 +136,43 @@ impl Kind {
     }
 }
 
-pub(super) fn read(text: &str, kind: Kind) -> Result<File, KeyFileError> {
+pub(super) fn read_public(text: &str) -> Result<File, KeyFileError> {
+    let found = read(text, Kind::Public)?;
+    let (publisher, id) = whose(&found)?;
+    let (key, key_line) = bare(&found)?;
+    Ok(File { publisher, id, key, key_line })
+}
+
+pub(super) fn read_secret(text: &str) -> Result<SecretFile, KeyFileError> {
+    let found = read(text, Kind::Secret)?;
+    let (publisher, id) = whose(&found)?;
+    if let Some(sealed) = found[4] {
+        return match found[3] {
+            Some((_, line)) => Err(KeyFileError::Value { line, name: "key", expected: "left out beside sealed-key" }),
+            None => Ok(SecretFile::Sealed(Box::new(SealedSecret::new(publisher, id, sealed)?))),
+        };
+    }
+    let secret = PublisherSecret::of(publisher, &*bare(&found)?.0);
+    check_id(id, secret.public.id)?;
+    Ok(SecretFile::Bare(Box::new(secret)))
+}
+
+fn read(text: &str, kind: Kind) -> Result<Settings<'_>, KeyFileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut lines = settings(text);
     check_kind(lines.next(), kind)?;
-    let mut found: [Option<(&str, usize)>; 4] = [None; 4];
+    let names = if kind == Kind::Secret { &NAMES[..] } else { &NAMES[..4] };
+    let mut found = Settings::default();
     for (line, setting) in lines {
         let (name, value) = setting.ok_or(KeyFileError::NotASetting { line })?;
-        let unknown = || KeyFileError::Unknown { line, found: name.to_owned(), meant: nearest(name, NAMES) };
-        let which = NAMES.iter().position(|n| *n == name).ok_or_else(unknown)?;
+        let unknown =
+            || KeyFileError::Unknown { line, found: name.to_owned(), meant: nearest(name, names.iter().copied()) };
+        let which = names.iter().position(|n| *n == name).ok_or_else(unknown)?;
         if found[which].replace((value, line)).is_some() {
             return Err(KeyFileError::Twice { line, name: NAMES[which] });
         }
     }
-    let get = |which: usize| found[which].ok_or(KeyFileError::Missing(NAMES[which]));
-    file(get(0)?, get(1)?, get(2)?, get(3)?)
+    Ok(found)
 }
 
 /// Each line that says something, as `name` and `value`; lines end at any of CR, LF and CRLF.
@@ -172,16 +203,31 @@ fn check_kind(first: Option<(usize, Option<(&str, &str)>)>, kind: Kind) -> Resul
 
 type Found<'a> = (&'a str, usize);
 
-fn file(publisher: Found<'_>, id: Found<'_>, algorithm: Found<'_>, key: Found<'_>) -> Result<File, KeyFileError> {
-    let bad = |name, line, expected| KeyFileError::Value { line, name, expected };
+fn get<'a>(found: &Settings<'a>, which: usize) -> Result<Found<'a>, KeyFileError> {
+    found[which].ok_or(KeyFileError::Missing(NAMES[which]))
+}
+
+const fn bad(name: &'static str, line: usize, expected: &'static str) -> KeyFileError {
+    KeyFileError::Value { line, name, expected }
+}
+
+/// Whose key it is, and its name.
+fn whose(found: &Settings<'_>) -> Result<(Label, (KeyId, usize)), KeyFileError> {
+    let (publisher, id, algorithm) = (get(found, 0)?, get(found, 1)?, get(found, 2)?);
     if algorithm.0 != "ed25519" {
         return Err(bad("algorithm", algorithm.1, "ed25519, the one algorithm this build knows"));
     }
     let name = publisher.0.strip_prefix('"').and_then(|n| n.strip_suffix('"')).unwrap_or(publisher.0);
     let publisher = Label::new(name).map_err(|_| bad("publisher", publisher.1, "a name of 1 to 64 bytes"))?;
     let stated = hex::decode(id.0).map(KeyId).ok_or(bad("key-id", id.1, "8 hexadecimal digits"))?;
-    let bytes = hex::decode(key.0).map(Zeroizing::new).ok_or(bad("key", key.1, "64 hexadecimal digits"))?;
-    Ok(File { publisher, id: (stated, id.1), key: bytes, key_line: key.1 })
+    Ok((publisher, (stated, id.1)))
+}
+
+/// The 32 bytes, and their line.
+fn bare(found: &Settings<'_>) -> Result<(Zeroizing<[u8; 32]>, usize), KeyFileError> {
+    let (key, line) = get(found, 3)?;
+    let bytes = hex::decode(key).map(Zeroizing::new).ok_or(bad("key", line, "64 hexadecimal digits"))?;
+    Ok((bytes, line))
 }
 
 pub(super) fn check_id((stated, line): (KeyId, usize), actual: KeyId) -> Result<(), KeyFileError> {
@@ -191,32 +237,39 @@ pub(super) fn check_id((stated, line): (KeyId, usize), actual: KeyId) -> Result<
     }
 }
 
+const SECRET: &str = "\
+# SECRET. Whoever has this file can issue licences in the publisher's name.
+# Keep it off licence servers, out of e-mail and out of version control, and
+# keep a copy in a safe place: nobody can make it again.
+";
+
+const UNDER_A_PASSPHRASE: &str = "\
+# Under a passphrase: without it this file signs nothing, and nobody can make
+# either of them again. Other passphrase: leasehold keygen --change-passphrase.
+";
+
 pub(super) fn write_public(key: &PublisherKey) -> String {
-    let body = body(Kind::Public, key, &Zeroizing::new(hex::encode(key.bytes())));
+    let head = head(Kind::Public, &key.publisher, key.id);
     format!(
         "# The public key of a publisher of licences. Servers and programs check the\n\
-         # publisher's licences with it. It is no secret: give it to every customer.\n{}",
-        *body
+         # publisher's licences with it. It is no secret: give it to every customer.\n{head}key = {}\n",
+        hex::encode(key.bytes())
     )
 }
 
 pub(super) fn write_secret(secret: &PublisherSecret) -> Zeroizing<String> {
-    let body = body(Kind::Secret, &secret.public, &Zeroizing::new(hex::encode(secret.signing.as_bytes())));
-    Zeroizing::new(format!(
-        "# SECRET. Whoever has this file can issue licences in the publisher's name.\n\
-         # Keep it off licence servers, out of e-mail and out of version control, and\n\
-         # keep a copy in a safe place: nobody can make it again.\n{}",
-        *body
-    ))
+    let key = Zeroizing::new(hex::encode(secret.signing.as_bytes()));
+    let head = head(Kind::Secret, &secret.public.publisher, secret.public.id);
+    Zeroizing::new(format!("{SECRET}{head}key = {}\n", *key))
 }
 
-fn body(kind: Kind, public: &PublisherKey, key: &str) -> Zeroizing<String> {
-    let name = public.publisher.as_str();
+pub(super) fn write_sealed(publisher: &Label, id: KeyId, sealed: &str) -> String {
+    format!("{SECRET}{UNDER_A_PASSPHRASE}{}{SEALED} = {sealed}\n", head(Kind::Secret, publisher, id))
+}
+
+fn head(kind: Kind, publisher: &Label, id: KeyId) -> String {
+    let name = publisher.as_str();
     let plain = name.trim_ascii() == name && !name.starts_with('"');
     let quote = if plain { "" } else { "\"" };
-    Zeroizing::new(format!(
-        "{}\npublisher = {quote}{name}{quote}\nkey-id = {}\nalgorithm = ed25519\nkey = {key}\n",
-        kind.first_line(),
-        public.id,
-    ))
+    format!("{}\npublisher = {quote}{name}{quote}\nkey-id = {id}\nalgorithm = ed25519\n", kind.first_line())
 }

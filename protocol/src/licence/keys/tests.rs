@@ -34,6 +34,49 @@ fn the_wrong_half_is_told_from_the_right_one() {
     assert_eq!(PublisherSecret::parse(&secret().public().to_text()).unwrap_err(), KeyFileError::PublicGiven);
 }
 
+fn sealed() -> SealedSecret {
+    let stretch = Stretch { memory_kib: 65_536, passes: 3, lanes: 1, salt: [2; 16] };
+    SealedSecret::seal(&secret(), stretch, &[3; 32])
+}
+
+#[test]
+fn a_sealed_key_opens_with_its_own_passphrase_and_nothing_else() {
+    let SecretFile::Sealed(read) = SecretFile::parse(&sealed().to_text()).unwrap() else { panic!("bare") };
+    assert_eq!((read.stretch(), read.key_id()), (sealed().stretch(), secret().public().key_id()));
+    assert_eq!(read.open(&[3; 32]).unwrap().to_text(), secret().to_text());
+    assert_eq!(read.open(&[4; 32]).unwrap_err(), WrongPassphrase);
+    assert_eq!(PublisherSecret::parse(&sealed().to_text()).unwrap_err(), KeyFileError::Sealed);
+    let hidden = hex::encode(&[1; 32]);
+    assert!(!sealed().to_text().contains(&hidden) && !format!("{:?}", sealed()).contains(&hidden));
+}
+
+/// Publisher, key id and every bit of what is sealed hang together.
+#[test]
+fn whatever_is_changed_of_a_sealed_key_is_noticed() {
+    let text = sealed().to_text();
+    let id = secret().public().key_id().to_string();
+    for other in [text.replace("publisher = demo", "publisher = evil"), text.replace(&id, "00000000")] {
+        let SecretFile::Sealed(read) = SecretFile::parse(&other).unwrap() else { panic!("bare") };
+        assert_eq!(read.open(&[3; 32]).unwrap_err(), WrongPassphrase);
+    }
+    let good = sealed();
+    for bit in 0..good.sealed_bits() {
+        assert_eq!(good.flipped(bit).open(&[3; 32]).unwrap_err(), WrongPassphrase, "bit {bit}");
+    }
+    for (from, to) in [
+        ("argon2id", "scrypt"),
+        ("65536", "7"),
+        ("65536", "1048577"),
+        (" 3 1 ", " 0 1 "),
+        (" 3 1 ", " 3 17 "),
+        (" 3 1 ", " 3 "),
+        ("sealed-key = ", "key = 00\nsealed-key = "),
+    ] {
+        let e = SecretFile::parse(&text.replacen(from, to, 1)).unwrap_err();
+        assert!(matches!(e, KeyFileError::Value { line: 10 | 11, .. }), "{to}: {e}");
+    }
+}
+
 #[test]
 fn the_secret_is_shown_nowhere_but_in_its_file() {
     let (secret, hidden) = (secret(), hex::encode(&[1; 32]));
