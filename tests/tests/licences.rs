@@ -181,6 +181,32 @@ fn a_program_sees_each_licence_by_the_place_it_comes_from_and_no_upgrade_by_itse
     assert_eq!(run(info(&["NONE"])).status.code(), Some(77));
 }
 
+/// Current and next: a server that had both public keys from the first day takes licences of the next one after a rotation, and goes
+/// on with those of the old one.
+#[test]
+fn a_rotated_key_signs_licences_that_a_server_takes_which_had_both_public_keys() {
+    let mut site = Site::with_key();
+    let next = PathBuf::from(site.path("state")).join("publishers/later.pub");
+    std::fs::copy(site.path("keys/acme.next.pub"), next).unwrap();
+    site.restart();
+    let add = |site: &Site, name: &str| {
+        let licence = site.issue(name, &upgrade(2).replace("version", &format!("serial = \"{name}\"\nversion")));
+        let added = run(site.admin(&["licence", "add", &licence, "--persist"]));
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        std::fs::read_to_string(licence).unwrap()
+    };
+    let before = add(&site, "before");
+    assert_eq!(site.seats().0, 3);
+    let rotated = run(command(["keygen", "--publisher", "acme", "--out", &site.path("keys"), "--rotate"]));
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    let after = add(&site, "after");
+    let key = |text: &str| text.lines().find(|line| line.contains("key")).unwrap().to_owned();
+    assert_ne!(key(&before), key(&after), "signed by another one");
+    assert_eq!(site.seats().0, 5);
+    site.restart();
+    assert_eq!(site.seats().0, 5);
+}
+
 /// A file that appears, changes and goes bad, without a signal.
 #[test]
 fn a_changed_file_is_read_by_itself_and_a_bad_one_changes_nothing() {

@@ -85,8 +85,13 @@ pub enum Command {
 
 const KEYGEN_EXAMPLES: &str = "\
 Examples:
-  leasehold keygen --publisher acme               acme.key (keep it secret) and acme.pub
-  leasehold keygen --publisher acme --out ~/keys";
+  leasehold keygen --publisher acme               acme.key (keep it secret) and acme.pub, and the next pair
+  leasehold keygen --publisher acme --out ~/keys --passphrase
+  leasehold keygen --publisher acme --rotate      the next pair becomes the current one
+  leasehold keygen --change-passphrase acme.key
+
+Of the four files the two .pub are for every server and program, from the first day on: after a rotation, licences of the
+old key and of the new one hold there, and nothing has to be installed.";
 
 const ISSUE_EXAMPLES: &str = "\
 Examples:

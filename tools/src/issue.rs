@@ -2,7 +2,8 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `keygen` | a publisher's key pair in two files |
+//! | `keygen` | a publisher's keys: made, rotated, put under a passphrase |
+//! | `passphrase` | passphrases: asked for or read, and stretched |
 //! | `sign` | `issue`: template to signed licence file |
 //! | `explain` | what a certificate grants, in plain words |
 //! | `lint` | what loading would do, before it is done |
@@ -14,6 +15,7 @@ mod explain;
 mod files;
 mod keygen;
 mod lint;
+mod passphrase;
 mod problem;
 mod sign;
 mod template;
@@ -23,6 +25,7 @@ mod tests;
 pub use files::{read_text, write_whole};
 pub use keygen::{KeygenArgs, keygen};
 pub use lint::{LintArgs, lint};
+pub use passphrase::PassphraseArgs;
 pub use problem::{Problem, Problems};
 pub use sign::{IssueArgs, issue};
 pub use template::{EXAMPLE, Language, Template};

@@ -20,6 +20,7 @@ use super::{
     explain,
     files::{self, PLAIN},
     lint::{Standing, standings},
+    passphrase::{self, PassphraseArgs},
     problem::Problems,
     template::{EXAMPLE, Language, Template},
 };
@@ -42,6 +43,9 @@ pub struct IssueArgs {
     /// The publisher's secret key, from `leasehold keygen`
     #[arg(long, short, value_name = "NAME.key", required_unless_present_any = ["example", "explain"], value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
 
     /// The licence file to write; - for stdout
     #[arg(long, short, value_name = "OUT.lic", required_unless_present_any = ["example", "explain"], value_hint = ValueHint::FilePath)]
@@ -76,7 +80,7 @@ pub fn issue(args: &IssueArgs) -> Result<Exit, Failure> {
         output::result(EXAMPLE)?;
         return Ok(Exit::OK);
     };
-    let secret = read_secret(key)?;
+    let secret = read_secret(args, key)?;
     if files::others_may_read(key) {
         let file = shell_path(key);
         say!("{} others may read {file}; keep it to yourself: chmod 600 {file}", paint(WARN, "warning:"));
@@ -101,18 +105,13 @@ pub fn issue(args: &IssueArgs) -> Result<Exit, Failure> {
     Ok(Exit::OK)
 }
 
-fn read_secret(path: &Path) -> Result<PublisherSecret, Failure> {
-    let text = zeroize::Zeroizing::new(files::read_text(path)?);
-    PublisherSecret::parse(&text).map_err(|e| {
-        Failure::new(format!("{} is not a key to sign with", path.display()))
-            .because(e)
-            .remedy("make one: leasehold keygen --publisher NAME")
-    })
+fn read_secret(args: &IssueArgs, path: &Path) -> Result<PublisherSecret, Failure> {
+    passphrase::read_secret(path, args.passphrase.passphrase_file.as_deref())
 }
 
 /// Says what the templates would grant.
 fn explain(args: &IssueArgs) -> Result<Exit, Failure> {
-    let publisher = args.key.as_deref().map(read_secret).transpose()?.map(|secret| secret.public().publisher().clone());
+    let publisher = args.key.as_deref().map(passphrase::read).transpose()?.map(|file| file.publisher().clone());
     let templates = read_all(args, publisher.as_ref())?;
     let now = clock_now().wall;
     let mut out = String::new();

@@ -1,4 +1,5 @@
 mod issuing;
+mod keys;
 mod languages;
 mod linting;
 mod templates;
@@ -33,7 +34,7 @@ fn words(failure: &Failure) -> String {
 }
 
 fn args(publisher: &str, out: &Path) -> KeygenArgs {
-    KeygenArgs { publisher: publisher.to_owned(), out: out.to_owned(), force: false }
+    KeygenArgs { publisher: publisher.to_owned(), out: out.to_owned(), ..KeygenArgs::default() }
 }
 
 #[test]

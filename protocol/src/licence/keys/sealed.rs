@@ -60,6 +60,15 @@ impl SecretFile {
         file::read_secret(text)
     }
 
+    /// Whose key it is.
+    #[must_use]
+    pub fn publisher(&self) -> &Label {
+        match self {
+            Self::Bare(secret) => &secret.public.publisher,
+            Self::Sealed(sealed) => &sealed.publisher,
+        }
+    }
+
     /// The key's name.
     #[must_use]
     pub fn key_id(&self) -> KeyId {

@@ -27,6 +27,7 @@ impl Desk {
         IssueArgs {
             templates: templates.iter().enumerate().map(put).collect(),
             key: Some(self.key.clone()),
+            passphrase: PassphraseArgs::default(),
             output: Some(self.out()),
             force: false,
             format: None,
