@@ -11,7 +11,7 @@ use leasehold_protocol::{
     licence::{Certificate, KeyType, PublisherKey, SeatLimit, SignedCertificate, canonical},
     message::{FeatureLine, LicenceLine},
     time::UnixMillis,
-    vocab::{CertificateId, FeatureName, Version},
+    vocab::{CertificateId, FeatureName, SeatCount, Version},
 };
 
 use crate::{
@@ -216,7 +216,7 @@ fn in_file(signed: &SignedCertificate) -> Option<Licence> {
         version: certificate.version,
         count,
         upgraded_by: 0,
-        overdraft: certificate.terms.overdraft.map_or(0, |seats| seats.get()),
+        overdraft: certificate.terms.overdraft.map_or(0, SeatCount::get),
         used: 0,
         starts: certificate.starts_at(),
         ends: certificate.ends_at(),

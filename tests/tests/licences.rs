@@ -125,6 +125,14 @@ fn seats_that_are_added_are_there_at_once_and_after_a_restart_only_if_they_were_
     let full = run(site.client("second", &["checkout", "CAD", "--", "true"]));
     assert_eq!(full.status.code(), Some(75));
     let licence = site.issue("more", &upgrade(2));
+    let keys = ["--publisher-key", &site.path("keys/acme.pub"), "--publisher-key", &site.path("acme.pub")];
+    let lint = run(site.admin(&[&["lint", &licence, "--running"], &keys[..]].concat()));
+    assert!(
+        String::from_utf8_lossy(&lint.stdout).contains("CAD: 1 → 3 seats"),
+        "{}",
+        String::from_utf8_lossy(&lint.stderr)
+    );
+    assert_eq!(site.seats(), (1, 1), "nothing is loaded by it");
     let added = run(site.admin(&["licence", "add", &licence]));
     assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     assert!(String::from_utf8_lossy(&added.stdout).contains("CAD: 1 → 3 seats"));

@@ -101,6 +101,8 @@ Examples:
 const LINT_EXAMPLES: &str = "\
 Examples:
   leasehold lint acme.lic --publisher-key acme.pub
+  leasehold lint new.lic --beside /var/lib/leasehold/licences      what it changes about them
+  leasehold lint new.lic --running                                 what the running server would do
   leasehold lint acme.toml --json";
 
 /// Reads the command line and runs what it says.

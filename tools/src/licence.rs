@@ -132,19 +132,36 @@ fn show(report: &Value, problems: bool, json: bool) -> Result<Exit, Failure> {
 }
 
 fn add(args: &AddArgs) -> Result<Exit, Failure> {
-    let rest = args.rest.rest()?;
-    let texts = args.files.iter().map(|path| read_text(path)).collect::<Result<Vec<_>, _>>()?;
-    let path = format!("{LICENCES}?persist={}&dry_run={}", args.persist, args.dry_run);
-    let all = block_on(send(&rest, &path, texts))?;
-    let added: Vec<Added> = all.iter().map(answer::read).collect::<Result<_, _>>()?;
+    let query = format!("persist={}&dry_run={}", args.persist, args.dry_run);
+    let told = send_files(&args.rest.rest()?, &args.files, &query, args.dry_run)?;
     if args.json {
-        output::json(&json!({ "schema": 1, "files": all }))?;
+        output::json(&told.json)?;
     } else {
-        let told: String = args.files.iter().zip(&added).map(|(file, added)| told(file, added, args.dry_run)).collect();
-        output::result(&told)?;
+        output::result(&told.text)?;
     }
-    let good = added.iter().flat_map(|added| &added.certificates).all(|line| is_good(&line.outcome));
-    Ok(if good { Exit::OK } else { Exit::FAILURE })
+    Ok(if told.is_good { Exit::OK } else { Exit::FAILURE })
+}
+
+/// What a server says it would do with licence files, or did.
+pub(crate) struct Foretold {
+    pub(crate) text: String,
+    pub(crate) json: Value,
+    /// Whether every certificate is in force, or begins by itself.
+    pub(crate) is_good: bool,
+}
+
+/// Asks `rest` what it would do with `files`.
+pub(crate) fn foretell(rest: &Rest, files: &[PathBuf]) -> Result<Foretold, Failure> {
+    send_files(rest, files, "persist=false&dry_run=true", true)
+}
+
+fn send_files(rest: &Rest, files: &[PathBuf], query: &str, dry_run: bool) -> Result<Foretold, Failure> {
+    let texts = files.iter().map(|path| read_text(path)).collect::<Result<Vec<_>, _>>()?;
+    let all = block_on(send(rest, &format!("{LICENCES}?{query}"), texts))?;
+    let added: Vec<Added> = all.iter().map(answer::read).collect::<Result<_, _>>()?;
+    let text = files.iter().zip(&added).map(|(file, added)| told(file, added, dry_run)).collect();
+    let is_good = added.iter().flat_map(|added| &added.certificates).all(|line| is_good(&line.outcome));
+    Ok(Foretold { text, json: json!({ "schema": 1, "files": all }), is_good })
 }
 
 async fn send(rest: &Rest, path: &str, texts: Vec<String>) -> Result<Vec<Value>, Failure> {

@@ -46,6 +46,15 @@ pub struct RestArgs {
     local: LocalArgs,
 }
 
+impl RestArgs {
+    /// As if these had been given on the command line.
+    #[must_use]
+    pub fn of(url: Option<String>, token_file: Option<PathBuf>, data_dir: Option<&Path>) -> Self {
+        let data_dir = data_dir.map(|folder| folder.display().to_string());
+        Self { url, token_file, local: LocalArgs { data_dir, ..LocalArgs::default() } }
+    }
+}
+
 impl LocalArgs {
     /// The settings `leasehold serve` would have here.
     ///

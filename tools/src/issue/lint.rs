@@ -1,5 +1,6 @@
 //! `leasehold lint`: what loading would do, before it is done (L-5).
 
+mod beside;
 mod report;
 mod standing;
 mod trust;
@@ -13,14 +14,13 @@ use leasehold_protocol::{
 };
 use leasehold_server::clock_now;
 
-use self::{
-    report::{FileReport, Lint},
-    trust::Trusted,
-};
 pub(super) use self::{
+    beside::Beside,
+    report::Lint,
     standing::{Standing, standings},
     trust::gather,
 };
+use self::{report::FileReport, trust::Trusted};
 use super::{
     files,
     problem::{Problem, Text},
@@ -28,7 +28,9 @@ use super::{
 };
 use crate::{
     exit::{Exit, Failure},
-    output,
+    licence::{self as licence_admin, Foretold},
+    local::RestArgs,
+    output::{self, STRONG, paint},
 };
 
 /// Shows what a server would do with licence files now, and finds mistakes in templates. Changes nothing.
@@ -49,6 +51,22 @@ pub struct LintArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data_dir: Option<PathBuf>,
 
+    /// Licence files, and folders of them, that are read before: shows what changes beside them
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub beside: Vec<PathBuf>,
+
+    /// Ask the running server, too, what it would do with the licence files; nothing is loaded
+    #[arg(long)]
+    pub running: bool,
+
+    /// Address of its REST [default: what the configuration says, else http://127.0.0.1:5097]
+    #[arg(long, env = "LEASEHOLD_URL", value_name = "URL", value_hint = ValueHint::Url)]
+    pub url: Option<String>,
+
+    /// File with the token of its REST [default: rest.token in its state folder]
+    #[arg(long, env = "LEASEHOLD_TOKEN_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub token_file: Option<PathBuf>,
+
     /// For programs: one JSON object
     #[arg(long)]
     pub json: bool,
@@ -61,19 +79,42 @@ pub struct LintArgs {
 pub fn lint(args: &LintArgs) -> Result<Exit, Failure> {
     let unreadable = |failure: Failure| failure.exit(Exit::USAGE);
     let trusted = gather(&args.publisher_keys, args.data_dir.as_deref()).map_err(unreadable)?;
-    let lint = examine(&args.files, &trusted, clock_now().wall);
+    let beside = Beside::read(&args.beside, &trusted.keys).map_err(unreadable)?;
+    let lint = examine_beside(beside, &args.files, &trusted, clock_now().wall);
+    let foretold = if args.running { Some(ask_server(args)?) } else { None };
     if args.json {
-        output::json(&lint.to_json())?;
+        let mut json = lint.to_json();
+        if let Some(foretold) = &foretold {
+            json["running"] = foretold.json.clone();
+        }
+        output::json(&json)?;
     } else {
         let colour = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
-        output::result(&lint.render(colour))?;
+        output::result(&(lint.render(colour) + foretold.as_ref().map_or("", |foretold| &foretold.text)))?;
     }
-    Ok(lint.exit())
+    let is_good = foretold.is_none_or(|foretold| foretold.is_good);
+    Ok(if lint.exit() == Exit::OK && !is_good { Exit::FAILURE } else { lint.exit() })
+}
+
+/// What the running server would do with the licence files among `args`.
+fn ask_server(args: &LintArgs) -> Result<Foretold, Failure> {
+    let rest = RestArgs::of(args.url.clone(), args.token_file.clone(), args.data_dir.as_deref()).rest()?;
+    let licences: Vec<PathBuf> = args.files.iter().filter(|path| !is_template(path)).cloned().collect();
+    let mut foretold = licence_admin::foretell(&rest, &licences)?;
+    foretold.text.insert_str(0, &format!("{}\n", paint(STRONG, "the running server would do this")));
+    Ok(foretold)
 }
 
 /// What there is to say about `paths` at `now`.
+#[cfg(test)]
 pub(super) fn examine(paths: &[PathBuf], trusted: &Trusted, now: UnixMillis) -> Lint {
-    let mut lint = Lint { now, keys: trusted.keys.clone(), warnings: trusted.warnings.clone(), files: Vec::new() };
+    examine_beside(Beside::default(), paths, trusted, now)
+}
+
+/// The same where the files of `beside` are read before.
+pub(super) fn examine_beside(beside: Beside, paths: &[PathBuf], trusted: &Trusted, now: UnixMillis) -> Lint {
+    let (keys, warnings) = (trusted.keys.clone(), trusted.warnings.clone());
+    let mut lint = Lint { now, keys, warnings, files: Vec::new(), beside };
     for path in paths {
         let name = path.display().to_string();
         lint.files.push(match files::read_text(path) {
@@ -82,7 +123,7 @@ pub(super) fn examine(paths: &[PathBuf], trusted: &Trusted, now: UnixMillis) -> 
             Ok(text) => licence(name, &text, &trusted.keys),
         });
     }
-    standing::judge(&mut lint.files, &trusted.servers, now);
+    standing::judge(&mut lint, &trusted.servers, now);
     lint
 }
 

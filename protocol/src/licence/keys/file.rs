@@ -152,7 +152,7 @@ pub(super) fn read_secret(text: &str) -> Result<SecretFile, KeyFileError> {
             None => Ok(SecretFile::Sealed(Box::new(SealedSecret::new(publisher, id, sealed)?))),
         };
     }
-    let secret = PublisherSecret::of(publisher, &*bare(&found)?.0);
+    let secret = PublisherSecret::of(publisher, &bare(&found)?.0);
     check_id(id, secret.public.id)?;
     Ok(SecretFile::Bare(Box::new(secret)))
 }

@@ -8,7 +8,7 @@ use leasehold_protocol::{
 };
 use serde_json::{Value, json};
 
-use super::standing::Standing;
+use super::{beside::Beside, standing::Standing};
 use crate::{
     exit::{Exit, Failure},
     human,
@@ -26,6 +26,8 @@ pub(in crate::issue) struct Lint {
     pub(in crate::issue) keys: Vec<PublisherKey>,
     pub(in crate::issue) warnings: Vec<String>,
     pub(in crate::issue) files: Vec<FileReport>,
+    /// What is read before those.
+    pub(in crate::issue) beside: Beside,
 }
 
 /// What was found in one file.
@@ -88,7 +90,7 @@ impl Lint {
         for file in &self.files {
             self.render_file(file, colour, &mut out);
         }
-        out
+        out + &self.beside.render()
     }
 
     fn render_file(&self, file: &FileReport, colour: bool, out: &mut String) {
@@ -147,6 +149,7 @@ impl Lint {
             "keys": self.keys.iter().map(key).collect::<Vec<_>>(),
             "warnings": self.warnings,
             "files": self.files.iter().map(|file| self.file_json(file)).collect::<Vec<_>>(),
+            "beside": self.beside.to_json(),
             "good": self.exit() == Exit::OK,
         })
     }

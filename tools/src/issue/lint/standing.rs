@@ -10,7 +10,7 @@ use leasehold_protocol::{
     vocab::{CertificateId, RealmId},
 };
 
-use super::report::FileReport;
+use super::report::Lint;
 
 /// What a certificate whose signature holds would be good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,13 +67,18 @@ impl Standing {
 }
 
 /// The fingerprint of the server in question in each realm; where there is none, server keys are not judged.
-type Servers = BTreeMap<RealmId, Fingerprint>;
+pub(super) type Servers = BTreeMap<RealmId, Fingerprint>;
 
-/// Fills in the standing of every certificate of `files`, read in this order.
-pub(super) fn judge(files: &mut [FileReport], servers: &Servers, now: UnixMillis) {
-    let all: Vec<&SignedCertificate> = files.iter().flat_map(|file| &file.signed).collect();
+/// Fills in the standing of every certificate of `lint`'s files, read in this order after those it stands beside.
+pub(super) fn judge(lint: &mut Lint, servers: &Servers, now: UnixMillis) {
+    let (before, own): (Vec<&SignedCertificate>, Vec<_>) =
+        (lint.beside.signed(), lint.files.iter().flat_map(|file| &file.signed).cloned().collect());
+    let own: Vec<&SignedCertificate> = own.iter().collect();
+    let all: Vec<&SignedCertificate> = before.iter().chain(&own).copied().collect();
     let mut standings = standings(&all, servers, now).into_iter();
-    for file in files {
+    let of_those_before: Vec<Standing> = standings.by_ref().take(before.len()).collect();
+    lint.beside.compare(&own, &of_those_before, servers, now);
+    for file in &mut lint.files {
         file.standings = standings.by_ref().take(file.signed.len()).collect();
     }
 }

@@ -190,3 +190,42 @@ fn a_certificate_for_another_server_is_told_from_one_for_this() {
     assert_eq!(words, ["in-force", "other-server", "in-force"]);
     assert_eq!(lint.exit(), Exit::FAILURE);
 }
+
+/// L-5: "lint shows what loading would do before it is done", beside what is loaded.
+#[test]
+fn what_changes_beside_files_that_are_read_before_is_told() {
+    let folder = folder();
+    let loaded = folder.path().join("loaded");
+    fs::create_dir(&loaded).unwrap();
+    put(&loaded, "a.lic", &licence(&[("CAD", ""), ("VR", "")]));
+    put(&loaded, "b.lic", &licence(&[("CAD", "type = \"additive\"\nserial = \"b\"")]));
+    put(&loaded, "notes.txt", "not a licence");
+    let trusted = trust_in(vec![secret("acme").public()]);
+    let look = |features: &[(&str, &str)]| {
+        let new = put(folder.path(), "new.lic", &licence(features));
+        let beside = lint::Beside::read(std::slice::from_ref(&loaded), &trusted.keys).unwrap();
+        lint::examine_beside(beside, &[new], &trusted, noon())
+    };
+    // An upgrade alone is worth nothing; beside what is loaded it is.
+    let more = look(&[("CAD", "type = \"upgrade\"")]);
+    let beside = &more.to_json()["beside"];
+    assert_eq!(more.exit(), Exit::OK, "{}", more.render(false));
+    assert_eq!(beside["seats"], serde_json::json!([{ "feature": "CAD", "before": 5, "after": 10 }]));
+    assert_eq!(beside["changed"], serde_json::json!([]));
+    // A later exclusive one mutes those before.
+    let other = look(&[("CAD", "serial = \"new\"\nend = \"2027-01-01\"")]);
+    let changed = other.to_json()["beside"]["changed"].clone();
+    assert_eq!(changed[0]["feature"], "CAD");
+    assert_eq!((changed[0]["before"].as_str(), changed[0]["after"].as_str()), (Some("in-force"), Some("replaced")));
+    let shown = anstream::adapter::strip_str(&other.render(false)).to_string();
+    assert!(shown.contains("CAD 1.0: in-force before, replaced then"), "{shown}");
+    // The same again.
+    let again = look(&[("VR", "")]);
+    assert_eq!(standings_of(&again), ["duplicate"]);
+    assert!(again.render(false).contains("nothing changes"), "{}", again.render(false));
+    assert!(lint::Beside::read(&[folder.path().join("none.lic")], &trusted.keys).is_err());
+}
+
+fn standings_of(lint: &lint::Lint) -> Vec<&'static str> {
+    lint.files.iter().flat_map(|file| file.standings.iter().map(Standing::word)).collect()
+}
