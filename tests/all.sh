@@ -73,6 +73,8 @@ tools() {
     fi
     cargo --version
     need cc gcc "rustc links with it" && need ip iproute2 "the two-host tests make network namespaces with it"
+    # Without it that test says that it was skipped.
+    need faketime faketime "a server's wall clock is moved to a midnight with it" || true
     component fmt rustfmt && component clippy clippy
 }
 

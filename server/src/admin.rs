@@ -37,7 +37,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -48,7 +48,7 @@ use leasehold_protocol::time::{Mono, Now};
 pub use listen::{Admin, bind};
 pub use views::{FeatureView, FeaturesView, LeaseView, LeasesView, RealmView, StatusView};
 
-use crate::{licences::LicenceReport, loader::Loader, net::NetCounters, state::RestToken};
+use crate::{alarms::Alerts, licences::LicenceReport, loader::Loader, net::NetCounters, state::RestToken};
 
 /// What the handlers look at.
 pub struct AdminState {
@@ -74,6 +74,10 @@ pub struct AdminState {
     pub warnings: ArcSwap<Vec<String>>,
     /// Whether it is on its way out.
     pub draining: AtomicBool,
+    /// How often a limit was passed, for the metrics.
+    pub alerts: Alerts,
+    /// Readings of the licence files that failed, so that the licences in force were kept.
+    pub reads_failed: AtomicU64,
     /// Who loads licences; gone once the server ends.
     pub loader: Mutex<Option<Loader>>,
 }
@@ -102,6 +106,16 @@ impl AdminState {
     /// If the server has ended.
     pub fn loader(&self) -> LoaderGuard<'_> {
         LoaderGuard(self.loader.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What has become of every certificate by `now`. While licences are being loaded, as it was before.
+    pub fn licences_now(&self, now: Now) -> Arc<LicenceReport> {
+        if let Ok(loader) = self.loader.try_lock()
+            && let Some(loader) = loader.as_ref()
+        {
+            loader.refresh_report(self, now);
+        }
+        self.licences.load_full()
     }
 
     /// The same for good.

@@ -1,10 +1,15 @@
-//! Alarms before a right ends: 60, 30, 7 and 1 days before, each told once, with the instant and the time left (L-9).
+//! Alarms before a right ends: 60, 30, 7 and 1 days before, each told once, with the instant and the time left (L-9); and
+//! alerts when more seats are out than a limit allows (L-10, L-13).
+
+mod limits;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use leasehold_core::FeatureStatus;
 use leasehold_protocol::time::{Now, UnixMillis};
 
+pub use self::limits::Alerts;
+use self::limits::Limits;
 use crate::{
     clock::clock_now,
     instant::{rfc3339, words},
@@ -14,23 +19,26 @@ use crate::{
 const DAY_MS: u64 = 86_400_000;
 /// How many days before its end a right is told of, earliest first.
 pub(crate) const DAYS: [u64; 4] = [60, 30, 7, 1];
-/// How often is looked: an alarm is never later than this, whatever the clock does.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How often is looked: an alert is never later than this, whatever the clock does.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Which alarms have been told.
 #[derive(Debug, Default)]
 pub(crate) struct Alarms {
     /// By realm and feature: the end, and the fewest days that were told of it.
     told: BTreeMap<(u32, String), (UnixMillis, u64)>,
+    limits: Limits,
 }
 
 impl Alarms {
-    /// Tells what is to be told, now and then once a minute; returns when it has looked. Dropping it loses nothing.
+    /// Tells what is to be told, now and then every ten seconds; returns when it has looked. Dropping it loses nothing.
     pub(crate) async fn due(&mut self, running: &Running) {
         let now = clock_now();
-        for line in self.news(&running.shared().features(now), now) {
+        let features = running.shared().features(now);
+        for line in self.news(&features, now) {
             tracing::warn!("{line}");
         }
+        self.limits.look(&features, now.mono, running.alerts());
         running.refresh_warnings(now);
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -81,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    fn feature(end: u64) -> FeatureStatus {
+    pub(super) fn feature(end: u64) -> FeatureStatus {
         FeatureStatus {
             realm: RealmId(1),
             name: FeatureName::new("CAD").unwrap(),

@@ -4,7 +4,7 @@
 //! What came over the channel is read after all files: first what was kept in `added.lic` of the data folder, then what
 //! lives in memory alone, each in the order it came.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use leasehold_core::{Past, Shared, Step, preview, timetable};
 use leasehold_hostid::Machine;
@@ -140,6 +140,10 @@ impl Loader {
     /// # Errors
     /// If one file or certificate is not as it should be: nothing is changed then.
     pub fn reload(&mut self, state: &AdminState) -> Result<Arc<LicenceReport>, ReloadError> {
+        self.read_anew(state).inspect_err(|_| _ = state.reads_failed.fetch_add(1, Relaxed))
+    }
+
+    fn read_anew(&mut self, state: &AdminState) -> Result<Arc<LicenceReport>, ReloadError> {
         // A machine may have been given another name or address since.
         tell_past(&self.shared, &Past::default());
         let trust = Trust::read(&self.publisher_keys, &self.folder.list("publishers", "pub")?)?;
@@ -217,6 +221,14 @@ impl Loader {
         Ok(report)
     }
 
+    /// Writes the report again if a certificate has begun or ended by its date since.
+    pub(crate) fn refresh_report(&self, state: &AdminState, now: Now) {
+        let (known, plans) = (state.licences.load_full(), self.shared.plans());
+        if known.plans != plans {
+            state.licences.store(Arc::new(known.again(self.shared.reports(now), plans)));
+        }
+    }
+
     /// What is not as it should be.
     pub(crate) fn refresh_warnings(&self, state: &AdminState, now: Now) {
         let found = crate::banner::warnings(&self.shared, &state.licences.load(), self.blind_until(), now);
@@ -248,7 +260,10 @@ impl Loader {
         let began = std::time::Instant::now();
         let found = self.read(&licences)?;
         self.serving.allow(&self.folder, licences.longest_ttl_ms(&found))?;
+        let plans = self.shared.plans();
         let mut report = licences.apply(found, &self.shared, clock_now());
+        // Of before: what begins or ends meanwhile is found by looking again.
+        report.plans = plans;
         report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let report = Arc::new(report);
         report.log();

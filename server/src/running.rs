@@ -13,6 +13,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     admin::{Admin, AdminState},
+    alarms::Alerts,
     banner,
     clock::clock_now,
     error::StartError,
@@ -90,7 +91,7 @@ impl Running {
     /// What became of the licence files at the last reading.
     #[must_use]
     pub fn licence_report(&self) -> Arc<LicenceReport> {
-        self.state.licences.load_full()
+        self.state.licences_now(clock_now())
     }
 
     /// What is not as it should be, each with its remedy.
@@ -133,6 +134,11 @@ impl Running {
     /// If one file or certificate is not as it should be: nothing is changed then.
     pub fn reload(&self) -> Result<Arc<LicenceReport>, ReloadError> {
         self.state.loader().reload(&self.state)
+    }
+
+    /// Where alerts are counted.
+    pub(crate) fn alerts(&self) -> &Alerts {
+        &self.state.alerts
     }
 
     /// What is not as it should be, anew.

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr, TcpListener},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use crate::{
     Running,
     admin::{self, Admin, AdminState},
+    alarms::Alerts,
     clock::{SystemEntropy, clock_now},
     error::StartError,
     licences::{Licences, Trust, read_site_key},
@@ -120,6 +121,8 @@ fn admin_state(
 ) -> Arc<AdminState> {
     Arc::new(AdminState {
         shared,
+        alerts: Alerts::default(),
+        reads_failed: AtomicU64::new(0),
         net: Arc::new(NetCounters::default()),
         licences: ArcSwap::from_pointee(report),
         token: ready.secrets.rest_token.clone(),

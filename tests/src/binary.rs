@@ -204,6 +204,11 @@ impl Process {
         at
     }
 
+    /// Whether it has not ended.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Waits for its end; its status code, or `None` if a signal ended it or `limit` passed.
     pub fn wait(&mut self, limit: Duration) -> Option<i32> {
         let end = Instant::now() + limit;

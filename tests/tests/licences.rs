@@ -1,7 +1,8 @@
 //! Licences that change under a server process (L-4, L-5): whole processes, real files, kill -9.
 
 use std::{
-    net::{TcpListener, UdpSocket},
+    io::{Read, Write},
+    net::{TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
@@ -51,6 +52,11 @@ impl Site {
 
     /// Ends the server as an administrator does, and starts it again.
     fn restart(&mut self) {
+        self.end();
+        self.server = start(&self.house, self.port);
+    }
+
+    fn end(&mut self) {
         let pid = self.server.id().to_string();
         // The second signal does not wait for leases.
         for _ in 0..2 {
@@ -58,7 +64,6 @@ impl Site {
             std::thread::sleep(Duration::from_millis(200));
         }
         self.server.wait(PATIENCE);
-        self.server = start(&self.house, self.port);
     }
 
     /// An administrator's command.
@@ -89,6 +94,16 @@ impl Site {
         licence
     }
 
+    fn metrics(&self) -> String {
+        let token = std::fs::read_to_string(self.house.path("state").join("rest.token")).unwrap();
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let head = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: Bearer";
+        write!(connection, "{head} {}\r\n\r\n", token.trim()).unwrap();
+        let mut said = String::new();
+        connection.read_to_string(&mut said).unwrap();
+        said
+    }
+
     fn seats(&self) -> (u64, u64) {
         let status = json(self.admin(&["status", "--json"]));
         let cad = status["features"].as_array().unwrap().iter().find(|f| f["feature"] == "CAD").unwrap().clone();
@@ -97,7 +112,18 @@ impl Site {
 }
 
 fn start(house: &House, port: u16) -> Process {
-    let mut serve = command(house.serve());
+    start_as(command(house.serve()), house, port)
+}
+
+/// A server whose wall clock goes on from `at`, in UTC. Its leases run on another clock.
+fn start_at(at: &str, house: &House, port: u16) -> Process {
+    let serve = command(house.serve());
+    let mut moved = Command::new("faketime");
+    moved.env("TZ", "UTC").args(["-f", &format!("@{at}")]).arg(serve.get_program()).args(serve.get_args());
+    start_as(moved, house, port)
+}
+
+fn start_as(mut serve: Command, house: &House, port: u16) -> Process {
     house.client_environment(&mut serve, "server");
     let port = port.to_string();
     serve.args(["--listen", "127.0.0.1", "--port", &port, "--log-format", "json"]);
@@ -213,6 +239,66 @@ fn a_rotated_key_signs_licences_that_a_server_takes_which_had_both_public_keys()
     assert_eq!(site.seats().0, 5);
     site.restart();
     assert_eq!(site.seats().0, 5);
+}
+
+/// The worked example of upgrades on a live server: exclusive 5 + upgrade 1 + upgrade 2, which ends at midnight in Berlin on a day that
+/// has 25 hours. Nobody is cut off, the excess is flagged, and everything that tells of licences tells of the end.
+#[test]
+fn at_the_midnight_an_upgrade_ends_seats_fall_and_nobody_is_cut_off() {
+    if Command::new("faketime").arg("--version").stdout(Stdio::null()).status().is_err() {
+        println!("SKIPPED, LOUDLY: faketime is not here, and nothing else moves the clock of a whole process");
+        return;
+    }
+    let mut site = Site::with_key();
+    site.end();
+    site.server = start_at("2030-10-27 22:59:30", &site.house, site.port);
+    let features = "zone = \"Europe/Berlin\"\n\
+        [[feature]]\nname = \"PRO\"\nversion = \"2.0\"\ncount = 5\nend = \"2031-12-31\"\n\
+        [[feature]]\nname = \"PRO\"\nversion = \"2.0\"\ncount = 1\ntype = \"upgrade\"\n\
+        [[feature]]\nname = \"PRO\"\nversion = \"2.0\"\ncount = 2\ntype = \"upgrade\"\nend = \"2030-10-27\"\n";
+    let added = run(site.admin(&["licence", "add", &site.issue("pro", features)]));
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let client = |words: &[&str]| {
+        let mut client = site.client("program", words);
+        client.env_remove("LEASEHOLD_PUBLISHER_KEY");
+        client
+    };
+    let pro = || {
+        let status = json(site.admin(&["status", "--json"]));
+        let pro = status["features"].as_array().unwrap().iter().find(|f| f["feature"] == "PRO").unwrap().clone();
+        ["count", "used", "overage", "upgraded_by"].map(|field| pro[field].as_u64().unwrap())
+    };
+    let outcomes = || {
+        let report = json(site.admin(&["licence", "list", "--json"]));
+        let lines: Vec<Value> = report["files"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|f| f["certificates"].as_array().unwrap().clone())
+            .collect();
+        let pro = lines.iter().filter(|line| line["feature"] == "PRO");
+        pro.map(|line| line["outcome"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut holder = Process::start(client(&["checkout", "PRO", "--seats", "8", "--", "sleep", "120"]));
+    until(PATIENCE, "one checkout of all eight", || (pro() == [8, 8, 0, 3]).then_some(()));
+    assert_eq!(outcomes(), ["applied"; 3]);
+    until(Duration::from_secs(60), "midnight", || (pro() == [6, 8, 2, 1]).then_some(()));
+    assert_eq!(outcomes(), ["applied", "applied", "expired"], "by now, not as it was loaded");
+    let lease = json(site.admin(&["status", "--leases", "--json"]))["leases"][0].clone();
+    assert_eq!((lease["overage"].as_bool(), lease["seats"].as_u64()), (Some(true), Some(8)));
+    assert!(holder.is_alive(), "nobody is cut off");
+    assert_eq!(run(client(&["checkout", "PRO", "--", "true"])).status.code(), Some(75), "and nobody new is granted");
+    site.server.wait_for("over what the licences in force allow", PATIENCE);
+    let metrics = site.metrics();
+    for line in [
+        "leasehold_feature_seats{publisher=\"acme\",feature=\"PRO\"} 6",
+        "leasehold_feature_seats_upgraded{publisher=\"acme\",feature=\"PRO\"} 1",
+        "leasehold_feature_seats_overage{publisher=\"acme\",feature=\"PRO\"} 2",
+        "leasehold_feature_limit_passed_total{publisher=\"acme\",feature=\"PRO\",limit=\"covered\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+    holder.kill();
 }
 
 /// A file that appears, changes and goes bad, without a signal.

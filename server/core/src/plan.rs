@@ -35,7 +35,7 @@ use crate::{
     book::{Entry, Pool, Pools},
     lease::Leases,
     lock,
-    pool::{BucketId, Worker},
+    pool::{BucketId, Tally, Worker},
     realm::RealmIdentity,
 };
 
@@ -142,6 +142,8 @@ pub(crate) struct Planner {
     plan: ArcSwap<Plan>,
     /// Locked while a plan is made and put in force.
     held: Mutex<Held>,
+    /// How many plans were put in force.
+    plans: Tally,
 }
 
 /// What plans are made from.
@@ -215,6 +217,7 @@ impl Planner {
     /// Ordering: see [`Planner::is_still`].
     fn put_in_force(&self, plan: Plan) {
         self.plan.store(Arc::new(plan));
+        self.plans.add(1);
         fence(Ordering::SeqCst);
     }
 
@@ -245,6 +248,19 @@ impl Planner {
             self.replace(&held, now, identity, stock);
         }
         is_stale
+    }
+
+    /// How many plans were put in force: who has seen as many knows this one.
+    pub(crate) fn plans(&self) -> u64 {
+        self.plans.get()
+    }
+
+    /// What is become of every certificate by now: begun, ended, or put in the place of another by its date.
+    pub(crate) fn report(&self, now: Now, identity: &RealmIdentity, pools: &Pools, worker: &mut Worker) -> PlanReport {
+        let held = lock(&self.held);
+        let draft = compile(&held.certificates, &held.here, now.wall);
+        let overage = overage(pools, worker);
+        PlanReport { realm: identity.id, at: now.wall, lines: draft.lines, next_change: draft.next_change, overage }
     }
 
     /// What the server can be recognised by, and what was used on it before: for the next loading.
@@ -294,10 +310,14 @@ impl Planner {
         let (plan, no_room) = install::plan_of(held, &here.used, draft.plan, &stock, identity);
         no_room.into_iter().for_each(|index| report.lines[index].leave_out());
         install::install(plan, &mut stock, |plan| self.put_in_force(plan));
-        let pools = stock.pools.all();
-        report.overage = pools.iter().map(|pool| lock(&pool.book).stand(stock.worker).overage).sum();
+        report.overage = overage(stock.pools, stock.worker);
         report
     }
+}
+
+/// Seats of `pools` that are out and that nothing in force covers.
+fn overage(pools: &Pools, worker: &mut Worker) -> u64 {
+    pools.all().iter().map(|pool| lock(&pool.book).stand(worker).overage).sum()
 }
 
 impl Plan {

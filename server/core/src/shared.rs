@@ -149,6 +149,20 @@ impl Shared {
         self.realms.iter().map(status).collect()
     }
 
+    /// How many plans were put in force, over all realms: by loading, and by dates. Who has seen as many has seen the one in force.
+    #[must_use]
+    pub fn plans(&self) -> u64 {
+        self.realms.iter().map(|realm| realm.planner.plans()).sum()
+    }
+
+    /// What has become of every certificate by `now`, realm by realm, each in the order they were loaded in.
+    #[must_use]
+    pub fn reports(&self, now: Now) -> Vec<PlanReport> {
+        let mut office = lock(&self.office);
+        let report = |realm: &Arc<Realm>| realm.planner.report(now, &realm.identity, &realm.pools, &mut office);
+        self.realms.iter().map(report).collect()
+    }
+
     /// Every feature that a certificate names or of which seats are out, by realm and name; each of its lots at one instant,
     /// in which no checkout was half done. Stops nobody.
     #[must_use]

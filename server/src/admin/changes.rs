@@ -14,14 +14,17 @@ use leasehold_protocol::{hex, vocab::CertificateId};
 use serde::Deserialize;
 
 use super::{AdminState, auth};
-use crate::loader::{AddReport, ChangeError, ReloadError};
+use crate::{
+    clock_now,
+    loader::{AddReport, ChangeError, ReloadError},
+};
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
 pub(super) async fn list(State(state): State<Arc<AdminState>>) -> Response {
-    Json(&**state.licences.load()).into_response()
+    Json(&*state.licences_now(clock_now())).into_response()
 }
 
 #[derive(Deserialize)]

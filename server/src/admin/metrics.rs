@@ -1,7 +1,12 @@
 //! `/metrics`: the core's counters, the sockets' and the features' gauges as OpenMetrics text. Nothing is kept here:
 //! every scrape reads what the hot path counted in plain numbers, and asks the kernel what it dropped before our sockets.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use leasehold_protocol::time::Now;
 use prometheus_client::{
@@ -45,7 +50,9 @@ impl Collector for Scrape {
         self.core(&mut encoder)?;
         self.sockets(&mut encoder)?;
         self.server(&mut encoder)?;
-        self.features(&mut encoder)
+        self.licences(&mut encoder)?;
+        self.features(&mut encoder)?;
+        self.alerts(&mut encoder)
     }
 }
 
@@ -93,20 +100,69 @@ impl Scrape {
         gauge(encoder, "sessions", "Sessions of clients that proved themselves", signed(state.shared.live_sessions()))?;
         let uptime_s = self.now.mono.ms_since(state.started.mono) / 1000;
         gauge(encoder, "uptime_seconds", "Seconds since the server started", signed(uptime_s))?;
-        let licences = state.licences.load();
-        let faults = i64::try_from(licences.faults()).unwrap_or(i64::MAX);
-        gauge(encoder, "licence_faults", "Licence files and certificates refused at the last reading", faults)?;
         gauge(encoder, "draining", "Whether the server is on its way out", i64::from(state.is_draining()))
+    }
+
+    fn licences(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let report = self.state.licences_now(self.now);
+        let faults = i64::try_from(report.faults()).unwrap_or(i64::MAX);
+        gauge(encoder, "licence_faults", "Licence files and certificates refused at the last reading", faults)?;
+        let help = "Certificates by what has become of them, by now";
+        let mut family = encoder.encode_descriptor("licence_certificates", help, None, MetricType::Gauge)?;
+        for (outcome, count) in report.outcomes() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            ConstGauge::new(count).encode(family.encode_family(&[("outcome", outcome)])?)?;
+        }
+        let read = i64::try_from(report.read.0 / 1000).unwrap_or(i64::MAX);
+        gauge(encoder, "licence_read_timestamp_seconds", "When the licences in force were read", read)?;
+        let help = "How long reading them, checking them and putting them in force took";
+        let took = ConstGauge::new(Duration::from_millis(report.took_ms).as_secs_f64());
+        took.encode(encoder.encode_descriptor("licence_read_duration_seconds", help, None, MetricType::Gauge)?)?;
+        let failed = self.state.reads_failed.load(Relaxed);
+        counter(
+            encoder,
+            "licence_reads_failed",
+            "Readings that failed, so that the licences in force were kept",
+            failed,
+        )
+    }
+
+    fn alerts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let realms = self.state.shared.realms();
+        let publisher = |id| realms.iter().find(|r| r.id == id).map_or("", |r| r.publisher.as_str());
+        let help = "How often more seats were found out than a limit allows";
+        let mut family = encoder.encode_descriptor("feature_limit_passed", help, None, MetricType::Counter)?;
+        for (limit, times) in self.state.alerts.all() {
+            let labels = [
+                ("publisher", publisher(limit.realm)),
+                ("feature", limit.feature.as_str()),
+                ("limit", limit.kind.word()),
+            ];
+            ConstCounter::new(times).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 
     fn features(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (realms, features) = (self.state.shared.realms(), self.state.shared.features(self.now));
         let publisher = |id| realms.iter().find(|r| r.id == id).map_or("", |r| r.publisher.as_str());
         type Value = fn(&leasehold_core::FeatureStatus) -> Option<i64>;
-        let families: [(&str, &str, Value); 5] = [
+        let families: [(&str, &str, Value); 11] = [
             ("feature_seats", "Seats there are; absent if they are not counted", |f| f.count.map(i64::from)),
             ("feature_seats_used", "Seats out", |f| Some(i64::from(f.used))),
             ("feature_seats_free", "Seats left, below zero in overage", |f| f.count.map(|_| f.free)),
+            ("feature_seats_upgraded", "Of the seats there are, those that upgrades add", |f| {
+                Some(i64::from(f.upgraded_by))
+            }),
+            ("feature_seats_overage", "Seats out that no licence in force covers", |f| Some(i64::from(f.overage))),
+            (
+                "feature_seats_soft_limit",
+                "From how many seats out on alerts rise; absent if there is no such limit",
+                |f| f.soft_limit.map(i64::from),
+            ),
+            ("feature_overdraft_seats", "Seats of overdraft besides", |f| Some(i64::from(f.overdraft))),
+            ("feature_overdraft_seats_used", "Those of them that are out", |f| Some(i64::from(f.overdraft_used))),
+            ("feature_units_used_up", "Units of a meter that are used up for good", |f| i64::try_from(f.used_up).ok()),
             ("feature_leases", "Leases that hold the seats", |f| Some(i64::from(f.leases))),
             ("feature_next_end_timestamp_seconds", "When one of its rights ends next", |f| {
                 f.next_end.and_then(|end| i64::try_from(end.0 / 1000).ok())

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use leasehold_core::{CertificateReport, PlanReport};
-use leasehold_protocol::{licence::SignedCertificate, time::Now};
+use leasehold_protocol::{
+    licence::SignedCertificate,
+    time::{Now, UnixMillis},
+    vocab::{Label, RealmId},
+};
 use serde::Serialize;
 
 use super::{Found, FoundFile};
@@ -22,6 +26,12 @@ pub struct LicenceReport {
     pub overage: u64,
     /// The next instant at which a certificate begins or ends by itself.
     pub next_change_at: Option<String>,
+    /// How many plans had been put in force when this was written.
+    #[serde(skip)]
+    pub(crate) plans: u64,
+    /// When the files were read, for the metrics.
+    #[serde(skip)]
+    pub(crate) read: UnixMillis,
 }
 
 /// What became of one file.
@@ -142,6 +152,27 @@ impl LicenceReport {
 /// Lines of the log for each outcome: the others are counted, and told in full by `leasehold licence list`.
 const LINES_LOGGED_MAX: usize = 50;
 
+impl LicenceReport {
+    /// The same with what has become of each certificate since: `plans` tells it in the same order.
+    pub(crate) fn again(&self, plans: Vec<PlanReport>, number: u64) -> Self {
+        let overage = plans.iter().map(|plan| plan.overage).sum();
+        let next_change_at = plans.iter().filter_map(|plan| plan.next_change).min().map(rfc3339);
+        let mut lines: BTreeMap<RealmId, _> =
+            plans.into_iter().map(|plan| (plan.realm, plan.lines.into_iter())).collect();
+        let mut report = Self { overage, next_change_at, plans: number, ..self.clone() };
+        for line in report.files.iter_mut().flat_map(|file| &mut file.certificates) {
+            let realm = Label::new(&line.publisher).map(|publisher| RealmId::of(&publisher));
+            let plan = realm.ok().and_then(|realm| lines.get_mut(&realm)).and_then(Iterator::next);
+            // Only if it is the same one: another list of certificates has been loaded otherwise, and its report is under way.
+            if let Some(plan) = plan.filter(|plan| plan.id.to_string() == line.id) {
+                (line.outcome, line.rule) = (plan.outcome.word(), plan.outcome.rule());
+                (line.sentence, line.warnings) = (plan.sentence, plan.warnings);
+            }
+        }
+        report
+    }
+}
+
 /// Joins what the files held with what the core made of it. The core reports each realm's certificates in the order it
 /// was given them, which is the order of the files.
 pub(super) fn of(found: Found, plans: BTreeMap<u32, PlanReport>, now: Now) -> LicenceReport {
@@ -153,7 +184,8 @@ pub(super) fn of(found: Found, plans: BTreeMap<u32, PlanReport>, now: Now) -> Li
         line(certificate, plan.and_then(Iterator::next))
     };
     let files = found.files.into_iter().map(|file| file_report(file, &mut next)).collect();
-    LicenceReport { read_at: rfc3339(now.wall), took_ms: 0, files, overage, next_change_at: next_change.map(rfc3339) }
+    let next_change_at = next_change.map(rfc3339);
+    LicenceReport { read_at: rfc3339(now.wall), took_ms: 0, files, overage, next_change_at, plans: 0, read: now.wall }
 }
 
 fn file_report(file: FoundFile, next: &mut impl FnMut(&SignedCertificate) -> CertificateLine) -> FileReport {

@@ -96,7 +96,15 @@ async fn metrics_are_openmetrics_text_with_our_prefix() {
     for line in answer.body.lines().filter(|line| !line.starts_with('#')) {
         assert!(line.starts_with("leasehold_"), "{line}");
     }
-    for name in ["leasehold_net_receive_batches_total 0", "leasehold_leases 0", "leasehold_build_info{version=\""] {
+    for name in [
+        "leasehold_net_receive_batches_total 0",
+        "leasehold_leases 0",
+        "leasehold_build_info{version=\"",
+        "leasehold_licence_certificates{outcome=\"refused\"} 0",
+        "leasehold_licence_read_timestamp_seconds 1",
+        "leasehold_licence_read_duration_seconds 0.",
+        "leasehold_licence_reads_failed_total 0",
+    ] {
         assert!(answer.body.contains(name), "{name} in\n{}", answer.body);
     }
     running.stop_now().await;

@@ -55,6 +55,10 @@ fn upgrade_ends_at(zone: &str, last_day: &str, midnight: u64) {
     assert!(!client.renew(&mut site, grant.lease, grant.claim).unwrap().overage);
     assert_eq!(site.feature("A").count, Some(8), "to its last millisecond");
     site.sleep(1);
+    // What is told of certificates is what they are by now.
+    let words =
+        |site: &Site| site.shared.reports(site.now)[0].lines.iter().map(|l| l.outcome.word()).collect::<Vec<_>>();
+    assert_eq!(words(&site), ["applied", "applied", "expired"]);
     // Nobody is cut off: the lease goes on, is flagged, and nothing new goes out.
     assert!(client.renew(&mut site, grant.lease, grant.claim).unwrap().overage);
     let feature = site.feature("A");
