@@ -49,13 +49,13 @@ wanted() {
     return 1
 }
 
-# need COMMAND PACKAGE WHY: installs a Debian package if its command is missing.
+# need COMMAND PACKAGES WHY: installs Debian packages if a command is missing.
 need() {
     command -v "$1" >/dev/null && return 0
     PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null && return 0
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
         printf '=== installing %s: %s\n' "$2" "$3"
-        apt-get install -y -qq "$2" >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq "$2"; } && return 0
+        apt-get install -y -qq $2 >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq $2; } && return 0
     fi
     printf '=== NOT HERE: %s (Debian package %s), and it cannot be installed: %s\n' "$1" "$2" "$3"
     return 1
@@ -124,6 +124,8 @@ if [[ -n $long ]]; then
         "${sim[@]}" --test simulated -- --nocapture --test-threads=1 hour::
     stage "long: two hosts" env LEASEHOLD_BINARY="$PWD/target/debug/leasehold" \
         cargo test -p leasehold-tests --test two_hosts -- --nocapture
+    need swtpm "swtpm libtss2-dev" "the TPM's tests ask one made of software" &&
+        stage "long: tpm" cargo test -p leasehold-hostid --features tpm
     stage "long: fuzz" bash fuzz/run.sh 600
 fi
 

@@ -15,11 +15,14 @@
 //! }
 //! ```
 //!
-//! Absent: TPM keys, which want a C library; dongles.
+//! The key of a TPM is looked at with the feature `tpm` alone, which links a C library (Debian: `libtss2-dev`). Asking a TPM takes it some
+//! tenths of a second. Absent: dongles.
 
 mod sources;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tpm")]
+mod tpm;
 
 use std::{
     net::IpAddr,
@@ -49,6 +52,9 @@ pub struct Machine {
     pub workload: Option<String>,
     /// Which kind of remote session this is; `None` if it is none.
     pub remote: Option<String>,
+    /// How its TPM is reached, in the words of the TPM software stack (`device:/dev/tpmrm0`, `swtpm:port=2321`): `LEASEHOLD_TPM`.
+    /// `None`: by `dev/tpmrm0`, if it is there. Without the feature `tpm` nobody asks.
+    pub tpm: Option<String>,
 }
 
 /// Something it can be recognised by.
@@ -113,6 +119,8 @@ impl Machine {
         sources::adapters(self, &mut out);
         sources::virtual_machine(self, publisher, &mut out);
         sources::workload(self, publisher, &mut out);
+        #[cfg(feature = "tpm")]
+        tpm::endorsement_key(self, publisher, &mut out);
         sources::names(self, &mut out);
         composite(&mut out);
         out.found.sort_by_key(|found| (found.stability, found.hostid.kind));

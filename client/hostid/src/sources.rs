@@ -21,6 +21,7 @@ pub(super) fn this() -> Machine {
         addresses: addresses(),
         display: variable("WAYLAND_DISPLAY").or_else(|| variable("DISPLAY")),
         workload: variable("LEASEHOLD_WORKLOAD_ID"),
+        tpm: variable("LEASEHOLD_TPM"),
         remote: remote.into_iter().find(|(name, _)| variable(name).is_some()).map(|(_, kind)| kind.to_owned()),
     }
 }

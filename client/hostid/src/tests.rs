@@ -28,6 +28,7 @@ impl Made {
             display: None,
             workload: None,
             remote: None,
+            tpm: None,
         }
     }
 
