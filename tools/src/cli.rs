@@ -58,6 +58,7 @@ pub enum Command {
     /// Show what this machine can be recognised by: what a licence may be bound to
     Hostid(hostid::Args),
     /// List, add, take out and reread the licences of a running server
+    #[command(visible_alias = "licences")]
     Licence(licence::Args),
     /// Run the licence server in the foreground
     Serve(Box<serve::Args>),

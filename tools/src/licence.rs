@@ -25,7 +25,7 @@ use answer::{Added, Line, Report};
 Asks a running server by its REST, with the token of its state folder.
 
 Examples:
-  leasehold licence list
+  leasehold licences                              what became of each: the same as licence list
   leasehold licence add acme.lic                  until the next restart
   leasehold licence add acme.lic --persist        for good
   leasehold licence add acme.lic --dry-run        says what it would do
@@ -33,9 +33,12 @@ Examples:
   leasehold licence reload
 
 Ends with 0 if every certificate named is in force or begins by itself, with 1 if one is not or nothing was changed.")]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
+    #[command(flatten)]
+    list: ListArgs,
 }
 
 #[derive(Subcommand, Debug)]
@@ -106,10 +109,11 @@ const LICENCES: &str = "/api/v1/licences";
 /// If no server answers, it does not let us in, or it refuses.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.verb {
-        Verb::List(args) => list(args),
-        Verb::Add(args) => add(args),
-        Verb::Remove(args) => remove(args),
-        Verb::Reload(args) => {
+        None => list(&args.list),
+        Some(Verb::List(args)) => list(args),
+        Some(Verb::Add(args)) => add(args),
+        Some(Verb::Remove(args)) => remove(args),
+        Some(Verb::Reload(args)) => {
             let report = block_on(args.rest.rest()?.ask(Method::POST, "/api/v1/licences/reload", Bytes::new()))?;
             show(&report, false, args.json)
         }

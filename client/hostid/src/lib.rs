@@ -119,10 +119,11 @@ impl Machine {
         sources::adapters(self, &mut out);
         sources::virtual_machine(self, publisher, &mut out);
         sources::workload(self, publisher, &mut out);
-        #[cfg(feature = "tpm")]
-        tpm::endorsement_key(self, publisher, &mut out);
         sources::names(self, &mut out);
         composite(&mut out);
+        // Not part of that one, which must not depend on how a program was built.
+        #[cfg(feature = "tpm")]
+        tpm::endorsement_key(self, publisher, &mut out);
         out.found.sort_by_key(|found| (found.stability, found.hostid.kind));
         out.found.dedup_by(|a, b| a.hostid == b.hostid);
         out
