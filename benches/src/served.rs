@@ -35,7 +35,6 @@ pub struct Served {
     child: Child,
     family: OnceLock<Vec<Pid>>,
     scratch: tempfile::TempDir,
-    took_to_answer: Duration,
 }
 
 /// How long a server may take to answer for the first time.
@@ -90,15 +89,13 @@ impl Served {
         let began = Instant::now();
         let child = command.spawn();
         cores.pin_load()?;
-        let took_to_answer = Duration::ZERO;
-        let mut served = Self { name, child: child?, family: OnceLock::new(), scratch, took_to_answer };
+        let mut served = Self { name, child: child?, family: OnceLock::new(), scratch };
         while !answers() {
             if served.child.try_wait()?.is_some() || began.elapsed() > PATIENCE {
                 return Err(served.complaint());
             }
             thread::sleep(LOOK_AGAIN);
         }
-        served.took_to_answer = began.elapsed();
         Ok(served)
     }
 
@@ -110,12 +107,6 @@ impl Served {
             .filter_map(|pid| ClockId::pid_cpu_clock_id(*pid).ok()?.now().ok())
             .map(Duration::from)
             .sum()
-    }
-
-    /// How long it took from its start until it answered.
-    #[must_use]
-    pub const fn took_to_answer(&self) -> Duration {
-        self.took_to_answer
     }
 
     /// Sends it `signal`.
@@ -131,6 +122,16 @@ impl Served {
     pub fn times_said(&self, words: &str) -> usize {
         let said = fs::read_to_string(self.scratch.path().join(LOG)).unwrap_or_default();
         said.lines().filter(|line| line.contains(words)).count()
+    }
+
+    /// The number it gave for `field` in the first line with `words` in it.
+    #[must_use]
+    pub fn number_said(&self, words: &str, field: &str) -> Option<u64> {
+        let said = fs::read_to_string(self.scratch.path().join(LOG)).ok()?;
+        let line = said.lines().find(|line| line.contains(words))?;
+        let (_, after) = line.split_once(field)?;
+        let digits = after.trim_start_matches(|c: char| !c.is_ascii_digit());
+        digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     }
 
     /// Memory it has in hand, in bytes.
