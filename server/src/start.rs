@@ -45,7 +45,7 @@ struct Ready {
 pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let mut ready = ready(&settings)?;
     // Read once the folder is ours alone: until then another server may have granted, and blindness counts from here.
-    let now = clock_now();
+    let (now, began) = (clock_now(), std::time::Instant::now());
     let found = ready.licences.read(&ready.folder)?;
     // On disk before the first grant.
     let serving = Serving::begin(&mut ready.folder, ready.licences.longest_ttl_ms(&found), now)?;
@@ -54,7 +54,6 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let shared = Shared::new(config, std::mem::take(&mut ready.realms), &mut SystemEntropy);
     let (uses, past) = Uses::open(&mut ready.folder)?;
     loader::tell_past(&shared, &past);
-    let began = std::time::Instant::now();
     let mut report = ready.licences.apply(found, &shared, now);
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.log();
