@@ -1,9 +1,12 @@
 //! A mistake in a text somebody wrote: place, underlined words, what was expected, the nearest word.
 
+mod excerpt;
+
 use std::{fmt, ops::Range, sync::Arc};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
+use self::excerpt::Excerpt;
 use crate::exit::Failure;
 
 /// A text and its name, shared by everything that is said about it.
@@ -92,7 +95,12 @@ impl Problem {
         let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let mut out = String::new();
         // Writing into a String cannot fail; should the source be unreadable, the plain line still says it.
-        if GraphicalReportHandler::new_themed(theme).with_width(width).render_report(&mut out, self).is_err() {
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(width);
+        let drawn = match Excerpt::of(self) {
+            Some(excerpt) => handler.render_report(&mut out, &excerpt),
+            None => handler.render_report(&mut out, self),
+        };
+        if drawn.is_err() {
             let (line, column) = self.line_column();
             out = format!("{}:{line}:{column}: {self}\n", self.file());
         }

@@ -166,6 +166,29 @@ fn all_mistakes_are_named_at_once_and_in_the_order_of_the_file() {
     );
 }
 
+/// A template in one line of 64 KiB is drawn in part, with its place in the whole.
+#[test]
+fn a_line_that_is_too_long_is_drawn_in_part() {
+    let padding = "y".repeat(65_536);
+    for (before, after) in
+        [("", padding.as_str()), (padding.as_str(), ""), (padding.as_str(), padding.as_str()), ("ü", &padding)]
+    {
+        let text = format!("[[feature]]\nname = \"CAD\" # {before}\nversoin = \"1.0\" # {after}\n");
+        let problems = Template::read("t.toml", &text, None).unwrap_err();
+        let drawn = problems.render();
+        assert!(
+            drawn.lines().all(|line| line.chars().count() < 200),
+            "{} columns",
+            drawn.lines().map(str::len).max().unwrap()
+        );
+        assert!(drawn.contains("[t.toml:3:1]") && drawn.contains("versoin = "), "{drawn}");
+    }
+    let text =
+        format!("[[feature]]\nname = \"CAD\"\nversion = \"1.0\"\ncount = 1\nnotice = \"{padding}\" \nzoen = 1\n");
+    let drawn = Template::read("t.toml", &text, None).unwrap_err().render();
+    assert!(drawn.len() < 3000 && drawn.contains("[t.toml:6:1]"), "{drawn}");
+}
+
 #[test]
 fn a_mistake_is_drawn_with_its_line_underlined() {
     let problems = read(&GOOD.replace("\"Europe/Paris\"", "\"Europe/Pairs\"")).unwrap_err();
