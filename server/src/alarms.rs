@@ -102,6 +102,7 @@ mod tests {
             upgraded_by: 0,
             largest: None,
             drawn: None,
+            lingering: 0,
             used_up: 0,
             free: 5,
             overage: 0,

@@ -31,6 +31,7 @@ pub(crate) fn log(event: &Event) {
         Event::Renewed { lease, deadline, .. } => trace!(%lease, deadline_ms = deadline.0, "renewed"),
         Event::Released(ended) => log_ended(ended, "released"),
         Event::Expired(ended) => log_ended(ended, "expired"),
+        Event::LingerEnded(ended) => log_ended(ended, "lingers no more"),
         Event::Denied(denied) => info!(
             realm = %denied.realm,
             feature = denied.feature.as_ref().map(tracing::field::display),

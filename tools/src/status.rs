@@ -214,7 +214,7 @@ fn lease_rows(leases: &[LeaseLine]) -> Rows {
             lease.host.clone(),
             lease.process.clone(),
             lease.pid.to_string(),
-            show(lease.remaining_ms),
+            format!("{}{}", show(lease.remaining_ms), if lease.lingers { " lingering" } else { "" }),
             show(lease.held_ms),
             lease.address.clone().unwrap_or_else(|| "-".to_owned()),
         ]);

@@ -35,6 +35,8 @@ pub(crate) struct Pool {
     pub(crate) leases: BucketId,
     /// Its seats that are out and made of another feature's, counted likewise (L-14). Made when the first goes out.
     drawn_out: OnceLock<Option<BucketId>>,
+    /// Its seats that stay after a release, counted likewise.
+    lingering: OnceLock<Option<BucketId>>,
     pub(crate) book: Mutex<Book>,
     pub(crate) next_due: Mutex<NextDueHint>,
     /// Its leases that share seats.
@@ -86,10 +88,24 @@ impl Pool {
         *self.drawn_out.get_or_init(|| stock.add_uncounted())
     }
 
+    /// The bucket that counts its seats that stay after a release; `None` if there is no room for one.
+    pub(crate) fn lingering(&self, stock: &Stock) -> Option<BucketId> {
+        *self.lingering.get_or_init(|| stock.add_uncounted())
+    }
+
     /// Its seats that are out and made of another feature's.
     pub(crate) fn drawn_seats(&self, stock: &Stock) -> u64 {
-        self.drawn_out.get().copied().flatten().map_or(0, |bucket| stock.out(bucket).max(0).unsigned_abs())
+        out_of(&self.drawn_out, stock)
     }
+
+    /// Its seats that stay after a release.
+    pub(crate) fn lingering_seats(&self, stock: &Stock) -> u64 {
+        out_of(&self.lingering, stock)
+    }
+}
+
+fn out_of(bucket: &OnceLock<Option<BucketId>>, stock: &Stock) -> u64 {
+    bucket.get().copied().flatten().map_or(0, |bucket| stock.out(bucket).max(0).unsigned_abs())
 }
 
 impl Pools {
@@ -109,6 +125,7 @@ impl Pools {
             name: name.clone(),
             leases: leases.stock.add_uncounted()?,
             drawn_out: OnceLock::new(),
+            lingering: OnceLock::new(),
             book: Mutex::default(),
             next_due: Mutex::default(),
             joints: Mutex::default(),

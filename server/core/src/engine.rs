@@ -220,6 +220,10 @@ impl Engine {
     /// Tells about the leases that ended in this step and forgets their claim keys. Holds no lock but theirs.
     fn settle(&mut self) {
         for ended in self.ended.drain(..) {
+            if ended.lingered {
+                self.events.push_back(Event::LingerEnded(Box::new(ended)));
+                continue;
+            }
             self.shared.leases.claims.forget(ended.realm, ended.claim, ended.lease);
             self.counters.count(Counter::Expiries);
             self.events.push_back(Event::Expired(Box::new(ended)));

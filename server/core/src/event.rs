@@ -31,6 +31,8 @@ pub enum Event {
     Released(Box<Ended>),
     /// Seats came back because nobody renewed.
     Expired(Box<Ended>),
+    /// Seats that stayed with their holder after a release are free, or were taken over by him.
+    LingerEnded(Box<Ended>),
     /// A request or a renewal was answered "no".
     Denied(Box<Denied>),
     /// A client proved itself: the first DATA of a session verified.
@@ -146,6 +148,10 @@ pub struct Ended {
     pub renewals: u32,
     /// Units of meters that it gave back, because it was released soon enough (L-17).
     pub undone: Vec<(CertificateId, u32)>,
+    /// Until when its seats stay with its holder, if they do.
+    pub stays_until: Option<Mono>,
+    /// Whether it was the server's own, for seats that stayed after a release.
+    pub lingered: bool,
 }
 
 /// An asking that was answered "no".

@@ -24,6 +24,7 @@ use leasehold_protocol::{
 use crate::{
     book::Pool,
     lease::{Leases, Record},
+    linger::Waits,
     lock,
     pool::{Use, Worker},
 };
@@ -35,9 +36,12 @@ pub(crate) struct ShareKey {
     words: [Option<Label>; 4],
 }
 
-/// The leases of one pool that share, by what they have in common.
+/// The leases of one pool that share, by what they have in common; and those that wait to be taken over.
 #[derive(Debug, Default)]
-pub(crate) struct Joints(BTreeMap<Arc<ShareKey>, Vec<Joint>>);
+pub(crate) struct Joints {
+    shared: BTreeMap<Arc<ShareKey>, Vec<Joint>>,
+    lingering: BTreeMap<Waits, Vec<LeaseId>>,
+}
 
 /// Leases that share the seats of one of them.
 #[derive(Clone, Debug)]
@@ -45,6 +49,13 @@ pub(crate) struct Joint {
     /// The one that carries the seats first; then the others, as they came, each with the seats it wants: none more than
     /// the first.
     members: Vec<(LeaseId, u32)>,
+}
+
+/// Seats that passed from a lease that ended to another.
+#[derive(Clone, Debug)]
+pub(crate) struct Handed {
+    pub(crate) heir: LeaseId,
+    pub(crate) uses: Vec<Use>,
 }
 
 /// Lets one request at a time through of those that may share with each other: two that come together would each take
@@ -71,6 +82,15 @@ impl ShareKey {
             word(ShareBy::SHARE_ID, holder.share.as_ref()),
         ];
         Some(Self { by: by.bits(), words })
+    }
+}
+
+impl ShareKey {
+    /// Everything there is to tell holders apart by.
+    pub(crate) fn whole(holder: &Holder) -> Self {
+        let words =
+            [Some(holder.user.clone()), Some(holder.host.clone()), holder.display.clone(), holder.share.clone()];
+        Self { by: u8::MAX, words }
     }
 }
 
@@ -103,23 +123,55 @@ impl Joint {
 impl Joints {
     /// A lease that has seats others may share from now on.
     pub(crate) fn begin(&mut self, key: &Arc<ShareKey>, id: LeaseId, seats: u32) {
-        self.0.entry(key.clone()).or_default().push(Joint { members: vec![(id, seats)] });
+        self.shared.entry(key.clone()).or_default().push(Joint { members: vec![(id, seats)] });
     }
 
     /// The lease that carries the seats `id` shares.
     pub(crate) fn carrier_of(&self, key: &ShareKey, id: LeaseId) -> Option<LeaseId> {
-        let joint = self.0.get(key)?.iter().find(|joint| joint.members.iter().any(|(member, _)| *member == id))?;
+        let joint = self.shared.get(key)?.iter().find(|joint| joint.members.iter().any(|(member, _)| *member == id))?;
         Some(joint.carrier())
     }
 
     /// Every joint: its seats, and its members, the one that carries them first.
     pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &[(LeaseId, u32)])> {
-        self.0.values().flatten().map(|joint| (joint.seats(), &joint.members[..]))
+        self.shared.values().flatten().map(|joint| (joint.seats(), &joint.members[..]))
+    }
+
+    /// Whether others than `id` share its seats.
+    pub(crate) fn has_others(&self, key: &ShareKey, id: LeaseId) -> bool {
+        let joint = self.shared.get(key).into_iter().flatten();
+        joint.filter(|joint| joint.members.iter().any(|(member, _)| *member == id)).any(|joint| joint.members.len() > 1)
+    }
+
+    /// Puts `new` in the place of `old`, which shared its seats with nobody.
+    pub(crate) fn replace(&mut self, key: &ShareKey, old: LeaseId, new: LeaseId) {
+        let members = self.shared.get_mut(key).into_iter().flatten().flat_map(|joint| &mut joint.members);
+        members.filter(|(member, _)| *member == old).for_each(|(member, _)| *member = new);
+    }
+
+    /// What waits to be taken over by `who`.
+    pub(crate) fn waiting(&self, who: &Waits) -> Vec<LeaseId> {
+        self.lingering.get(who).cloned().unwrap_or_default()
+    }
+
+    /// Lets `id` wait to be taken over.
+    pub(crate) fn wait(&mut self, who: Waits, id: LeaseId) {
+        self.lingering.entry(who).or_default().push(id);
+    }
+
+    /// Lets it wait no more.
+    pub(crate) fn stop_waiting(&mut self, who: &Waits, id: LeaseId) {
+        if let Some(waiting) = self.lingering.get_mut(who) {
+            waiting.retain(|other| *other != id);
+            if waiting.is_empty() {
+                self.lingering.remove(who);
+            }
+        }
     }
 
     /// Takes `id` out. If it carried the seats: who carries them from now on, and how many.
     fn leave(&mut self, key: &Arc<ShareKey>, id: LeaseId) -> Option<(LeaseId, u32)> {
-        let joints = self.0.get_mut(key)?;
+        let joints = self.shared.get_mut(key)?;
         let index = joints.iter().position(|joint| joint.members.iter().any(|(member, _)| *member == id))?;
         let joint = &mut joints[index];
         let carried = joint.carrier() == id;
@@ -127,7 +179,7 @@ impl Joints {
         if joint.members.is_empty() {
             joints.swap_remove(index);
             if joints.is_empty() {
-                self.0.remove(key);
+                self.shared.remove(key);
             }
             return None;
         }
@@ -153,26 +205,51 @@ impl Leases {
         now: Mono,
         serves: impl Fn(&[Use]) -> bool,
         open: impl FnOnce(&[Use]) -> (Option<LeaseId>, T),
-    ) -> Option<T> {
+    ) -> Option<(LeaseId, T)> {
         let mut joints = lock(&pool.joints);
-        let candidates = joints.0.get_mut(key)?.iter_mut().filter(|joint| joint.seats() >= seats);
+        let candidates = joints.shared.get_mut(key)?.iter_mut().filter(|joint| joint.seats() >= seats);
         for joint in candidates {
-            let uses = self.uses_of(joint.carrier());
-            let is_alive = |id: LeaseId| self.stock.slab().deadline_of(id).is_some_and(|deadline| deadline > now);
-            if joint.members.iter().any(|(id, _)| is_alive(*id)) && serves(&uses) {
+            let carrier = joint.carrier();
+            let uses = self.uses_of(carrier);
+            // One that has ended and is still here comes by before its seats are free: they pass to who joins. Those of one that is
+            // past its deadline are nobody's already.
+            let has_seats = |id: LeaseId| self.stock.slab().deadline_of(id).is_none_or(|deadline| deadline > now);
+            if joint.members.iter().any(|(id, _)| has_seats(*id)) && serves(&uses) {
                 let (id, opened) = open(&uses);
                 joint.members.extend(id.map(|id| (id, seats)));
-                return Some(opened);
+                return Some((carrier, opened));
             }
         }
         None
     }
 
-    /// Takes a lease that has ended out of those it shares seats with, before its seats are given back: if it carried them,
-    /// the one that does from now on has them.
-    pub(crate) fn leave(&self, record: &Record) -> Option<LeaseId> {
-        let key = record.joint.as_ref()?;
+    /// Gives back the seats of a lease that has ended, as [`Worker::close`] does, but for those that others share, or that stay
+    /// with its holder until `stays`; whether somebody waits for one of them, and what passed to whom.
+    ///
+    /// All of it with the joints in hand: whoever would share these seats finds the lease there and has them, or finds it gone
+    /// and them free.
+    pub(crate) fn close_jointly(
+        &self,
+        worker: &mut Worker,
+        record: &Record,
+        at: Mono,
+        stays: Option<Mono>,
+    ) -> (bool, Option<Handed>) {
         let mut joints = lock(&record.pool.joints);
+        let handed = match stays {
+            Some(until) => self.linger(worker, &mut joints, record, at, until),
+            None => self.hand_on(&mut joints, record),
+        };
+        if record.lingers && record.joint.is_none() {
+            joints.stop_waiting(&Waits::of(record), record.id);
+        }
+        (worker.close(record.id), handed)
+    }
+
+    /// Takes a lease that has ended out of those it shares seats with: if it carried them, the one that does from now on has
+    /// them.
+    pub(crate) fn hand_on(&self, joints: &mut Joints, record: &Record) -> Option<Handed> {
+        let key = record.joint.as_ref()?;
         let (heir, seats) = joints.leave(key, record.id)?;
         let slab = self.stock.slab();
         let (handed, kept) = split(slab.uses(record.id.slot()), seats);
@@ -182,12 +259,13 @@ impl Leases {
         let _heir = lock(place);
         slab.set_uses(heir.slot(), &handed);
         slab.set_uses(record.id.slot(), &kept);
-        Some(heir)
+        Some(Handed { heir, uses: handed })
     }
 
-    /// Sees to who got the seats of a lease that ended: they may be of a lot that has gone meanwhile.
-    pub(crate) fn settle_heir(&self, worker: &mut Worker, heir: LeaseId) {
-        if let Some(record) = self.record(heir) {
+    /// Sees to who got the seats of a lease that was closed: they may be of a lot that has gone meanwhile.
+    pub(crate) fn settle_heir(&self, worker: &mut Worker, handed: &Handed) {
+        worker.handed_on(&handed.uses);
+        if let Some(record) = self.record(handed.heir) {
             self.settle_in(worker, &record);
         }
     }
@@ -198,7 +276,7 @@ impl Leases {
         self.uses_of(carrier.unwrap_or(record.id))
     }
 
-    fn uses_of(&self, id: LeaseId) -> Vec<Use> {
+    pub(crate) fn uses_of(&self, id: LeaseId) -> Vec<Use> {
         let Some(place) = self.records.get(id.slot()) else { return Vec::new() };
         let _record = lock(place);
         self.stock.slab().uses(id.slot())
@@ -235,7 +313,7 @@ mod tests {
         let (ann, mut joints) = (key("ann"), Joints::default());
         joints.begin(&ann, lease(1), 5);
         joints.begin(&key("bob"), lease(9), 1);
-        joints.0.get_mut(&ann).unwrap()[0].members.extend([(lease(2), 1), (lease(3), 3), (lease(4), 2)]);
+        joints.shared.get_mut(&ann).unwrap()[0].members.extend([(lease(2), 1), (lease(3), 3), (lease(4), 2)]);
         assert_eq!(joints.carrier_of(&ann, lease(4)), Some(lease(1)));
         assert_eq!(joints.leave(&ann, lease(2)), None, "it carried nothing");
         assert_eq!(joints.leave(&ann, lease(1)), Some((lease(3), 3)));

@@ -17,6 +17,7 @@ use crate::{
     book::{Pool, lot_uses},
     claims::Claims,
     joint::{Gates, ShareKey},
+    linger::Stay,
     lock,
     plan::Meter,
     pool::{BUCKETS_MAX, BucketId, Chunks, Due, Rank, Renewal, Stock, Tally, Terms, Use, Worker},
@@ -34,6 +35,8 @@ pub(crate) struct Leases {
     pools: Tally,
     /// Who asks for what may be shared.
     pub(crate) gates: Gates,
+    /// Leases for seats that stay after a release, opened and ended so far.
+    stays: [Tally; 2],
 }
 
 /// What a bucket's seats are of.
@@ -75,6 +78,10 @@ pub(crate) struct Record {
     pub(crate) is_metered: bool,
     /// What it shares its seats by, if it may.
     pub(crate) joint: Option<Arc<ShareKey>>,
+    /// How long its seats stay after it is released.
+    pub(crate) stay: Stay,
+    /// Whether it is the server's own, for seats that stay after a release.
+    pub(crate) lingers: bool,
 }
 
 /// What a lease is of whose seats are another feature's.
@@ -97,6 +104,16 @@ impl Record {
     /// Seats of the lots that were taken for it.
     pub(crate) fn taken(&self) -> u32 {
         self.seats.get().saturating_mul(self.drawn.as_ref().map_or(1, |drawn| drawn.each))
+    }
+
+    /// Whether others may come to have its seats.
+    pub(crate) const fn is_joint(&self) -> bool {
+        self.joint.is_some() || self.lingers
+    }
+
+    /// The pool of what was asked for.
+    pub(crate) fn asked_for(&self) -> &Pool {
+        self.drawn.as_ref().map_or(&self.pool, |drawn| &drawn.pool)
     }
 
     /// The version that was asked for.
@@ -125,6 +142,7 @@ impl Leases {
             grants: Tally::default(),
             pools: Tally::default(),
             gates: Gates::default(),
+            stays: <[Tally; 2]>::default(),
             stock,
         }
     }
@@ -146,6 +164,13 @@ impl Leases {
         worker.publish(id, &terms, record.ttl_ms, deadline, uses);
         self.count_lease(worker, &record, true);
         Some(record)
+    }
+
+    /// Leases that are out and that somebody holds: without those for seats that stay after a release.
+    pub(crate) fn held(&self) -> u64 {
+        let [opened, ended] = &self.stays;
+        let ended = ended.get();
+        self.stock.live().saturating_sub(opened.get().saturating_sub(ended))
     }
 
     /// Renews `id` for who shows `terms`. Touches one slot and no lock.
@@ -213,21 +238,25 @@ impl Leases {
         worker.sweep_of(now, is_ours, budget, close);
     }
 
-    /// Takes a lease out of the books that the caller has just ended; its seats are free then.
-    fn close(&self, worker: &mut Worker, id: LeaseId, at: Mono, released: bool) -> Option<Ended> {
+    /// Takes a lease out of the books that the caller has just ended; its seats are free then, unless they stay with its holder or
+    /// with those that share them.
+    pub(crate) fn close(&self, worker: &mut Worker, id: LeaseId, at: Mono, released: bool) -> Option<Ended> {
         let record = self.records.get(id.slot()).and_then(|record| lock(record).take());
         let undone = match &record {
             Some(record) if record.is_metered => self.use_up(worker, record, at, released),
             _ => Vec::new(),
         };
-        let heir = record.as_ref().and_then(|record| self.leave(record));
         let slab = self.stock.slab();
         let (renewals, was_over) = (slab.renewals(id.slot()), slab.is_over(id.slot()));
-        let waited = worker.close(id);
+        let stays = record.as_ref().filter(|_| released).and_then(|record| record.stay.until(record.granted.mono, at));
+        let (waited, handed) = match &record {
+            Some(record) if record.is_joint() || stays.is_some() => self.close_jointly(worker, record, at, stays),
+            _ => (worker.close(id), None),
+        };
         let record = record?;
         self.count_lease(worker, &record, false);
-        if let Some(heir) = heir {
-            self.settle_heir(worker, heir);
+        if let Some(handed) = &handed {
+            self.settle_heir(worker, handed);
         }
         if waited || was_over {
             self.tend(worker, &record.pool, record.number);
@@ -243,6 +272,8 @@ impl Leases {
             at,
             renewals,
             undone,
+            stays_until: stays.filter(|_| handed.is_some()),
+            lingered: record.lingers,
         })
     }
 
@@ -279,6 +310,12 @@ impl Leases {
             }
         };
         count(record.pool.leases, 1);
+        if record.lingers {
+            self.stays[usize::from(!opened)].add(1);
+        }
+        if let Some(bucket) = record.lingers.then(|| record.asked_for().lingering(&self.stock)).flatten() {
+            count(bucket, record.seats.get());
+        }
         if let Some(bucket) = record.drawn.as_ref().and_then(|drawn| drawn.pool.drawn_out(&self.stock)) {
             count(bucket, record.seats.get());
         }
@@ -355,6 +392,7 @@ impl Leases {
             renewals: view.renewals,
             activity: view.activity,
             overage: view.overage,
+            lingers: record.lingers,
             address: address_of(view.session),
         })
     }

@@ -45,6 +45,7 @@ mod event;
 mod joint;
 mod lease;
 mod ledger;
+mod linger;
 mod next_due;
 mod overage;
 mod path;

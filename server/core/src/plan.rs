@@ -34,6 +34,7 @@ pub use self::{
 use crate::{
     book::{Entry, Pool, Pools},
     lease::Leases,
+    linger::Stay,
     lock,
     pool::{BucketId, Tally, Worker},
     realm::RealmIdentity,
@@ -110,6 +111,8 @@ pub(crate) struct Lot {
     pub(crate) lock: Option<Arc<ClientLock>>,
     /// What requests must have in common to share its seats; `None`: each takes seats of its own.
     pub(crate) share: Option<ShareBy>,
+    /// How long its seats stay after a release.
+    pub(crate) stay: Stay,
     /// Whether its seats are units that are used up, and how (L-17).
     pub(crate) meter: Option<Meter>,
     /// Units of it that were used up before this server was started (L-17).

@@ -212,10 +212,11 @@ impl Shared {
         self.draining.get() != 0
     }
 
-    /// Leases that are out, with those that are past their deadline and not yet swept.
+    /// Leases that are out, with those that are past their deadline and not yet swept; without the server's own for seats that stay
+    /// after a release.
     #[must_use]
     pub fn live_leases(&self) -> u64 {
-        self.leases.stock.live()
+        self.leases.held()
     }
 
     /// Sessions whose clients proved themselves and that have not ended.

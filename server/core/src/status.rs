@@ -59,6 +59,8 @@ pub struct FeatureStatus {
     pub largest: Option<u32>,
     /// The feature whose seats its own are made of, and how many of those each takes (L-14).
     pub drawn: Option<(FeatureName, u32)>,
+    /// Of the seats out, those that stay with their holder after a release.
+    pub lingering: u32,
     /// Units that are used up for ever (L-17).
     pub used_up: u64,
     /// Seats left: below zero where more are out than the licences in force allow (L-10). For seats that are not
@@ -136,6 +138,8 @@ pub struct LeaseStatus {
     pub activity: Activity,
     /// Whether it stands above what the licences in force allow (L-10).
     pub overage: bool,
+    /// Whether it was released and its seats stay with its holder.
+    pub lingers: bool,
     /// Where its client's session is, if it has one.
     pub address: Option<SocketAddr>,
 }

@@ -104,6 +104,8 @@ pub struct FeatureView {
     pub drawn_from: Option<String>,
     /// See `drawn_from`.
     pub drawn_each: Option<u32>,
+    /// Of the seats out, those that stay with their holder after a release.
+    pub lingering: u32,
     /// Units that are used up for ever (L-17).
     pub used_up: u64,
     /// Seats left, below zero in overage; null if they are not counted.
@@ -205,6 +207,8 @@ pub struct LeaseView {
     pub unsaved: bool,
     /// Whether it stands above what the licences in force allow.
     pub overage: bool,
+    /// Whether it was released, and its seats stay with its holder.
+    pub lingers: bool,
 }
 
 /// Why seats are not granted to just anybody; empty if they are.
@@ -305,6 +309,7 @@ impl FeatureView {
             largest: feature.largest,
             drawn_from: feature.drawn.as_ref().map(|(name, _)| name.to_string()),
             drawn_each: feature.drawn.as_ref().map(|(_, each)| *each),
+            lingering: feature.lingering,
             used_up: feature.used_up,
             free: feature.count.map(|_| feature.free),
             overage: feature.overage,
@@ -363,6 +368,7 @@ impl LeaseView {
             busy: lease.activity.busy,
             unsaved: lease.activity.unsaved,
             overage: lease.overage,
+            lingers: lease.lingers,
         }
     }
 }

@@ -337,7 +337,7 @@ fn drain_events(engine: &mut Engine, wiring: &Wiring) {
         if let Err(e) = wiring.uses.note([&event]) {
             tracing::error!("{e}: what was used counts until this server ends, and is forgotten then");
         }
-        if matches!(event, Event::Released(_) | Event::Expired(_)) {
+        if matches!(event, Event::Released(_) | Event::Expired(_) | Event::LingerEnded(_)) {
             wiring.lease_ended.notify_waiters();
         }
     }

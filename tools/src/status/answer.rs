@@ -55,6 +55,9 @@ pub(super) struct LeaseLine {
     pub address: Option<String>,
     pub held_ms: u64,
     pub remaining_ms: u64,
+    /// Released, and kept for its holder. Older servers do not say.
+    #[serde(default)]
+    pub lingers: bool,
 }
 
 impl FeatureLine {

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     book::{Book, Pool},
     lease::LotName,
+    linger::Stay,
     lock,
     pool::BucketId,
     realm::RealmIdentity,
@@ -165,6 +166,12 @@ fn share_of(terms: &Terms) -> Option<ShareBy> {
     by.filter(|_| terms.metered.is_none())
 }
 
+/// How long its seats stay after a release. What is used up by each use stays with nobody.
+fn stay_of(terms: &Terms) -> Stay {
+    let ms = |s: Option<u32>| u64::from(s.filter(|_| terms.metered.is_none()).unwrap_or(0)) * 1000;
+    Stay { linger_ms: ms(terms.linger_s), least_ms: ms(terms.min_checkout_s) }
+}
+
 fn lot_of(held: &[Loaded], lot: &DraftLot, bucket: BucketId, ttl_default_ms: u64) -> Lot {
     let loaded = &held[lot.shown];
     let (certificate, terms) = (&loaded.signed.certificate, &loaded.signed.certificate.terms);
@@ -177,6 +184,7 @@ fn lot_of(held: &[Loaded], lot: &DraftLot, bucket: BucketId, ttl_default_ms: u64
         upgraded_by: lot.upgraded_by,
         lock: ClientLock::of(terms).map(Arc::new),
         share: share_of(terms),
+        stay: stay_of(terms),
         meter: meter_of(terms),
         used_before: 0,
         is_fresh_trial: loaded.trial.is_some_and(|trial| trial.ends.is_none()),

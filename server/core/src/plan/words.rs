@@ -176,8 +176,12 @@ fn warnings(loaded: &Loaded) -> Vec<String> {
     let terms = &loaded.signed.certificate.terms;
     let not_yet = [
         ("share", terms.share.is_some() && terms.metered.is_some(), "each request uses units of its own"),
-        ("linger", terms.linger_s.is_some(), "a released seat is free at once"),
-        ("min-checkout", terms.min_checkout_s.is_some(), "a released seat is free at once"),
+        ("linger", terms.linger_s.is_some() && terms.metered.is_some(), "units that are used up stay with nobody"),
+        (
+            "min-checkout",
+            terms.min_checkout_s.is_some() && terms.metered.is_some(),
+            "units that are used up stay with nobody",
+        ),
         ("borrow-max", terms.borrow_max_s.is_some(), "nothing can be borrowed"),
         ("selectors", !terms.selectors.is_empty(), "requests cannot choose by them"),
     ];

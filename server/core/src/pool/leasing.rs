@@ -164,6 +164,14 @@ impl Worker {
         due
     }
 
+    /// Says that seats of a lease which this worker has ended and closed were not given back: another lease has them.
+    pub fn handed_on(&mut self, uses: &[Use]) {
+        for cell in uses.iter().filter_map(|used| self.own.cells.get(used.bucket.0)) {
+            let out = cell.begin(GIVING);
+            cell.end(out, 0);
+        }
+    }
+
     /// Keeps the slot of a lease that was closed.
     #[inline]
     fn put_away(&mut self, id: LeaseId) {
@@ -193,5 +201,36 @@ impl Drop for Worker {
         let count = self.free.len();
         self.stock.slab.hand_back(count, &mut self.free);
         self.own.leave();
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::{super::Stock, *};
+
+    /// A sign that is left in a cell keeps the ledger from being looked at, and makes every denial look again and again.
+    #[test]
+    fn seats_that_were_handed_on_are_nobodys_no_longer() {
+        let stock = Stock::new(16);
+        let mut worker = stock.join().unwrap();
+        let bucket = stock.add_bucket().unwrap();
+        worker.set_capacity(bucket, 3);
+        let uses = [Use { bucket, seats: 2 }];
+        worker.take(bucket, 2, super::super::Rank::Chosen).unwrap();
+        let terms = Terms { claim: leasehold_protocol::vocab::ClaimProof(1), owner: 2, session: 3 };
+        let (old, heir) = (worker.reserve().unwrap(), worker.reserve().unwrap());
+        worker.publish(old, &terms, 1000, Mono(1000), &uses);
+        worker.publish(heir, &terms, 1000, Mono(1000), &[]);
+        worker.end(old).unwrap();
+        assert_eq!(worker.audit(bucket), None, "they are in its hand");
+        stock.slab().set_uses(heir.slot(), &uses);
+        stock.slab().set_uses(old.slot(), &[]);
+        worker.close(old);
+        worker.handed_on(&uses);
+        let sums = worker.audit(bucket).expect("nothing moves");
+        assert!(sums.is_balanced() && sums.out == 2, "{sums:?}");
+        worker.end(heir).unwrap();
+        worker.close(heir);
+        assert_eq!(worker.audit(bucket).map(|sums| (sums.free, sums.out)), Some((3, 0)));
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn feature_status(
         upgraded_by: lots.iter().map(|lot| lot.upgraded_by).sum(),
         largest: plan.filter(|plan| plan.is_separate()).and_then(FeaturePlan::largest).map(narrow),
         drawn: None,
+        lingering: narrow(pool.lingering_seats(worker.stock())),
         used_up,
         free,
         overage: narrow(overage),

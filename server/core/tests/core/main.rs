@@ -6,6 +6,7 @@ mod door;
 mod expiry;
 mod licence_info;
 mod licence_rules;
+mod lingering;
 mod many;
 mod moments;
 mod paths;

@@ -4,7 +4,7 @@ use std::{sync::Barrier, thread};
 
 use leasehold_protocol::{
     licence::certificate::{Components, Cost, KeyType, ShareBy, Terms, Together},
-    message::{ClientFrame, Deny, Grant, Release, Request, ServerFrame},
+    message::{ClientFrame, Deny, Grant, Release, ReleaseOutcome, Request, ServerFrame},
     time::{Mono, Now},
     vocab::{Denial, FeatureName, Label, SeatCount, Version},
 };
@@ -248,6 +248,10 @@ fn an_upgrades_seats_are_shared_as_those_it_raises() {
     assert_eq!(site.feature("A").used, 1);
 }
 
+fn is_freed(answers: &[ServerFrame]) -> bool {
+    matches!(answers, [ServerFrame::Released(released)] if released.outcome == ReleaseOutcome::Freed)
+}
+
 const WORKERS: usize = 4;
 const ROUNDS: u64 = 1500;
 
@@ -278,7 +282,9 @@ fn workers_racing_for_shared_seats_take_one_for_each_holder() {
                         let first = held.remove(0);
                         let (lease, claim) = (first.lease, first.claim);
                         let release = Release { lease, claim, operation: client.operation() };
-                        crate::races::ask(&mut engine, now, &mut client, &[ClientFrame::Release(release)]);
+                        let answers =
+                            crate::races::ask(&mut engine, now, &mut client, &[ClientFrame::Release(release)]);
+                        assert!(is_freed(&answers), "{answers:?}");
                     }
                     if round.is_multiple_of(32) {
                         shared.check_ledger().unwrap();
@@ -288,7 +294,8 @@ fn workers_racing_for_shared_seats_take_one_for_each_holder() {
                 }
                 for grant in held {
                     let release = Release { lease: grant.lease, claim: grant.claim, operation: client.operation() };
-                    crate::races::ask(&mut engine, start, &mut client, &[ClientFrame::Release(release)]);
+                    let answers = crate::races::ask(&mut engine, start, &mut client, &[ClientFrame::Release(release)]);
+                    assert!(is_freed(&answers), "{answers:?}");
                 }
             });
         }

@@ -1,5 +1,5 @@
 //! Random days with every kind of right: licences come and go under leases of tokens, suites, upgrades, overdraft, separate
-//! pools, trials, meters, packages and shared seats. Whatever happens, the ledger comes out, and nothing goes out that there is not.
+//! pools, trials, meters, packages, shared and lingering seats. Whatever happens, the ledger comes out, and nothing goes out that there is not.
 
 use leasehold_protocol::{
     Entropy,
@@ -37,7 +37,9 @@ fn licences(n: u64) -> Vec<Lot> {
         Lot::of("A", 4).ttl_s(20).terms(separate),
         upgrade(1),
         upgrade(2).end("2026-01-05"),
-        Lot::of("A", 3).exclusive().ttl_s(10).terms(|t| (t.dialect, t.pools) = (Dialect::First, Pooling::Separate)),
+        Lot::of("A", 3).exclusive().ttl_s(10).terms(|t| {
+            (t.dialect, t.pools, t.linger_s) = (Dialect::First, Pooling::Separate, Some(4));
+        }),
         Lot::of("C", 1).uncounted().ttl_s(10).terms(|t| t.cost = Some(cost)),
         Lot::of("S", 4).ttl_s(15).terms(|t| t.components = Some(suite)),
         Lot::of("M", 40).ttl_s(10).terms(|t| (t.metered, t.undo_s) = (Some(Metered::Consumed), Some(5))),
@@ -45,7 +47,8 @@ fn licences(n: u64) -> Vec<Lot> {
         Lot::of("C", 2).ttl_s(10),
         Lot::of("P", 3).ttl_s(12).terms(|t| t.components = Some(package)),
         Lot::of("P", 2).ttl_s(12).end("2026-01-05").serial("by user").terms(|t| t.share = Some(ShareBy::USER)),
-        Lot::of("Q", 4).ttl_s(10).terms(|t| t.share = Some(ShareBy::USER)),
+        Lot::of("Q", 4).ttl_s(10).terms(|t| (t.share, t.linger_s) = (Some(ShareBy::USER), Some(7))),
+        Lot::of("S", 2).ttl_s(10).serial("least").terms(|t| t.min_checkout_s = Some(9)),
         Lot::of("Q", 3).ttl_s(14).serial("whole site").terms(|t| t.share = Some(ShareBy::SITE)),
     ];
     all.into_iter().enumerate().filter(|(bit, _)| n >> bit & 1 == 1).map(|(_, lot)| lot).collect()

@@ -19,9 +19,10 @@ use crate::{
     engine::refusal::Refusal,
     joint::{Gate, ShareKey},
     lease::{AskedFor, Opening, Record},
+    linger::{Stay, Waits},
     lock,
     plan::{FeaturePlan, Lot, Plan},
-    pool::Use,
+    pool::{Use, Worker},
 };
 
 /// A lease that was opened.
@@ -46,8 +47,8 @@ impl Asking<'_> {
         step: &mut Step<'_>,
     ) -> Result<Held, Refusal> {
         let gate = self.pass_gate();
-        let opened = match gate.as_ref().and_then(|_| self.join(step)) {
-            Some(joined) => joined?,
+        let opened = match gate.as_ref().and_then(|_| self.join(step)).or_else(|| self.take_over(step)) {
+            Some(opened) => opened?,
             None => self.open_with_own(step)?,
         };
         let (record, lots) = (opened.record, opened.shown);
@@ -65,7 +66,7 @@ impl Asking<'_> {
         let joint = self.joint_of(feature, &uses);
         let pool = feature.seats();
         let mut joints = joint.as_ref().map(|_| lock(&pool.joints));
-        let Some((record, deadline)) = self.open(step, feature, &uses, &uses, joint) else {
+        let Some((record, deadline)) = self.open(step.worker, feature, &uses, &uses, joint) else {
             drop(joints);
             uses.iter().for_each(|used| _ = step.worker.give(used.bucket, used.seats));
             return Err(Refusal::too_many_leases(leases.stock.slab().leases_max()));
@@ -96,7 +97,7 @@ impl Asking<'_> {
     /// Opens a lease that has `uses`, on the terms of `like`; `None` if there is no room for it.
     fn open(
         &self,
-        step: &mut Step<'_>,
+        worker: &mut Worker,
         feature: &FeaturePlan,
         uses: &[Use],
         like: &[Use],
@@ -107,7 +108,7 @@ impl Asking<'_> {
         let deadline = self.now.mono.plus_ms(u64::from(lasts_ms));
         let record = Record { joint, ..self.record(feature, &terms) };
         let opening = Opening { terms: self.terms(), record, uses, deadline };
-        Some((self.shared.leases.open(step.worker, opening)?, deadline))
+        Some((self.shared.leases.open(worker, opening)?, deadline))
     }
 
     /// Lets one request at a time through of those that may share seats with each other.
@@ -133,9 +134,8 @@ impl Asking<'_> {
         let leases = &self.shared.leases;
         for by in feature.shares() {
             let Some(key) = ShareKey::of(by, &self.request.holder).map(Arc::new) else { continue };
-            let serves =
-                |uses: &[Use]| !uses.is_empty() && uses.iter().all(|used| self.will_do(feature, by, &machine, *used));
-            let open = |uses: &[Use]| match self.open(step, feature, &[], uses, Some(key.clone())) {
+            let serves = |uses: &[Use]| self.will_do(feature, Some(by), &machine, uses);
+            let open = |uses: &[Use]| match self.open(step.worker, feature, &[], uses, Some(key.clone())) {
                 Some((record, deadline)) => {
                     let (id, shown) = (record.id, lot_uses(leases, uses));
                     (Some(id), Ok(Opened { record, deadline, shown, taken: Vec::new(), units: Vec::new() }))
@@ -143,17 +143,49 @@ impl Asking<'_> {
                 None => (None, Err(Refusal::too_many_leases(leases.stock.slab().leases_max()))),
             };
             let joined = leases.join(feature.seats(), &key, seats.get(), self.now.mono, serves, open);
-            if joined.is_some() {
-                return joined;
+            if let Some((carrier, joined)) = joined {
+                // What was kept for its holder has somebody again.
+                step.ended.extend(leases.end_if_it_lingers(step.worker, carrier, self.now.mono));
+                return Some(joined);
             }
         }
         None
     }
 
-    /// Whether a seat that another lease has answers this request, too.
-    fn will_do(&self, feature: &FeaturePlan, by: ShareBy, machine: &[HostId], used: Use) -> bool {
-        let lot = feature.lots.iter().find(|lot| lot.bucket == used.bucket);
-        lot.is_some_and(|lot| lot.share == Some(by) && lot.version >= self.of_lots(feature) && lot.lets_in(machine))
+    /// Takes over what this holder released and what stays for him; `None` if there is nothing.
+    fn take_over(&self, step: &mut Step<'_>) -> Option<Result<Opened, Refusal>> {
+        let plan = self.realm.planner.glance();
+        let feature = plan.features.get(&self.request.feature)?;
+        if feature.lots.iter().all(|lot| lot.stay.is_none()) {
+            return None;
+        }
+        let machine = self.machine(feature);
+        self.check_right(feature, &machine).ok()?;
+        let leases = &self.shared.leases;
+        let who = Waits::new(&feature.pool, &self.request.holder, self.request.seats);
+        let serves = |uses: &[Use]| {
+            let taken: u32 = uses.iter().map(|used| used.seats).sum();
+            self.cost(feature).is_ok_and(|cost| cost.get() == taken) && self.will_do(feature, None, &machine, uses)
+        };
+        let open = |worker: &mut Worker, uses: &[Use]| match self.open(worker, feature, uses, uses, None) {
+            Some((record, deadline)) => {
+                let (id, shown) = (record.id, lot_uses(leases, uses));
+                (Some(id), Ok(Opened { record, deadline, taken: shown.clone(), shown, units: Vec::new() }))
+            }
+            None => (None, Err(Refusal::too_many_leases(leases.stock.slab().leases_max()))),
+        };
+        leases.take_over(step.worker, (feature.seats(), &who), self.now.mono, serves, open, step.ended)
+    }
+
+    /// Whether seats that another lease has answer this request, too; of lots that say `by`, if they are to be shared.
+    fn will_do(&self, feature: &FeaturePlan, by: Option<ShareBy>, machine: &[HostId], uses: &[Use]) -> bool {
+        let answers = |used: &Use| {
+            let lot = feature.lots.iter().find(|lot| lot.bucket == used.bucket);
+            lot.is_some_and(|lot| {
+                (by.is_none() || lot.share == by) && lot.version >= self.of_lots(feature) && lot.lets_in(machine)
+            })
+        };
+        !uses.is_empty() && uses.iter().all(answers)
     }
 
     /// What others may share `uses` by: what all of their lots say.
@@ -183,6 +215,8 @@ impl Asking<'_> {
             right_ends: terms.right_ends,
             is_metered: terms.is_metered,
             joint: None,
+            stay: terms.stay,
+            lingers: false,
         }
     }
 
@@ -220,6 +254,7 @@ struct LotTerms {
     grace_ms: u32,
     right_ends: Option<UnixMillis>,
     is_metered: bool,
+    stay: Stay,
 }
 
 impl LotTerms {
@@ -231,6 +266,7 @@ impl LotTerms {
             grace_ms: lots().map(|lot| lot.grace_ms).min().unwrap_or(0),
             right_ends: lots().filter_map(|lot| lot.ends).min(),
             is_metered: lots().any(|lot| lot.meter.is_some()),
+            stay: lots().map(|lot| lot.stay).fold(Stay::default(), Stay::max),
         }
     }
 }
