@@ -3,23 +3,25 @@
 //! What a renewal and an end need lies in the [pool](crate::pool); what a lease is besides lies in a record of the same
 //! number, which a renewal never touches.
 
+mod record;
+
 use std::sync::{Arc, Mutex, OnceLock};
 
 use leasehold_protocol::{
     crypto::Fingerprint,
-    message::{Activity, Holder},
-    time::{Mono, Now, UnixMillis},
-    vocab::{CertificateId, ClaimKey, FeatureName, LeaseId, RealmId, SeatCount, Version},
+    message::Activity,
+    time::{Mono, Now},
+    vocab::{CertificateId, ClaimKey, LeaseId, RealmId},
 };
+
+pub(crate) use record::{AskedFor, LotName, Record};
 
 use crate::{
     Ended, LeaseStatus,
     book::{Pool, lot_uses},
     claims::Claims,
-    joint::{Gates, ShareKey},
-    linger::Stay,
+    joint::Gates,
     lock,
-    plan::Meter,
     pool::{BUCKETS_MAX, BucketId, Chunks, Due, Rank, Renewal, Stock, Tally, Terms, Use, Worker},
 };
 
@@ -37,89 +39,6 @@ pub(crate) struct Leases {
     pub(crate) gates: Gates,
     /// Leases for seats that stay after a release, opened and ended so far.
     stays: [Tally; 2],
-}
-
-/// What a bucket's seats are of.
-#[derive(Clone, Debug)]
-pub(crate) struct LotName {
-    pub(crate) bucket: BucketId,
-    pub(crate) certificate: CertificateId,
-    pub(crate) version: Version,
-    pub(crate) feature: FeatureName,
-    /// The pool's number.
-    pub(crate) pool: u32,
-    /// How its units are used, if it is a meter (L-17).
-    pub(crate) meter: Option<Meter>,
-}
-
-/// What a lease is, besides its hot words.
-#[derive(Clone, Debug)]
-pub(crate) struct Record {
-    pub(crate) id: LeaseId,
-    /// Whose seats it has.
-    pub(crate) pool: Arc<Pool>,
-    /// What was asked for, if its seats are made of another feature's (L-14).
-    pub(crate) drawn: Option<Arc<AskedFor>>,
-    pub(crate) claim: ClaimKey,
-    pub(crate) client: Fingerprint,
-    /// The version wanted of those seats.
-    pub(crate) version: Version,
-    /// Seats of what was asked for.
-    pub(crate) seats: SeatCount,
-    pub(crate) holder: Arc<Holder>,
-    pub(crate) granted: Now,
-    /// Grants in order, over the whole server.
-    pub(crate) number: u64,
-    pub(crate) ttl_ms: u32,
-    pub(crate) grace_ms: u32,
-    /// The first end of the rights it was granted from.
-    pub(crate) right_ends: Option<UnixMillis>,
-    /// Whether it uses up units of a meter (L-17).
-    pub(crate) is_metered: bool,
-    /// What it shares its seats by, if it may.
-    pub(crate) joint: Option<Arc<ShareKey>>,
-    /// How long its seats stay after it is released.
-    pub(crate) stay: Stay,
-    /// Whether it is the server's own, for seats that stay after a release.
-    pub(crate) lingers: bool,
-}
-
-/// What a lease is of whose seats are another feature's.
-#[derive(Debug)]
-pub(crate) struct AskedFor {
-    /// The feature's own pool.
-    pub(crate) pool: Arc<Pool>,
-    /// The version wanted of it.
-    pub(crate) version: Version,
-    /// Seats of the lots for each of its own.
-    pub(crate) each: u32,
-}
-
-impl Record {
-    /// What was asked for.
-    pub(crate) fn feature(&self) -> &FeatureName {
-        self.drawn.as_ref().map_or(&self.pool.name, |drawn| &drawn.pool.name)
-    }
-
-    /// Seats of the lots that were taken for it.
-    pub(crate) fn taken(&self) -> u32 {
-        self.seats.get().saturating_mul(self.drawn.as_ref().map_or(1, |drawn| drawn.each))
-    }
-
-    /// Whether others may come to have its seats.
-    pub(crate) const fn is_joint(&self) -> bool {
-        self.joint.is_some() || self.lingers
-    }
-
-    /// The pool of what was asked for.
-    pub(crate) fn asked_for(&self) -> &Pool {
-        self.drawn.as_ref().map_or(&self.pool, |drawn| &drawn.pool)
-    }
-
-    /// The version that was asked for.
-    pub(crate) fn wanted(&self) -> Version {
-        self.drawn.as_ref().map_or(self.version, |drawn| drawn.version)
-    }
 }
 
 /// A lease about to be opened: the caller has taken its seats.
