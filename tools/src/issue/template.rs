@@ -81,7 +81,7 @@ impl Template {
     fn read_toml(source: Text, text: &str, publisher: Option<&Label>) -> Result<Self, Problems> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            return Err(Problems(errors.iter().map(|e| syntax(&source, e)).collect()));
+            return Err(Problems(errors.iter().take(PROBLEMS_MAX).map(|e| syntax(&source, e)).collect()));
         }
         let mut reader = Reader { source, publisher, problems: Vec::new() };
         let certificates = reader.file(table.get_ref());

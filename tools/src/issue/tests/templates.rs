@@ -166,6 +166,15 @@ fn all_mistakes_are_named_at_once_and_in_the_order_of_the_file() {
     );
 }
 
+/// Found by fuzzing: the reader of TOML goes on after each character that is none.
+#[test]
+fn of_very_many_mistakes_the_first_hundred_are_told() {
+    let control = format!("name = \"{}\"\n", "\u{15}\n".repeat(3000));
+    for text in [control, "[[feature]]\nversoin = 1\n".repeat(200)] {
+        assert_eq!(Template::read("t.toml", &text, None).unwrap_err().0.len(), 100);
+    }
+}
+
 /// A template in one line of 64 KiB is drawn in part, with its place in the whole.
 #[test]
 fn a_line_that_is_too_long_is_drawn_in_part() {
