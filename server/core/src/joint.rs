@@ -195,7 +195,7 @@ impl Joints {
 
 impl Leases {
     /// Finds leases of `pool` with `key` whose seats one more for `seats` may share, and opens it with `open`, which is given
-    /// the seats and says which lease it became, if any. `serves` says whether seats will do. `None`: there are none, and `open`
+    /// the seats and says which lease it became, if any. `serves` says whether seats will do that so many leases share. `None`: there are none, and `open`
     /// was not asked.
     pub(crate) fn join<T>(
         &self,
@@ -203,7 +203,7 @@ impl Leases {
         key: &Arc<ShareKey>,
         seats: u32,
         now: Mono,
-        serves: impl Fn(&[Use]) -> bool,
+        serves: impl Fn(&[Use], usize) -> bool,
         open: impl FnOnce(&[Use]) -> (Option<LeaseId>, T),
     ) -> Option<(LeaseId, T)> {
         let mut joints = lock(&pool.joints);
@@ -214,7 +214,7 @@ impl Leases {
             // One that has ended and is still here comes by before its seats are free: they pass to who joins. Those of one that is
             // past its deadline are nobody's already.
             let has_seats = |id: LeaseId| self.stock.slab().deadline_of(id).is_none_or(|deadline| deadline > now);
-            if joint.members.iter().any(|(id, _)| has_seats(*id)) && serves(&uses) {
+            if joint.members.iter().any(|(id, _)| has_seats(*id)) && serves(&uses, joint.members.len()) {
                 let (id, opened) = open(&uses);
                 joint.members.extend(id.map(|id| (id, seats)));
                 return Some((carrier, opened));

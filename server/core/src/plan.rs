@@ -111,6 +111,8 @@ pub(crate) struct Lot {
     pub(crate) lock: Option<Arc<ClientLock>>,
     /// What requests must have in common to share its seats; `None`: each takes seats of its own.
     pub(crate) share: Option<ShareBy>,
+    /// How many leases may share a seat at most, the one that took it among them.
+    pub(crate) share_limit: Option<u32>,
     /// How long its seats stay after a release.
     pub(crate) stay: Stay,
     /// Whether its seats are units that are used up, and how (L-17).

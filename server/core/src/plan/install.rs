@@ -184,6 +184,7 @@ fn lot_of(held: &[Loaded], lot: &DraftLot, bucket: BucketId, ttl_default_ms: u64
         upgraded_by: lot.upgraded_by,
         lock: ClientLock::of(terms).map(Arc::new),
         share: share_of(terms),
+        share_limit: terms.share_limit,
         stay: stay_of(terms),
         meter: meter_of(terms),
         used_before: 0,

@@ -117,6 +117,23 @@ fn a_share_id_is_shared_by_who_says_the_same() {
     }
 }
 
+/// "up to a limit".
+#[test]
+fn no_more_share_a_seat_than_the_right_allows() {
+    let mut site = Site::new();
+    site.load(&[shared(3, ShareBy::USER).terms(|t| t.share_limit = Some(2))]);
+    let mut client = Client::connected(1, &mut site);
+    let mut grants = vec![];
+    for used in [1, 1, 2, 2, 3, 3] {
+        grants.push(ask(&mut client, &mut site, "A", 1, ANN).unwrap());
+        assert_eq!(site.feature("A").used, used);
+    }
+    assert_eq!(ask(&mut client, &mut site, "A", 1, ANN).unwrap_err().code, Denial::NO_SEAT);
+    release(&mut client, &mut site, &grants[0]);
+    ask(&mut client, &mut site, "A", 1, ANN).unwrap();
+    assert_eq!((site.feature("A").used, site.feature("A").leases), (3, 6));
+}
+
 #[test]
 fn the_same_claim_again_is_the_same_lease_whoever_has_the_seats() {
     let mut site = Site::new();

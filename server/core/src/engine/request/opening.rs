@@ -134,7 +134,7 @@ impl Asking<'_> {
         let leases = &self.shared.leases;
         for by in feature.shares() {
             let Some(key) = ShareKey::of(by, &self.request.holder).map(Arc::new) else { continue };
-            let serves = |uses: &[Use]| self.will_do(feature, Some(by), &machine, uses);
+            let serves = |uses: &[Use], sharers| self.will_do(feature, Some((by, sharers)), &machine, uses);
             let open = |uses: &[Use]| match self.open(step.worker, feature, &[], uses, Some(key.clone())) {
                 Some((record, deadline)) => {
                     let (id, shown) = (record.id, lot_uses(leases, uses));
@@ -177,13 +177,23 @@ impl Asking<'_> {
         leases.take_over(step.worker, (feature.seats(), &who), self.now.mono, serves, open, step.ended)
     }
 
-    /// Whether seats that another lease has answer this request, too; of lots that say `by`, if they are to be shared.
-    fn will_do(&self, feature: &FeaturePlan, by: Option<ShareBy>, machine: &[HostId], uses: &[Use]) -> bool {
+    /// Whether seats that another lease has answer this request, too; if they are to be shared, by what, and how many share them.
+    fn will_do(
+        &self,
+        feature: &FeaturePlan,
+        shared: Option<(ShareBy, usize)>,
+        machine: &[HostId],
+        uses: &[Use],
+    ) -> bool {
+        let may_share = |lot: &Lot| {
+            shared.is_none_or(|(by, sharers)| {
+                let room = lot.share_limit.is_none_or(|most| u64::from(most) > sharers as u64);
+                lot.share == Some(by) && room
+            })
+        };
         let answers = |used: &Use| {
             let lot = feature.lots.iter().find(|lot| lot.bucket == used.bucket);
-            lot.is_some_and(|lot| {
-                (by.is_none() || lot.share == by) && lot.version >= self.of_lots(feature) && lot.lets_in(machine)
-            })
+            lot.is_some_and(|lot| may_share(lot) && lot.version >= self.of_lots(feature) && lot.lets_in(machine))
         };
         !uses.is_empty() && uses.iter().all(answers)
     }
