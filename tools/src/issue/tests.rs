@@ -2,6 +2,7 @@ mod issuing;
 mod keys;
 mod languages;
 mod linting;
+mod rules;
 mod templates;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};

@@ -106,8 +106,8 @@ impl Told<'_> {
             UpgradeRule::TooMany => "with it there would be more than 2147483647 seats",
         };
         match from {
-            Some(from) => format!("do not raise anything: {why}; from {} on it could", wording::instant(from)),
-            None => format!("do not raise anything: {why}"),
+            Some(from) => format!("cannot raise anything: {why}; from {} on it could", wording::instant(from)),
+            None => format!("cannot raise anything: {why}"),
         }
     }
 

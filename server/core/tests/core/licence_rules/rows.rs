@@ -270,7 +270,7 @@ fn limits() -> Vec<Row> {
         .at(|here, all| _ = here.trials.insert(all[0].id, super::instant("2026-05-10"))),
         Row::new(
             "L-17",
-            "a meter has units; the engine uses them up (`meters.rs`)",
+            "a meter has units; the engine uses them up (`rights.rs`)",
             vec![exclusive(100).terms(|t| (t.metered, t.undo_s) = (Some(Metered::Consumed), Some(60)))],
         ),
         Row::new(
