@@ -1,9 +1,12 @@
 //! Seats that stay with their holder after a release.
 
+use std::{sync::Barrier, thread};
+
 use leasehold_core::Event;
 use leasehold_protocol::{
     licence::certificate::{Cost, ShareBy},
-    message::{Deny, Grant, ReleaseOutcome},
+    message::{ClientFrame, Deny, Grant, Release, ReleaseOutcome, ServerFrame},
+    time::{Mono, Now, UnixMillis},
     vocab::{Denial, FeatureName, Label, SeatCount, Version},
 };
 
@@ -181,4 +184,55 @@ fn what_lingers_above_the_licences_is_not_taken_over() {
     site.sleep(60_000);
     assert!(ask(&mut client, &mut site, "A", 1, "bob").is_err(), "she has the one there is");
     assert_eq!((site.feature("A").overage, out(&site)), (0, (1, 0, 1)));
+}
+
+const WORKERS: usize = 4;
+const ROUNDS: u64 = 800;
+
+/// Four workers for two people, seats that linger for a second of a clock that goes on by 40 ms a round: nothing is granted that
+/// is not there, what is taken over is taken over once, and all comes back.
+#[test]
+fn workers_racing_for_lingering_seats_grant_none_twice() {
+    let mut site = Site::new();
+    site.load(&[linger(3, 1)]);
+    let clients: Vec<_> = (1..=WORKERS).map(|n| Client::connected(u8::try_from(n).unwrap(), &mut site)).collect();
+    let (start, barrier, shared) = (site.now, Barrier::new(WORKERS), &site.shared);
+    let engines: Vec<_> = (0..WORKERS).map(|n| site.worker(70 + n as u64)).collect();
+    thread::scope(|scope| {
+        for (n, (mut client, mut engine)) in clients.into_iter().zip(engines).enumerate() {
+            let barrier = &barrier;
+            scope.spawn(move || {
+                barrier.wait();
+                let mut granted = 0;
+                for round in 0..ROUNDS {
+                    let ms = 40 * round;
+                    let now = Now { mono: Mono(start.mono.0 + ms), wall: UnixMillis(start.wall.0 + ms) };
+                    let claim = client.claim();
+                    let mut request = client.request_frame(claim, "A", 1);
+                    request.holder.user = Label::lossy(["ann", "bob"][n % 2]);
+                    let asked = ClientFrame::Request(Box::new(request));
+                    let answers = crate::races::ask(&mut engine, now, &mut client, &[asked]);
+                    if let [ServerFrame::Grant(grant)] = &answers[..] {
+                        granted += 1;
+                        let release = Release { lease: grant.lease, claim, operation: client.operation() };
+                        let answers =
+                            crate::races::ask(&mut engine, now, &mut client, &[ClientFrame::Release(release)]);
+                        let [ServerFrame::Released(released)] = &answers[..] else { panic!("{answers:?}") };
+                        assert_eq!(released.outcome, ReleaseOutcome::Freed);
+                    }
+                    if round.is_multiple_of(32) {
+                        shared.check_ledger().unwrap();
+                        assert!(shared.features(now)[0].used <= 3);
+                    }
+                    while engine.poll_event().is_some() {}
+                }
+                assert!(granted > ROUNDS / 8, "{granted} grants");
+            });
+        }
+    });
+    site.shared.check_ledger().unwrap();
+    site.sleep(40 * ROUNDS + 2_000);
+    site.advance(1);
+    assert_eq!(out(&site), (0, 0, 0));
+    site.shared.check_ledger().unwrap();
 }
