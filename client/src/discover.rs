@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     address::ServerAddress,
-    client::{SERVER_VARIABLE, read_servers, system},
+    builder::{SERVER_VARIABLE, read_servers, system},
     driver::{clock, entropy::OsEntropy, identity, net::Net},
     error::ConnectError,
     holder::{Destination, OfferHint, Probe},

@@ -45,6 +45,8 @@ mod address;
 #[cfg(feature = "tokio")]
 pub mod blocking;
 #[cfg(feature = "tokio")]
+mod builder;
+#[cfg(feature = "tokio")]
 mod checkout;
 #[cfg(feature = "tokio")]
 mod client;
@@ -62,9 +64,11 @@ mod tests;
 
 pub use address::{AddressError, ServerAddress};
 #[cfg(feature = "tokio")]
+pub use builder::ClientBuilder;
+#[cfg(feature = "tokio")]
 pub use checkout::{Checkout, Lease, LeaseEvent, LeaseEvents, LeaseLost};
 #[cfg(feature = "tokio")]
-pub use client::{Client, ClientBuilder, ServerInfo};
+pub use client::{Client, ServerInfo};
 #[cfg(feature = "tokio")]
 pub use discover::{DiscoverOptions, FoundServer, discover};
 #[cfg(feature = "tokio")]
