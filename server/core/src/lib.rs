@@ -16,6 +16,7 @@
 //! |---|---|
 //! | `engine` | one file per verb: what is answered to what |
 //! | `plan` | certificates compiled into rights in force, by date |
+//! | `policy` | who may take seats at all |
 //! | `book` | the lots of one feature, and what is decided about them by one at a time |
 //! | `lease` | leases: opened, renewed, ended |
 //! | `overage` | leases whose lots are gone |
@@ -51,6 +52,7 @@ mod overage;
 mod path;
 mod plan;
 mod planted;
+pub mod policy;
 pub mod pool;
 mod realm;
 mod session;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
 use leasehold_protocol::{
     Entropy,
     licence::SignedCertificate,
@@ -17,6 +18,7 @@ use crate::{
     ledger, lock,
     plan::{STEP_BACK_MAX_MS, Stock},
     planted::Planted,
+    policy::Policy,
     pool::{Tally, Worker},
     realm::Realm,
     session::{CookieJar, PrefixSketch, RateBucket, SessionTable},
@@ -33,6 +35,8 @@ pub struct Shared {
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
     pub(crate) planted: Planted,
+    /// Who may take seats at all.
+    pub(crate) policy: ArcSwap<Policy>,
     draining: Tally,
     /// The administration's hand in the seats: it loads licences and counts.
     office: Mutex<Worker>,
@@ -84,6 +88,7 @@ impl Shared {
             config,
             counters: Counters::default(),
             planted: Planted::default(),
+            policy: ArcSwap::default(),
             draining: Tally::default(),
             change_wall: Tally::new(NEVER),
             change_mono: Tally::new(NEVER),
@@ -129,6 +134,17 @@ impl Shared {
             self.note_changes(now);
         }
         begun
+    }
+
+    /// Puts `policy` in place of the one before, for requests from now on: no lease ends by it (P-6).
+    pub fn set_policy(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
     }
 
     /// The realms, in the order they were configured.

@@ -1,7 +1,7 @@
 //! Every "no", in words (R-11): what was asked, what there is, and what to do.
 
 use leasehold_protocol::{
-    message::{Deny, NextDue, ServerFrame},
+    message::{Deny, Holder, NextDue, ServerFrame},
     time::{Now, UnixMillis},
     vocab::{ClaimKey, Denial, FeatureName, LeaseId, OperationId, SeatCount, Version},
 };
@@ -187,6 +187,25 @@ impl Refusal {
     pub(super) fn locked(feature: &FeatureName, code: Denial, why: &str, rule: String) -> Self {
         let sentence = format!("{feature} is locked: {why}");
         Self::new(code, sentence, rule, None)
+    }
+
+    /// A rule of the administrator's is against this holder (P-2).
+    pub(super) fn excluded(feature: &FeatureName, holder: &Holder, rule: &str) -> Self {
+        let sentence = format!(
+            "a rule of this server excludes {} on {} from {feature}: ask its administrator about rule {rule}",
+            holder.user, holder.host
+        );
+        Self::new(Denial::EXCLUDED, sentence, format!("policy rule {rule}"), None)
+    }
+
+    /// Rules of the administrator's are for others than this holder (P-2).
+    pub(super) fn not_included(feature: &FeatureName, holder: &Holder, rule: &str) -> Self {
+        let sentence = format!(
+            "{feature} is for those whom rule {rule} of this server includes, and {} on {} is not among them: ask its \
+             administrator",
+            holder.user, holder.host
+        );
+        Self::new(Denial::NOT_INCLUDED, sentence, format!("policy rule {rule}"), None)
     }
 
     pub(super) fn too_many_leases(max: u32) -> Self {

@@ -156,6 +156,10 @@ impl Asking<'_> {
         {
             return Err(Refusal::restarting(until.ms_since(self.now.mono)));
         }
+        // Who shows a ticket had the seat before this server was started anew: it is not taken away by a rule (P-6).
+        if by_ticket.is_none() {
+            self.check_policy()?;
+        }
         self.make_room(step);
         self.checkout(claim, by_ticket.is_some(), step)
     }

@@ -13,6 +13,7 @@ mod paths;
 mod plans;
 #[cfg(feature = "planted-faults")]
 mod planted;
+mod policy;
 mod races;
 mod requests;
 mod restart;

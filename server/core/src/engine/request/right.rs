@@ -12,6 +12,7 @@ use crate::{
     engine::refusal::{Refusal, Stand, narrow},
     lock,
     plan::{FeaturePlan, Lot, Plan, groups, serving},
+    policy::Verdict,
     pool::Worker,
 };
 
@@ -74,6 +75,19 @@ impl Asking<'_> {
             // Every certificate of the feature is muted, which another one in force does: there is one.
             (None, None) => Err(Refusal::no_such_feature(name, None)),
         }
+    }
+
+    /// Whether the administrator's rules let this holder take seats of the feature (P-2). Of one that nobody knows there is
+    /// something better to say.
+    pub(super) fn check_policy(&self) -> Result<(), Refusal> {
+        let (policy, request) = (self.shared.policy.load(), self.request);
+        let refused = match policy.judge(&request.feature, &request.holder, self.sender.path.from.ip()) {
+            Verdict::Allowed(_) => return Ok(()),
+            Verdict::Excluded(rule) => Refusal::excluded(&request.feature, &request.holder, &rule.id),
+            Verdict::NotIncluded(rule) => Refusal::not_included(&request.feature, &request.holder, &rule.id),
+        };
+        let is_known = self.realm.planner.glance().features.contains_key(&request.feature);
+        if is_known { Err(refused) } else { Ok(()) }
     }
 
     pub(super) fn unknown(&self, plan: &Plan) -> Refusal {
