@@ -27,6 +27,8 @@ mod values;
 mod tests;
 
 pub use args::ServeArgs;
+pub(crate) use file::place;
 pub use layers::{Origin, Resolved, Surroundings, resolve};
+pub(crate) use problem::Quote;
 pub use problem::{ConfigError, Problem};
 pub use show::Row;

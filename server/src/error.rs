@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use crate::{licences::TrustError, net::BindError, state::StateError};
+use crate::{config::ConfigError, licences::TrustError, net::BindError, state::StateError};
 
 /// Why a server does not start. Each message names the place and ends with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum StartError {
     /// A key file.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The policy file.
+    #[error("the policy cannot be put in force:\n{0}")]
+    Policy(ConfigError),
     /// REST's port is taken.
     #[error(
         "tcp {address} is in use by {holder}; stop that program, or choose another place for REST by --http \
@@ -64,7 +67,9 @@ impl StartError {
             Self::Bind(BindError::InUse { .. }) | Self::HttpInUse { .. } => exit::IN_USE,
             Self::State(StateError::Locked { .. }) => exit::IN_USE,
             Self::Bind(BindError::NotAllowed(_)) => exit::NOT_ALLOWED,
-            Self::Trust(_) | Self::HttpNotLoopback(_) | Self::NothingToListenOn | Self::Bind(_) => exit::BAD_SETTINGS,
+            Self::Trust(_) | Self::Policy(_) | Self::HttpNotLoopback(_) | Self::NothingToListenOn | Self::Bind(_) => {
+                exit::BAD_SETTINGS
+            }
             _ => exit::CANNOT_START,
         }
     }

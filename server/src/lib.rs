@@ -38,6 +38,7 @@ pub mod licences;
 mod loader;
 pub mod logs;
 pub mod net;
+pub mod policy;
 pub mod process;
 mod running;
 mod serve;

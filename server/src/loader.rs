@@ -4,21 +4,26 @@
 //! What came over the channel is read after all files: first what was kept in `added.lic` of the data folder, then what
 //! lives in memory alone, each in the order it came.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use leasehold_core::{Past, Shared, Step, preview, timetable};
 use leasehold_hostid::Machine;
 use leasehold_protocol::{
     licence::{SignedCertificate, text},
     time::{Mono, Now},
-    vocab::{CertificateId, HostId, HostIdKind},
+    vocab::{CertificateId, FeatureName, HostId, HostIdKind},
 };
 use serde::Serialize;
 
 use crate::{
     admin::AdminState,
     clock::clock_now,
+    config::ConfigError,
     licences::{LicenceReport, Licences, MEMORY, Trust, TrustError},
+    policy::PolicyFile,
     settings::Settings,
     state::{ADDED, Folder, Serving, StateError},
 };
@@ -29,6 +34,7 @@ pub struct Loader {
     serving: Serving,
     licences: Licences,
     publisher_keys: Vec<std::path::PathBuf>,
+    policy: Option<std::path::PathBuf>,
     shared: Arc<Shared>,
     /// Warnings about files, which stay until the next reading.
     file_warnings: Vec<String>,
@@ -44,6 +50,9 @@ pub enum ReloadError {
     /// A publisher's key.
     #[error("the licences in force are kept: {0}")]
     Trust(#[from] TrustError),
+    /// The policy file: `file:line:column: why`, one a line.
+    #[error("the policy and the licences in force are kept, because of:\n{0}")]
+    Policy(ConfigError),
     /// The data folder.
     #[error("the licences in force are kept: {0}")]
     State(#[from] StateError),
@@ -125,8 +134,8 @@ impl Loader {
         shared: Arc<Shared>,
         file_warnings: Vec<String>,
     ) -> Self {
-        let publisher_keys = settings.publisher_keys.clone();
-        Self { folder, serving, licences, publisher_keys, shared, file_warnings }
+        let (publisher_keys, policy) = (settings.publisher_keys.clone(), settings.policy.clone());
+        Self { folder, serving, licences, publisher_keys, policy, shared, file_warnings }
     }
 
     /// Until when only holders of tickets are granted seats.
@@ -147,10 +156,15 @@ impl Loader {
         // A machine may have been given another name or address since.
         tell_past(&self.shared, &Past::default());
         let trust = Trust::read(&self.publisher_keys, &self.folder.list("publishers", "pub")?)?;
+        let policy = self.policy.as_deref().map(PolicyFile::read).transpose().map_err(ReloadError::Policy)?;
         let licences = Licences { keys: trust.keys.clone(), ..self.licences.clone() };
         let report = self.put_in_force(licences, state)?;
         self.file_warnings = self.folder.warnings().iter().chain(&trust.warnings).cloned().collect();
         self.file_warnings.extend(self.newcomers(&trust));
+        if let Some(file) = policy {
+            self.file_warnings.extend(file.warnings());
+            self.shared.set_policy(file.policy);
+        }
         self.refresh_warnings(state, clock_now());
         Ok(report)
     }
@@ -232,16 +246,34 @@ impl Loader {
     /// What is not as it should be.
     pub(crate) fn refresh_warnings(&self, state: &AdminState, now: Now) {
         let found = crate::banner::warnings(&self.shared, &state.licences.load(), self.blind_until(), now);
-        let all = self.file_warnings.iter().cloned().chain(found).collect();
+        let all = self.file_warnings.iter().cloned().chain(found).chain(self.for_nothing(now)).collect();
         state.warnings.store(Arc::new(all));
     }
 
-    /// The folders whose files are licences or keys.
+    /// Rules of the policy for features that nothing loaded names.
+    fn for_nothing(&self, now: Now) -> Option<String> {
+        let policy = self.shared.policy();
+        let named: BTreeSet<&FeatureName> =
+            policy.rules().iter().flat_map(|rule| rule.features.iter().flatten()).collect();
+        if named.is_empty() {
+            return None;
+        }
+        let there: BTreeSet<FeatureName> = self.shared.features(now).into_iter().map(|feature| feature.name).collect();
+        let mut missing = named.into_iter().filter(|name| !there.contains(*name));
+        let first = missing.next()?;
+        Some(match missing.count() {
+            0 => format!("the policy has rules for {first}, which no licence names: check the name"),
+            more => format!("the policy has rules for {first} and {more} more that no licence names: check the names"),
+        })
+    }
+
+    /// The folders whose files are licences, keys or the policy.
     pub(crate) fn watched(&self) -> Vec<std::path::PathBuf> {
         let parent = |path: &std::path::PathBuf| path.parent().map(std::path::Path::to_owned);
         let mut all = vec![self.folder.join("licences"), self.folder.join("publishers")];
         all.extend(self.licences.named.iter().filter_map(parent));
         all.extend(self.publisher_keys.iter().filter_map(parent));
+        all.extend(self.policy.iter().filter_map(parent));
         all
     }
 

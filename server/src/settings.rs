@@ -23,6 +23,8 @@ pub struct Settings {
     pub licences: Vec<PathBuf>,
     /// Publisher keys to trust beside `publishers/*.pub` in the data folder.
     pub publisher_keys: Vec<PathBuf>,
+    /// The policy file: who may take seats. Default: none, so that everybody may.
+    pub policy: Option<PathBuf>,
     /// The file with the site key: 64 hexadecimal digits. `None`: an open site.
     pub site_key: Option<PathBuf>,
     /// Workers, each with a socket and a thread of its own; 0 is one per core. Default 0, at most [`WORKERS_MAX`].
@@ -116,6 +118,7 @@ impl Default for Settings {
             data_dir: Surroundings::of_process().default_data_dir(),
             licences: Vec::new(),
             publisher_keys: Vec::new(),
+            policy: None,
             site_key: None,
             workers: 0,
             busy_poll: Duration::ZERO,

@@ -23,6 +23,7 @@ use crate::{
     licences::{Licences, Trust, read_site_key},
     loader::{self, Loader},
     net::{self, InterfaceView, Interfaces, Listener, NetCounters, Wiring, Workers},
+    policy::PolicyFile,
     settings::{HttpListen, Settings},
     state::{Folder, REST_TOKEN_FILE, Secrets, Serving, Uses, realm_keys},
 };
@@ -36,6 +37,7 @@ struct Ready {
     secrets: Secrets,
     realms: Vec<RealmConfig>,
     licences: Licences,
+    policy: Option<PolicyFile>,
     file_warnings: Vec<String>,
     interfaces: Interfaces,
     listeners: Vec<Listener>,
@@ -54,6 +56,9 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let shared = Shared::new(config, std::mem::take(&mut ready.realms), &mut SystemEntropy);
     let (uses, past) = Uses::open(&mut ready.folder)?;
     loader::tell_past(&shared, &past);
+    if let Some(file) = ready.policy.take() {
+        shared.set_policy(file.policy);
+    }
     let mut report = ready.licences.apply(found, &shared, now);
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.log();
@@ -101,14 +106,16 @@ fn ready(settings: &Settings) -> Result<Ready, StartError> {
     let realms = realms(&site, &trust, &mut folder, &secrets)?;
     let interfaces = Interfaces::read().map_err(StartError::Interfaces)?;
     let (listeners, http) = open_ports(settings, &interfaces)?;
-    let file_warnings = folder.warnings().iter().chain(&trust.warnings).cloned().collect();
+    let policy = settings.policy.as_deref().map(PolicyFile::read).transpose().map_err(StartError::Policy)?;
+    let doubts = policy.iter().flat_map(PolicyFile::warnings);
+    let file_warnings = folder.warnings().iter().chain(&trust.warnings).cloned().chain(doubts).collect();
     let licences = Licences {
         named: settings.licences.clone(),
         keys: trust.keys,
         default_ttl: settings.lease_ttl,
         added: Vec::new(),
     };
-    Ok(Ready { folder, secrets, realms, licences, file_warnings, interfaces, listeners, http })
+    Ok(Ready { folder, secrets, realms, licences, policy, file_warnings, interfaces, listeners, http })
 }
 
 fn admin_state(

@@ -69,5 +69,5 @@ impl Watch {
 
 /// Whether a change of `path` may change what is granted: temporary files of editors, and of ours, do not.
 fn matters(path: &std::path::Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "lic" || ending == "pub")
+    path.extension().is_some_and(|ending| ending == "lic" || ending == "pub" || ending == "toml")
 }

@@ -5,7 +5,7 @@ use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 use crate::{
     checkout, completions, config, demo, discover, doctor,
     exit::{Exit, Failure},
-    help, hostid, info, init, issue, licence, load, man, serve, status,
+    help, hostid, info, init, issue, licence, load, man, policy, serve, status,
 };
 
 /// Network floating licences: server, licence tools and client in one command
@@ -62,6 +62,8 @@ pub enum Command {
     Licence(licence::Args),
     /// Run the licence server in the foreground
     Serve(Box<serve::Args>),
+    /// Check a policy, and ask it who may take seats
+    Policy(policy::Args),
     /// Show which features and seats are out, and who has them
     Status(status::Args),
     /// Look at the server's configuration
@@ -133,6 +135,7 @@ fn dispatch(command: &Command, matches: &ArgMatches) -> Result<Exit, Failure> {
         Command::Serve(args) => serve::run(args, matches),
         Command::Hostid(args) => hostid::run(args),
         Command::Licence(args) => licence::run(args),
+        Command::Policy(args) => policy::run(args),
         Command::Status(args) => status::run(args),
         Command::Config(args) => config::run(args, matches),
         Command::Doctor(args) => doctor::run(args),

@@ -33,6 +33,7 @@ pub mod load;
 pub mod local;
 pub mod man;
 pub mod output;
+pub mod policy;
 pub mod rest;
 pub mod serve;
 pub mod status;

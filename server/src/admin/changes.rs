@@ -134,6 +134,7 @@ fn refused(e: &ChangeError) -> Response {
         ChangeError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown_certificate"),
         ChangeError::InFile { .. } => (StatusCode::CONFLICT, "in_a_file"),
         ChangeError::Reload(ReloadError::Faults(_)) => (StatusCode::CONFLICT, "faulty_files"),
+        ChangeError::Reload(ReloadError::Policy(_)) => (StatusCode::CONFLICT, "faulty_policy"),
         ChangeError::Reload(_) => (StatusCode::INTERNAL_SERVER_ERROR, "not_loaded"),
     };
     auth::error(status, code, &e.to_string())

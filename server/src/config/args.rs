@@ -25,6 +25,10 @@ pub struct ServeArgs {
         value_hint = ValueHint::FilePath, help_heading = "Files")]
     pub publisher_key: Vec<String>,
 
+    /// Policy file: who may take seats [default: everybody may]
+    #[arg(long, env = "LEASEHOLD_POLICY", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Files")]
+    pub policy: Option<String>,
+
     /// File with the key of a closed site, 64 hexadecimal digits [default: an open site]
     #[arg(long, env = "LEASEHOLD_SITE_KEY", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Files")]
     pub site_key: Option<String>,

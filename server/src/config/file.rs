@@ -109,7 +109,7 @@ fn syntax(whole: &Quote, name: &str, e: &toml::de::Error) -> Problem {
 }
 
 /// `file:line:column`.
-pub(super) fn place(name: &str, quote: &Quote) -> String {
+pub(crate) fn place(name: &str, quote: &Quote) -> String {
     let (line, column) = quote.line_column();
     format!("{name}:{line}:{column}")
 }

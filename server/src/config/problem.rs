@@ -29,7 +29,7 @@ pub struct Problem {
 
 /// Text a value was read from, and which part of it.
 #[derive(Clone, Debug)]
-pub(super) struct Quote {
+pub(crate) struct Quote {
     source: Arc<NamedSource<String>>,
     span: Range<usize>,
 }
@@ -52,17 +52,17 @@ impl Quote {
 }
 
 impl Problem {
-    pub(super) fn new(message: impl Into<String>, place: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>, place: impl Into<String>) -> Self {
         Self { message: message.into(), place: place.into(), label: String::new(), help: None, quote: None }
     }
 
-    pub(super) fn quoting(mut self, quote: Quote, label: impl Into<String>) -> Self {
+    pub(crate) fn quoting(mut self, quote: Quote, label: impl Into<String>) -> Self {
         self.quote = Some(quote);
         self.label = label.into();
         self
     }
 
-    pub(super) fn with_help(mut self, help: Option<String>) -> Self {
+    pub(crate) fn with_help(mut self, help: Option<String>) -> Self {
         self.help = help;
         self
     }

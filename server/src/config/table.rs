@@ -60,6 +60,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         is_path: true,
+        ..one("policy", |s, t| set(&mut s.policy, values::path(t).map(Some)), |s| paths(&s.policy))
+    },
+    Setting {
+        is_path: true,
         ..one("site-key", |s, t| set(&mut s.site_key, values::path(t).map(Some)), |s| paths(&s.site_key))
     },
     Setting {

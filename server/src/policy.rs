@@ -1,0 +1,64 @@
+//! The policy file: who may take seats, as an administrator writes it down (P-1, P-2, P-6). `docs/policy.md` is for him.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `read` | TOML with places to groups and rules |
+//! | `names` | one value each: names, addresses, devices |
+//! | `doubts` | rules that do nothing, or not what they seem to |
+
+mod doubts;
+mod names;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use leasehold_core::policy::Policy;
+
+use crate::config::{ConfigError, Problem};
+
+/// The longest policy file that is read, in bytes: ten thousand rules with groups of a thousand members fit.
+pub const FILE_MAX: u64 = 64 << 20;
+
+/// A policy file that can be put in force.
+#[derive(Debug)]
+pub struct PolicyFile {
+    /// What it says.
+    pub policy: Policy,
+    /// What is no mistake and may not be meant: groups nobody uses, rules that change nothing.
+    pub doubts: Vec<Problem>,
+}
+
+impl PolicyFile {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// With everything that is wrong with it, each with its place and what to do. A part of a policy is never used.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let refuse = |why: String| {
+            let help = format!("check that {name} is there and readable, or name another one by --policy");
+            ConfigError { problems: vec![Problem::new(why, &name).with_help(Some(help))] }
+        };
+        let len = std::fs::metadata(path).map_err(|e| refuse(format!("the policy file cannot be read: {e}")))?.len();
+        if len > FILE_MAX {
+            return Err(refuse(format!("the policy file has {len} bytes, and {FILE_MAX} are read at most")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| refuse(format!("the policy file cannot be read: {e}")))?;
+        Self::parse(&name, &text)
+    }
+
+    /// What is doubtful, one line each.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
+        self.doubts.iter().map(|doubt| format!("{}: {doubt}", doubt.place))
+    }
+
+    /// Reads `text`, which is the whole of the file called `name`.
+    ///
+    /// # Errors
+    /// As [`PolicyFile::read`].
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        read::read(name, text).map_err(|problems| ConfigError { problems })
+    }
+}

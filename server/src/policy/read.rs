@@ -1,0 +1,363 @@
+//! TOML with places to groups and rules. All mistakes are found at once, and one is enough to refuse the file.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use leasehold_core::policy::{AccessRule, Action, Group, GroupId, Groups, GroupsError, Policy};
+use leasehold_protocol::{licence::nearest::nearest, vocab::FeatureName};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    PolicyFile, doubts,
+    names::{self, Named},
+};
+use crate::config::{Problem, Quote, place};
+
+type Value<'a> = Spanned<DeValue<'a>>;
+
+const KEYS: &[&str] = &["case", "groups", "rules"];
+const GROUP_KEYS: &[&str] = &["everyone", "users", "hosts", "displays", "projects", "addresses", "devices", "groups"];
+const RULE_KEYS: &[&str] = &["id", "include", "exclude", "features"];
+/// The longest id of a rule: a denial has 100 bytes for the rule (SPEC 5.6).
+const ID_MAX: usize = 64;
+
+/// Reads `text`, the whole of the file called `name`.
+pub(super) fn read(name: &str, text: &str) -> Result<PolicyFile, Vec<Problem>> {
+    let whole = Quote::new(name, text, 0..0);
+    let mut reader = Reader::new(name, whole);
+    match DeTable::parse(text) {
+        Ok(table) => reader.file(table.get_ref()),
+        Err(e) => reader.wrong(e.span().unwrap_or(0..0), format!("not TOML: {}", e.message()), "here", None),
+    }
+    reader.finish()
+}
+
+struct Reader<'a> {
+    name: &'a str,
+    whole: Quote,
+    problems: Vec<Problem>,
+    ignores_case: bool,
+    groups: Vec<Group>,
+    /// By group: where it is.
+    places: Vec<Range<usize>>,
+    named: BTreeMap<String, GroupId>,
+    /// Rules' own lists of members, so that the same list is one group.
+    unnamed: BTreeMap<Group, GroupId>,
+    rules: Vec<AccessRule>,
+    /// By rule: where its id is.
+    rule_places: Vec<Range<usize>>,
+    ids: BTreeMap<String, usize>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(name: &'a str, whole: Quote) -> Self {
+        Self {
+            name,
+            whole,
+            problems: Vec::new(),
+            ignores_case: true,
+            groups: Vec::new(),
+            places: Vec::new(),
+            named: BTreeMap::new(),
+            unnamed: BTreeMap::new(),
+            rules: Vec::new(),
+            rule_places: Vec::new(),
+            ids: BTreeMap::new(),
+        }
+    }
+
+    fn file(&mut self, table: &DeTable<'_>) {
+        self.check_keys(table, KEYS, "expected case, groups or rules");
+        self.ignores_case = table.get("case").is_none_or(|value| self.ignores_case(value));
+        if let Some(groups) = table.get("groups") {
+            self.groups(groups);
+        }
+        match table.get("rules").map(|rules| (rules.span(), rules.get_ref())) {
+            None => {}
+            Some((_, DeValue::Array(rules))) => rules.iter().for_each(|rule| self.rule(rule)),
+            Some((span, _)) => {
+                let help = Some("begin each rule with a line [[rules]]".to_owned());
+                self.wrong(span, "rules is a list of tables", "expected [[rules]]", help);
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<PolicyFile, Vec<Problem>> {
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        match Groups::new(std::mem::take(&mut self.groups), self.ignores_case) {
+            Ok(groups) => {
+                let policy = Policy::new(groups, std::mem::take(&mut self.rules));
+                let doubt = |span: &Range<usize>, message: String, label: &str, help: Option<String>| {
+                    self.problem(span.clone(), message, label, help)
+                };
+                let doubts = doubts::of(&policy)
+                    .into_iter()
+                    .map(|found| match found.at {
+                        doubts::At::Group(id) => {
+                            doubt(&self.places[id as usize], found.message, "this group", found.help)
+                        }
+                        doubts::At::Rule(rule) => {
+                            doubt(&self.rule_places[rule], found.message, "this rule", found.help)
+                        }
+                    })
+                    .collect();
+                Ok(PolicyFile { policy, doubts })
+            }
+            Err(GroupsError::Cycle(way)) => {
+                let name_of =
+                    |id: &GroupId| self.named.iter().find(|(_, known)| *known == id).map_or("?", |(name, _)| name);
+                let names: Vec<&str> = way.iter().chain(way.first()).map(name_of).collect();
+                let message = format!("the group {} is in itself: {}", names[0], names.join(" has "));
+                let help = Some("take one of them out of the groups of another".to_owned());
+                Err(vec![self.problem(
+                    self.places[way[0] as usize].clone(),
+                    message,
+                    "its members are never all found",
+                    help,
+                )])
+            }
+            Err(e) => Err(vec![self.problem(0..0, e.to_string(), "somewhere in this file", None)]),
+        }
+    }
+
+    fn ignores_case(&mut self, value: &Value<'_>) -> bool {
+        match value.get_ref().as_str() {
+            Some("ignore") => return true,
+            Some("exact") => {}
+            _ => {
+                let help =
+                    Some("ignore is what goes without saying: Windows tells users and hosts in either case".to_owned());
+                self.wrong(
+                    value.span(),
+                    "there is no such way to compare names",
+                    "expected \"ignore\" or \"exact\"",
+                    help,
+                );
+            }
+        }
+        false
+    }
+
+    fn groups(&mut self, value: &Value<'_>) {
+        let DeValue::Table(table) = value.get_ref() else {
+            return self.wrong(value.span(), "groups is a table", "expected [groups.NAME]", None);
+        };
+        // First the names: a group may have others in it that come later.
+        for (name, _) in table {
+            let id = self.add_group(Group::default(), name.span());
+            self.named.insert(name.get_ref().to_string(), id);
+        }
+        for (name, value) in table {
+            let id = self.named[name.get_ref().as_ref()];
+            let group = self.members(value);
+            self.groups[id as usize] = Group { name: Some(name.get_ref().to_string()), ..group };
+        }
+    }
+
+    fn add_group(&mut self, group: Group, at: Range<usize>) -> GroupId {
+        let id = GroupId::try_from(self.groups.len()).unwrap_or(GroupId::MAX);
+        self.groups.push(group);
+        self.places.push(at);
+        id
+    }
+
+    fn members(&mut self, value: &Value<'_>) -> Group {
+        let DeValue::Table(table) = value.get_ref() else {
+            self.wrong(value.span(), "a group is a table", "expected users = [\"ann\"] and the like", None);
+            return Group::default();
+        };
+        self.check_keys(table, GROUP_KEYS, "expected who is in the group");
+        let everyone = table.get("everyone").is_some_and(|value| {
+            value.get_ref().as_bool().unwrap_or_else(|| {
+                self.wrong(value.span(), "everyone is true or false", "expected true or false", None);
+                false
+            })
+        });
+        Group {
+            name: None,
+            everyone,
+            users: self.list(table, "users", names::name),
+            hosts: self.list(table, "hosts", names::name),
+            displays: self.list(table, "displays", names::name),
+            projects: self.list(table, "projects", names::name),
+            addresses: self.list(table, "addresses", names::network),
+            devices: self.list(table, "devices", names::device),
+            groups: self.inner(table),
+        }
+    }
+
+    /// The groups in a group.
+    fn inner(&mut self, table: &DeTable<'_>) -> Vec<GroupId> {
+        let Some(value) = table.get("groups") else { return Vec::new() };
+        let DeValue::Array(names) = value.get_ref() else {
+            self.wrong(value.span(), "groups is a list", "expected [\"NAME\"]", None);
+            return Vec::new();
+        };
+        names.iter().filter_map(|name| self.group_named(name)).collect()
+    }
+
+    fn list<T>(&mut self, table: &DeTable<'_>, key: &str, read: fn(&str) -> Named<T>) -> Vec<T> {
+        let Some(value) = table.get(key) else { return Vec::new() };
+        let DeValue::Array(items) = value.get_ref() else {
+            self.wrong(value.span(), format!("{key} is a list"), "expected [\"...\"]", None);
+            return Vec::new();
+        };
+        let mut all = Vec::with_capacity(items.len());
+        for item in items {
+            match item.get_ref().as_str().map_or(Err(("expected a text in quotes", None)), read) {
+                Ok(value) => all.push(value),
+                Err((expected, help)) => self.wrong(item.span(), format!("this is none of {key}"), expected, help),
+            }
+        }
+        all
+    }
+
+    fn group_named(&mut self, value: &Value<'_>) -> Option<GroupId> {
+        let Some(name) = value.get_ref().as_str() else {
+            self.wrong(value.span(), "a group is called by its name", "expected a text in quotes", None);
+            return None;
+        };
+        let known = self.named.get(name).copied();
+        if known.is_none() {
+            let near =
+                nearest(name, self.named.keys().map(String::as_str)).map(|near| format!("did you mean \"{near}\"?"));
+            let help = near.unwrap_or_else(|| format!("write it down: [groups.{name}]"));
+            self.wrong(
+                value.span(),
+                format!("there is no group \"{name}\""),
+                "expected the name of a group",
+                Some(help),
+            );
+        }
+        known
+    }
+
+    fn rule(&mut self, value: &Value<'_>) {
+        let DeValue::Table(table) = value.get_ref() else {
+            return self.wrong(value.span(), "a rule is a table", "expected [[rules]]", None);
+        };
+        self.check_keys(table, RULE_KEYS, "expected id, include or exclude, and features");
+        let id = self.id(table, value.span());
+        let features = self.features(table, value.span());
+        let (action, who) = match (table.get("include"), table.get("exclude")) {
+            (Some(who), None) => (Action::Include, who),
+            (None, Some(who)) => (Action::Exclude, who),
+            (Some(_), Some(who)) => {
+                let help = Some("make two rules of it".to_owned());
+                return self.wrong(
+                    who.span(),
+                    "a rule includes or excludes, not both",
+                    "there is an include, too",
+                    help,
+                );
+            }
+            (None, None) => {
+                let help = Some("say who: include = \"GROUP\", or exclude = { users = [\"ann\"] }".to_owned());
+                return self.wrong(value.span(), "the rule is for nobody", "expected include or exclude", help);
+            }
+        };
+        let group = match who.get_ref() {
+            DeValue::Table(_) => {
+                let members = self.members(who);
+                Some(self.unnamed(members, who.span()))
+            }
+            _ => self.group_named(who),
+        };
+        if let (Some((id, at)), Some(features), Some(group)) = (id, features, group) {
+            self.rules.push(AccessRule { id, action, group, features });
+            self.rule_places.push(at);
+        }
+    }
+
+    fn unnamed(&mut self, members: Group, at: Range<usize>) -> GroupId {
+        if let Some(id) = self.unnamed.get(&members) {
+            return *id;
+        }
+        let id = self.add_group(members.clone(), at);
+        self.unnamed.insert(members, id);
+        id
+    }
+
+    /// The rule's id, and where it is.
+    fn id(&mut self, table: &DeTable<'_>, rule: Range<usize>) -> Option<(String, Range<usize>)> {
+        let Some(value) = table.get("id") else {
+            let help = Some("give it a name that a denial can tell: id = \"no-contractors\"".to_owned());
+            self.wrong(rule, "the rule has no id", "expected id = \"...\"", help);
+            return None;
+        };
+        let is_id = |id: &&str| (1..=ID_MAX).contains(&id.len()) && !id.chars().any(|c| c.is_control() || c == ' ');
+        let Some(id) = value.get_ref().as_str().filter(is_id) else {
+            self.wrong(value.span(), "this is no id", "expected a word of 1 to 64 bytes, without spaces", None);
+            return None;
+        };
+        if let Some(first) = self.ids.insert(id.to_owned(), value.span().start) {
+            let (line, _) = self.whole.at(first..first).line_column();
+            self.wrong(
+                value.span(),
+                format!("two rules are called {id}"),
+                format!("the first one is in line {line}"),
+                None,
+            );
+        }
+        Some((id.to_owned(), value.span()))
+    }
+
+    fn features(&mut self, table: &DeTable<'_>, rule: Range<usize>) -> Option<Option<Vec<FeatureName>>> {
+        const EXPECTED: &str = "expected \"all\", or a list of features";
+        match table.get("features").map(|value| (value.span(), value.get_ref())) {
+            None => {
+                let help = Some("say which: features = [\"CAD\"], or features = \"all\"".to_owned());
+                self.wrong(rule, "the rule is for no feature", EXPECTED, help);
+                None
+            }
+            Some((_, DeValue::String(all))) if all == "all" => Some(None),
+            Some((span, DeValue::Array(list))) => {
+                if list.is_empty() {
+                    self.wrong(span, "the rule is for no feature", EXPECTED, None);
+                }
+                let feature = |text: &str| {
+                    FeatureName::new(text).map_err(|_| ("expected 1 to 64 of letters, digits, _ - . +", None))
+                };
+                Some(Some(self.list(table, "features", feature))).filter(|_| !list.is_empty())
+            }
+            Some((span, _)) => {
+                self.wrong(span, "these are no features", EXPECTED, None);
+                None
+            }
+        }
+    }
+
+    fn check_keys(&mut self, table: &DeTable<'_>, known: &[&str], expected: &str) {
+        for (key, _) in table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
+            let near = nearest(key.get_ref(), known.iter().copied()).map(|near| format!("did you mean \"{near}\"?"));
+            let help = near.or_else(|| Some(format!("there are {}", known.join(", "))));
+            self.wrong(key.span(), format!("there is no \"{}\" here", key.get_ref()), expected, help);
+        }
+    }
+
+    fn wrong(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: Option<String>,
+    ) {
+        let problem = self.problem(span, message, label, help);
+        self.problems.push(problem);
+    }
+
+    fn problem(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: Option<String>,
+    ) -> Problem {
+        let quote = self.whole.at(span);
+        Problem::new(message, place(self.name, &quote)).quoting(quote, label).with_help(help)
+    }
+}

@@ -1,0 +1,73 @@
+//! Mistakes and doubts, each with its place.
+
+use super::PolicyFile;
+use crate::config::ConfigError;
+
+fn parse(text: &str) -> Result<PolicyFile, ConfigError> {
+    PolicyFile::parse("p.toml", text)
+}
+
+/// The one mistake of `text`: where, what, what was expected, what to do.
+fn mistake(text: &str) -> String {
+    let problems = parse(text).unwrap_err().problems;
+    let [problem] = &problems[..] else { panic!("one mistake, not {problems:?}") };
+    format!("{}: {problem} | {} | {}", problem.place, problem.label, problem.help.as_deref().unwrap_or(""))
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place_and_what_to_do() {
+    let rule = |rest: &str| format!("[groups.cad]\nusers = [\"ann\"]\n[[rules]]\n{rest}");
+    let cases = [
+        ("casee = \"exact\"".into(), "p.toml:1:1: there is no \"casee\" here | expected case, groups or rules | did you mean \"case\"?"),
+        ("case = 3".into(), "p.toml:1:8: there is no such way to compare names | expected \"ignore\" or \"exact\" | ignore is what goes without saying: Windows tells users and hosts in either case"),
+        ("groups = 1".into(), "p.toml:1:10: groups is a table | expected [groups.NAME] | "),
+        ("rules = {}".into(), "p.toml:1:9: rules is a list of tables | expected [[rules]] | begin each rule with a line [[rules]]"),
+        ("[groups.a]\nuser = []".into(), "p.toml:2:1: there is no \"user\" here | expected who is in the group | did you mean \"users\"?"),
+        ("[groups.a]\nusers = \"ann\"".into(), "p.toml:2:9: users is a list | expected [\"...\"] | "),
+        ("[groups.a]\neveryone = 1".into(), "p.toml:2:12: everyone is true or false | expected true or false | "),
+        ("[groups.a]\naddresses = [\"10.1.2.3/8\"]".into(), "p.toml:2:14: this is none of addresses | this is one address and the length of a prefix | the network is 10.0.0.0/8"),
+        ("[groups.a]\ndevices = [\"zz\"]".into(), "p.toml:2:12: this is none of devices | expected 32 hexadecimal digits | GET /api/v1/leases shows the device of each holder"),
+        ("[groups.a]\ngroups = [\"b\"]".into(), "p.toml:2:11: there is no group \"b\" | expected the name of a group | did you mean \"a\"?"),
+        ("[groups.a]\ngroups = [\"b\"]\n[groups.b]\ngroups = [\"a\"]".into(), "p.toml:1:9: the group a is in itself: a has b has a | its members are never all found | take one of them out of the groups of another"),
+        (rule("include = \"cad\"\nfeatures = \"all\""), "p.toml:3:1: the rule has no id | expected id = \"...\" | give it a name that a denial can tell: id = \"no-contractors\""),
+        (rule("id = \"a b\"\ninclude = \"cad\"\nfeatures = \"all\""), "p.toml:4:6: this is no id | expected a word of 1 to 64 bytes, without spaces | "),
+        (rule("id = \"a\"\nfeatures = \"all\""), "p.toml:3:1: the rule is for nobody | expected include or exclude | say who: include = \"GROUP\", or exclude = { users = [\"ann\"] }"),
+        (rule("id = \"a\"\ninclude = \"cad\"\nexclude = \"cad\"\nfeatures = \"all\""), "p.toml:6:11: a rule includes or excludes, not both | there is an include, too | make two rules of it"),
+        (rule("id = \"a\"\ninclude = \"cda\"\nfeatures = \"all\""), "p.toml:5:11: there is no group \"cda\" | expected the name of a group | did you mean \"cad\"?"),
+        (rule("id = \"a\"\ninclude = \"cad\""), "p.toml:3:1: the rule is for no feature | expected \"all\", or a list of features | say which: features = [\"CAD\"], or features = \"all\""),
+        (rule("id = \"a\"\ninclude = \"cad\"\nfeatures = [\"a b\"]"), "p.toml:6:13: this is none of features | expected 1 to 64 of letters, digits, _ - . + | "),
+        ("[[rules]]\nid = \"a\"\ninclude = {}\nfeatures = \"all\"\n[[rules]]\nid = \"a\"\ninclude = {}\nfeatures = \"all\"".into(), "p.toml:6:6: two rules are called a | the first one is in line 2 | "),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(mistake(&text), expected, "{text}");
+    }
+    assert!(mistake("x = [").starts_with("p.toml:1:6: not TOML: "));
+}
+
+#[test]
+fn all_mistakes_are_found_at_once() {
+    let text = "case = 1\n[groups.a]\nuser = []\n[[rules]]\nid = \"x\"\ninclude = \"b\"\nfeatures = []";
+    assert_eq!(parse(text).unwrap_err().problems.len(), 4);
+}
+
+#[test]
+fn what_may_not_be_meant_is_told_and_refused_by_nobody() {
+    let text = "[groups.a]\nusers = [\"ann\"]\n[groups.idle]\nusers = [\"bob\"]\n\
+        [[rules]]\nid = \"one\"\ninclude = \"a\"\nfeatures = [\"X\"]\n\
+        [[rules]]\nid = \"two\"\ninclude = \"a\"\nfeatures = [\"X\"]\n\
+        [[rules]]\nid = \"three\"\ninclude = \"a\"\nfeatures = \"all\"\n\
+        [[rules]]\nid = \"four\"\nexclude = {}\nfeatures = \"all\"\n\
+        [[rules]]\nid = \"five\"\nexclude = { users = [\"eve\"] }\nfeatures = \"all\"\n\
+        [[rules]]\nid = \"six\"\nexclude = { users = [\"eve\"] }\nfeatures = [\"X\"]\n\
+        [[rules]]\nid = \"seven\"\ninclude = { users = [\"eve\"] }\nfeatures = [\"Y\"]\n";
+    let told: Vec<String> =
+        parse(text).unwrap().doubts.iter().map(|doubt| format!("{}: {doubt}", doubt.place)).collect();
+    let expected = [
+        "p.toml:3:9: the group idle is used by no rule and no other group",
+        "p.toml:18:6: rule four excludes nobody",
+        "p.toml:10:6: rule two changes nothing: rule one says the same",
+        "p.toml:26:6: rule six changes nothing: rule five says the same",
+        "p.toml:30:6: rule seven lets nobody in: rule five excludes the same, and exclude wins",
+    ];
+    assert_eq!(told, expected);
+}
