@@ -4,6 +4,7 @@ mod changes;
 mod client;
 mod http;
 mod life;
+mod policy;
 mod rest;
 mod seats;
 pub(crate) mod site;
