@@ -21,6 +21,8 @@ use crate::{client_info, request, seeded};
 /// One server with one feature, one worker, and a clock that stands still unless told.
 pub struct World {
     engine: Engine,
+    /// What an administrator reaches.
+    pub shared: Arc<Shared>,
     keys: Keypair,
     realm: RealmId,
     now: Now,
@@ -60,7 +62,7 @@ impl World {
         let secret = PublisherSecret::generate(&publisher, &mut seeded(3));
         shared.load(realm, vec![canonical::sign(&certificate(publisher, seats), &secret)], now);
         let engine = Engine::new(Arc::clone(&shared), Box::new(seeded(5)));
-        Self { engine, keys, realm, now, claims: 0, replies: Vec::new(), spare: Vec::new() }
+        Self { engine, shared, keys, realm, now, claims: 0, replies: Vec::new(), spare: Vec::new() }
     }
 
     /// Gives the server one datagram and takes its answers.
