@@ -41,7 +41,7 @@ pub struct Settings {
     /// Whether a unicast DISCOVER from beyond our own networks is answered. Default yes: it is never answered with more
     /// bytes than it brought.
     pub discovery_off_link: bool,
-    /// Whether licence files and keys are read anew when they change. Default yes.
+    /// Whether licence files, keys and the policy are read anew when they change. Default yes.
     pub watch: bool,
     /// What is logged and how.
     pub log: LogSettings,

@@ -1,4 +1,4 @@
-//! Notices that licence files or publishers' keys have changed.
+//! Notices that licence files, publishers' keys or the policy have changed.
 
 use std::{path::PathBuf, time::Duration};
 

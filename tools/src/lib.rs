@@ -20,6 +20,7 @@ pub mod demo;
 pub mod discover;
 pub mod doctor;
 pub mod exit;
+mod flexnet;
 pub mod hand;
 pub mod help;
 pub mod hostid;

@@ -1,5 +1,7 @@
 //! `leasehold policy`: look at a policy before it is in force, and ask it who may take seats (P-6, R-12).
 
+mod import;
+
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::ValueHint;
@@ -33,6 +35,8 @@ enum Command {
     Check(CheckArgs),
     /// Ask a policy file whether somebody may take seats, and why
     Explain(ExplainArgs),
+    /// Make a policy of the options of another server, and say what became of each line
+    Import(import::ImportArgs),
     /// Print a policy that explains itself
     Example,
 }
@@ -112,6 +116,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
         Command::Check(args) => check(args),
         Command::Explain(args) => explain(args),
+        Command::Import(args) => import::run(args),
         Command::Example => output::result(EXAMPLE).map(|()| Exit::OK),
     }
 }

@@ -105,7 +105,7 @@ impl Policy {
     /// Whether `holder`, who asks from `address`, may take seats of `feature`.
     #[must_use]
     pub fn judge(&self, feature: &FeatureName, holder: &Holder, address: IpAddr) -> Verdict<'_> {
-        let scopes = [self.by_feature.get(feature).unwrap_or(&Scope::NONE), &self.of_all];
+        let scopes = [self.by_feature.get(feature).unwrap_or(Scope::NONE), &self.of_all];
         if scopes.iter().all(|scope| scope.is_empty()) {
             return Verdict::Allowed(None);
         }

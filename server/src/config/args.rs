@@ -33,7 +33,7 @@ pub struct ServeArgs {
     #[arg(long, env = "LEASEHOLD_SITE_KEY", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Files")]
     pub site_key: Option<String>,
 
-    /// Whether licence files and keys are read anew when they change: on or off [default: on]
+    /// Whether licence files, keys and the policy are read anew when they change: on or off [default: on]
     #[arg(long, env = "LEASEHOLD_WATCH", value_name = "SWITCH", help_heading = "Files")]
     pub watch: Option<String>,
 

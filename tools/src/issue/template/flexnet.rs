@@ -2,7 +2,6 @@
 //! `tools/docs/templates.md` says what each word becomes.
 
 mod keywords;
-mod lines;
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -12,9 +11,9 @@ use leasehold_protocol::{
 };
 
 use super::{draft::Draft, xml::Read};
+use crate::flexnet::{self as options, Word};
 use crate::issue::problem::{Problem, Text};
 use keywords::{KEYWORDS, Meaning, day, hostid, platform, version};
-use lines::Word;
 
 const LINES: [&str; 8] = ["SERVER", "VENDOR", "DAEMON", "USE_SERVER", "FEATURE", "INCREMENT", "UPGRADE", "PACKAGE"];
 
@@ -28,7 +27,7 @@ pub(super) fn read(source: &Text, publisher: &Label) -> Read {
         packages: BTreeMap::new(),
         signed: false,
     };
-    match lines::lines(source.as_str()) {
+    match options::lines(source.as_str()) {
         Ok(all) => {
             // A package may be described after the line that grants it.
             all.iter().filter(|line| line[0].value == "PACKAGE").for_each(|line| reader.package(line));

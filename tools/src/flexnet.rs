@@ -16,24 +16,24 @@ type Input<'t> = winnow::LocatingSlice<&'t str>;
 
 /// One word of a line: `value`, or `KEY=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
-    pub(super) key: Option<String>,
-    pub(super) value: String,
+pub(crate) struct Word {
+    pub(crate) key: Option<String>,
+    pub(crate) value: String,
     /// Where it stands, key and all.
-    pub(super) span: Range<usize>,
+    pub(crate) span: Range<usize>,
     /// Where its value stands, without quotes.
-    pub(super) value_span: Range<usize>,
+    pub(crate) value_span: Range<usize>,
 }
 
 /// A place where no word can be, and what was expected there.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Broken {
-    pub(super) at: usize,
-    pub(super) expected: String,
+pub(crate) struct Broken {
+    pub(crate) at: usize,
+    pub(crate) expected: String,
 }
 
 /// Every line of `text` that has words.
-pub(super) fn lines(text: &str) -> Result<Vec<Vec<Word>>, Broken> {
+pub(crate) fn lines(text: &str) -> Result<Vec<Vec<Word>>, Broken> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let skipped = text.len() - body.len();
     let file = terminated(repeat(0.., line), eof);

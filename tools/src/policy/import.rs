@@ -1,0 +1,182 @@
+//! `leasehold policy import`: what other servers call options, as a policy of ours, with what became of each line (P-1).
+
+mod flexnet;
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use clap::{ValueEnum, ValueHint};
+use leasehold_server::policy::PolicyFile;
+use serde::Serialize;
+
+use crate::{
+    exit::{Exit, Failure},
+    human::count,
+    issue::{read_text, write_whole},
+    output::{self, BAD, FAINT, GOOD, WARN, paint},
+    say,
+};
+
+/// What to import.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+The policy goes to standard output or a file, what became of each line to standard error: = it means the same, ~ its meaning
+changed and how, ! nothing in a policy stands for it. Look at the last two before you serve it.
+
+Exit status: 0 every line means the same; 1 some do not; 2 the file could not be read.
+
+Examples:
+  leasehold policy import --from flexnet acme.opt > policy.toml
+  leasehold policy import --from flexnet acme.opt --output policy.toml --json")]
+pub(super) struct ImportArgs {
+    /// Whose file it is
+    #[arg(long, value_enum)]
+    from: From,
+
+    /// The file
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+
+    /// Write the policy here [default: standard output]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+
+    /// Overwrite the output file if there is one
+    #[arg(long)]
+    force: bool,
+
+    /// Print what became of each line, and the policy, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Whose file it is.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum From {
+    /// An options file of a FlexNet vendor daemon
+    Flexnet,
+}
+
+/// A policy, and what became of each line.
+#[derive(Debug, Serialize)]
+struct Imported {
+    policy: String,
+    lines: Vec<Line>,
+}
+
+/// What became of one line, with those that continue it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Line {
+    /// From 1.
+    line: usize,
+    /// Its words, joined by single spaces.
+    text: String,
+    became: Became,
+    /// What it is now, what changed, or why there is nothing.
+    note: String,
+}
+
+/// How much of a line's meaning is in the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Became {
+    /// All of it.
+    Same,
+    /// Some of it, or a little more.
+    Changed,
+    /// Nothing.
+    Nothing,
+}
+
+/// Imports it.
+///
+/// # Errors
+/// If the file cannot be read, or the policy cannot be written.
+pub(super) fn run(args: &ImportArgs) -> Result<Exit, Failure> {
+    let text = read_text(&args.file)?;
+    let name = args.file.display().to_string();
+    let From::Flexnet = args.from;
+    let imported = flexnet::import(&name, &text)?;
+    // What we write we must be able to read: otherwise nothing is written.
+    PolicyFile::parse("the imported policy", &imported.policy).map_err(|e| super::wrong(&e))?;
+    if let Some(path) = &args.output {
+        write_whole(path, &imported.policy, 0o644, args.force)?;
+    }
+    if args.json {
+        output::json(&imported)?;
+    } else {
+        say!("{}", report(&imported.lines));
+        if args.output.is_none() {
+            output::result(&imported.policy)?;
+        }
+    }
+    let is_same = imported.lines.iter().all(|line| line.became == Became::Same);
+    Ok(if is_same { Exit::OK } else { Exit::FAILURE })
+}
+
+/// What became of each line, and the sums.
+fn report(lines: &[Line]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        let mark = match line.became {
+            Became::Same => paint(GOOD, "="),
+            Became::Changed => paint(WARN, "~"),
+            Became::Nothing => paint(BAD, "!"),
+        };
+        let _ = writeln!(text, "{:>4} {mark} {}", line.line, shortened(&line.text));
+        let _ = writeln!(text, "       {}", paint(FAINT, &line.note));
+    }
+    let of = |became| lines.iter().filter(|line| line.became == became).count() as u64;
+    let (same, changed, nothing) = (of(Became::Same), of(Became::Changed), of(Became::Nothing));
+    let _ = write!(
+        text,
+        "{}: {same} the same, {changed} changed, {nothing} without a counterpart",
+        count(lines.len() as u64, "line")
+    );
+    text
+}
+
+fn shortened(text: &str) -> String {
+    const MAX: usize = 90;
+    let mut chars = text.chars();
+    let short: String = chars.by_ref().take(MAX).collect();
+    if chars.next().is_some() { short + "…" } else { short }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The policy and the report of a realistic options file, as people see them.
+    #[test]
+    fn an_options_file_becomes_a_policy_with_a_report_line_by_line() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        let options = std::fs::read_to_string(folder.join("options/acme.opt")).unwrap();
+        let imported = flexnet::import("acme.opt", &options).unwrap();
+        let report = anstream::adapter::strip_str(&report(&imported.lines)).to_string();
+        let page = format!("{}\n---- report ----\n{report}\n", imported.policy);
+        let golden = folder.join("golden/flexnet-options.txt");
+        if std::env::var_os("LEASEHOLD_WRITE_GOLDEN").is_some() {
+            std::fs::write(&golden, &page).unwrap();
+        }
+        assert_eq!(page, std::fs::read_to_string(golden).unwrap());
+        let policy = PolicyFile::parse("imported", &imported.policy).unwrap().policy;
+        assert_eq!(policy.rules().len(), 8);
+    }
+
+    #[test]
+    fn every_line_is_told_of_and_none_breaks_the_policy() {
+        let text = "INCLUDE\nEXCLUDE a b c d\nINCLUDE \"a b\" USER x\nGROUP\nGROUP \"g h\" ann\nEXCLUDEALL USER \"o'neil\"\n\
+                    EXCLUDE f INTERNET 1.2.*.4\nHOST_GROUP g *.*.*.* 300.1.*.*\nNEW thing\nEXCLUDEALL GROUP \"g h\"";
+        let imported = flexnet::import("x.opt", text).unwrap();
+        assert_eq!(imported.lines.len(), 10);
+        PolicyFile::parse("imported", &imported.policy).unwrap();
+    }
+
+    #[test]
+    fn a_text_that_is_not_closed_is_named_with_its_line() {
+        let refused = flexnet::import("x.opt", "NOLOG IN\nINCLUDE \"CAD USER ann\n").unwrap_err();
+        assert!(refused.what().starts_with("x.opt:"), "{}", refused.what());
+    }
+}

@@ -1,0 +1,272 @@
+//! Options files of FlexNet vendor daemons, line by line.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use ipnet::IpNet;
+use leasehold_protocol::vocab::{FeatureName, Label};
+
+use super::{Became, Imported, Line};
+use crate::{
+    exit::Failure,
+    flexnet::{Word, lines},
+};
+
+/// What is written of a group, or of a rule's own list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Members {
+    users: Vec<String>,
+    hosts: Vec<String>,
+    displays: Vec<String>,
+    projects: Vec<String>,
+    addresses: Vec<String>,
+}
+
+#[derive(Default)]
+struct Importer<'t> {
+    text: &'t str,
+    ignores_case: bool,
+    /// By name: user groups, and host groups.
+    groups: BTreeMap<String, Members>,
+    host_groups: BTreeMap<String, Members>,
+    rules: String,
+    count: usize,
+    lines: Vec<Line>,
+}
+
+/// What became of a line.
+type Told = (Became, String);
+
+/// Statements that limit or keep seats, and what is to be said about them.
+const WITHOUT: &[(&str, &str)] = &[
+    ("RESERVE", "a policy keeps no seats for anybody yet: put them into a licence or a server of their own"),
+    ("MAX", "a policy limits no numbers yet"),
+    ("TIMEOUT", "a policy takes no idle seats back yet; seats of programs that died come back when their lease ends"),
+    (
+        "TIMEOUTALL",
+        "a policy takes no idle seats back yet; seats of programs that died come back when their lease ends",
+    ),
+    ("BORROW_LOWWATER", "seats are not borrowed from this server yet"),
+    ("MAX_BORROW_HOURS", "seats are not borrowed from this server yet"),
+    ("INCLUDE_BORROW", "seats are not borrowed from this server yet"),
+    ("EXCLUDE_BORROW", "seats are not borrowed from this server yet"),
+    ("MAX_OVERDRAFT", "a policy lowers no overdraft yet"),
+    ("LINGER", "how long a seat stays after a release is said by its certificate"),
+    ("NOLOG", "what is logged is a setting of the server: log-level"),
+    ("REPORTLOG", "events are in the server's own log: log-format = \"json\""),
+    ("DEBUGLOG", "the log goes to standard error, where the service manager keeps it"),
+    ("FQDN_MATCHING", "a host name without a dot is also that of the host with its domain: nothing to switch"),
+];
+
+/// Reads the options file `text`, which is called `name`.
+pub(super) fn import(name: &str, text: &str) -> Result<Imported, Failure> {
+    let statements = lines(text).map_err(|broken| {
+        let line = line_of(text, broken.at);
+        Failure::usage(format!("{name}:{line} cannot be read: {}", broken.expected))
+    })?;
+    let mut importer = Importer { text, ..Importer::default() };
+    // Groups and case first: rules may come before them.
+    for statement in &statements {
+        importer.prepare(statement);
+    }
+    for statement in &statements {
+        importer.statement(statement);
+    }
+    Ok(importer.finish(name))
+}
+
+impl Importer<'_> {
+    fn prepare(&mut self, words: &[Word]) {
+        let text = self.text;
+        let said: Vec<&str> = words.iter().map(|word| said(text, word)).collect();
+        match (said[0].to_ascii_uppercase().as_str(), &said[1..]) {
+            ("GROUPCASEINSENSITIVE", [on, ..]) => self.ignores_case = on.eq_ignore_ascii_case("ON"),
+            ("GROUP", [group, members @ ..]) => {
+                let users = members.iter().filter(|name| fits(name)).map(ToString::to_string);
+                self.groups.entry((*group).to_owned()).or_default().users.extend(users);
+            }
+            ("HOST_GROUP", [group, members @ ..]) => {
+                let mut added = Members::default();
+                members.iter().for_each(|host| _ = added.add("HOST", host));
+                let group = self.host_groups.entry((*group).to_owned()).or_default();
+                group.hosts.append(&mut added.hosts);
+                group.addresses.append(&mut added.addresses);
+            }
+            _ => {}
+        }
+    }
+
+    fn statement(&mut self, words: &[Word]) {
+        let said: Vec<String> = words.iter().map(|word| said(self.text, word).to_owned()).collect();
+        let rest: Vec<&str> = said[1..].iter().map(String::as_str).collect();
+        let line = line_of(self.text, words[0].span.start);
+        let (became, note) = match (said[0].to_ascii_uppercase().as_str(), &rest[..]) {
+            ("GROUPCASEINSENSITIVE", [_, ..]) if self.ignores_case => (
+                Became::Changed,
+                "case = \"ignore\", which is for users and hosts that a rule names itself, too".to_owned(),
+            ),
+            ("GROUPCASEINSENSITIVE", [_, ..]) => (Became::Same, "case = \"exact\"".to_owned()),
+            ("GROUP", [group, members @ ..]) => grouped(&key_of(group, false, self), members, fits),
+            ("HOST_GROUP", [group, members @ ..]) => {
+                grouped(&key_of(group, true, self), members, |name| Members::default().add("HOST", name))
+            }
+            (verb @ ("INCLUDE" | "EXCLUDE"), [feature, kind, names @ ..]) if !names.is_empty() => {
+                self.rule(verb, Some(feature), kind, names, line)
+            }
+            (verb @ ("INCLUDEALL" | "EXCLUDEALL"), [kind, names @ ..]) if !names.is_empty() => {
+                self.rule(verb, None, kind, names, line)
+            }
+            (
+                "INCLUDE" | "EXCLUDE" | "INCLUDEALL" | "EXCLUDEALL" | "GROUP" | "HOST_GROUP" | "GROUPCASEINSENSITIVE",
+                _,
+            ) => (Became::Nothing, "the line is not complete".to_owned()),
+            (verb, _) => {
+                let known = WITHOUT.iter().find(|(name, _)| *name == verb).map(|(_, why)| *why);
+                (Became::Nothing, known.unwrap_or("this statement is not known here").to_owned())
+            }
+        };
+        self.lines.push(Line { line, text: said.join(" "), became, note });
+    }
+
+    /// One INCLUDE or EXCLUDE, for a feature or for all.
+    fn rule(&mut self, verb: &str, feature: Option<&str>, kind: &str, names: &[&str], line: usize) -> Told {
+        let (name, of_lot) = feature.map_or((None, None), |feature| match feature.split_once(':') {
+            Some((name, lot)) => (Some(name), Some(lot)),
+            None => (Some(feature), None),
+        });
+        if let Some(name) = name.filter(|name| FeatureName::new(name).is_err()) {
+            return (Became::Nothing, format!("{name} is no name a feature can have here"));
+        }
+        let kind = kind.to_ascii_uppercase();
+        let who = match self.who(&kind, names) {
+            Ok(who) => who,
+            Err(why) => return (Became::Nothing, why),
+        };
+        let action = if verb.starts_with("INCLUDE") { "include" } else { "exclude" };
+        let features = name.map_or("\"all\"".to_owned(), |name| format!("[{}]", quoted(name)));
+        self.count += 1;
+        let id = format!("line-{line}");
+        let _ = writeln!(self.rules, "\n[[rules]]\nid = {}\n{action} = {who}\nfeatures = {features}", quoted(&id));
+        match of_lot {
+            Some(lot) => {
+                (Became::Changed, format!("rule {id}, for all lots of the feature, not only those with {lot}"))
+            }
+            None => (Became::Same, format!("rule {id}")),
+        }
+    }
+
+    /// Who a rule is for, as a policy says it.
+    fn who(&self, kind: &str, names: &[&str]) -> Result<String, String> {
+        match (kind, names) {
+            ("GROUP", [group]) if self.groups.contains_key(*group) => Ok(quoted(&key_of(group, false, self))),
+            ("HOST_GROUP", [group]) if self.host_groups.contains_key(*group) => Ok(quoted(&key_of(group, true, self))),
+            ("GROUP" | "HOST_GROUP", [group]) => Err(format!("there is no {kind} {group} in this file")),
+            ("USER" | "HOST" | "DISPLAY" | "INTERNET" | "PROJECT", names) => {
+                let mut members = Members::default();
+                match names.iter().find(|name| !members.add(kind, name)) {
+                    Some(name) => Err(format!("{name} cannot be told apart here as a {kind}")),
+                    None => Ok(format!("{{ {} }}", members.written().join(", "))),
+                }
+            }
+            _ => Err(format!("what a {kind} is has no counterpart here")),
+        }
+    }
+
+    fn finish(self, name: &str) -> Imported {
+        let case = if self.ignores_case { "ignore" } else { "exact" };
+        let mut policy = format!("# Imported from {}.\n\ncase = \"{case}\"\n", name.replace(char::is_control, " "));
+        for (host, groups) in [(false, &self.groups), (true, &self.host_groups)] {
+            for (group, members) in groups {
+                let _ = writeln!(policy, "\n[groups.{}]", quoted(&key_of(group, host, &self)));
+                members.written().iter().for_each(|line| _ = writeln!(policy, "{line}"));
+            }
+        }
+        Imported { policy: policy + &self.rules, lines: self.lines }
+    }
+}
+
+/// A word as it stands in the file, without quotes.
+fn said<'w>(text: &'w str, word: &'w Word) -> &'w str {
+    if word.key.is_some() { &text[word.span.clone()] } else { &word.value }
+}
+
+impl Members {
+    /// Adds `name` as a `kind`; whether it can be one.
+    fn add(&mut self, kind: &str, name: &str) -> bool {
+        if matches!(kind, "HOST" | "INTERNET")
+            && let Some(network) = network(name)
+        {
+            self.addresses.push(network);
+            return true;
+        }
+        let list = match kind {
+            "USER" => &mut self.users,
+            "HOST" => &mut self.hosts,
+            "DISPLAY" => &mut self.displays,
+            "PROJECT" => &mut self.projects,
+            _ => return false,
+        };
+        if fits(name) {
+            list.push(name.to_owned());
+        }
+        fits(name)
+    }
+
+    /// Its lines in a policy.
+    fn written(&self) -> Vec<String> {
+        let lists = [
+            ("users", &self.users),
+            ("hosts", &self.hosts),
+            ("displays", &self.displays),
+            ("projects", &self.projects),
+            ("addresses", &self.addresses),
+        ];
+        let line = |(key, names): (&str, &Vec<String>)| {
+            let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+            (!names.is_empty()).then(|| format!("{key} = [{}]", names.join(", ")))
+        };
+        lists.into_iter().filter_map(line).collect()
+    }
+}
+
+/// An address, or one whose last parts are `*`, as a network.
+fn network(text: &str) -> Option<String> {
+    if text.parse::<std::net::IpAddr>().is_ok() || text.parse::<IpNet>().is_ok_and(|network| network.trunc() == network)
+    {
+        return Some(text.to_owned());
+    }
+    let parts: Vec<&str> = text.split('.').collect();
+    let fixed = parts.iter().take_while(|part| **part != "*").count();
+    let is_range = parts.len() == 4 && fixed < 4 && parts[fixed..].iter().all(|part| *part == "*");
+    let bytes: Vec<u8> = parts[..fixed].iter().map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    let address = (0..4).map(|n| bytes.get(n).copied().unwrap_or(0).to_string()).collect::<Vec<_>>().join(".");
+    is_range.then(|| format!("{address}/{}", fixed * 8))
+}
+
+fn fits(name: &str) -> bool {
+    !name.is_empty() && name.len() <= Label::LEN_MAX && !name.chars().any(char::is_control)
+}
+
+/// A group's name in the policy: user groups and host groups have names of their own there, so a host group gives way.
+fn key_of(group: &str, host: bool, importer: &Importer<'_>) -> String {
+    let mut key = group.to_owned();
+    while host && importer.groups.contains_key(&key) {
+        key += "-hosts";
+    }
+    key
+}
+
+fn grouped(group: &str, members: &[&str], fits: impl Fn(&str) -> bool) -> Told {
+    let out: Vec<&str> = members.iter().copied().filter(|name| !fits(name)).collect();
+    match out[..] {
+        [] => (Became::Same, format!("group {group}")),
+        _ => (Became::Changed, format!("group {group}, without {}: no name a holder can have here", out.join(", "))),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.get(..at).unwrap_or(text).matches('\n').count() + 1
+}
