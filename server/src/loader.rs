@@ -4,17 +4,14 @@
 //! What came over the channel is read after all files: first what was kept in `added.lic` of the data folder, then what
 //! lives in memory alone, each in the order it came.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use leasehold_core::{Past, Shared, Step, preview, timetable};
 use leasehold_hostid::Machine;
 use leasehold_protocol::{
     licence::{SignedCertificate, text},
     time::{Mono, Now},
-    vocab::{CertificateId, FeatureName, HostId, HostIdKind},
+    vocab::{CertificateId, HostId, HostIdKind},
 };
 use serde::Serialize;
 
@@ -23,7 +20,7 @@ use crate::{
     clock::clock_now,
     config::ConfigError,
     licences::{LicenceReport, Licences, MEMORY, Trust, TrustError},
-    policy::PolicyFile,
+    policy::{self, PolicyFile},
     settings::Settings,
     state::{ADDED, Folder, Serving, StateError},
 };
@@ -163,6 +160,7 @@ impl Loader {
         self.file_warnings.extend(self.newcomers(&trust));
         if let Some(file) = policy {
             self.file_warnings.extend(file.warnings());
+            tracing::info!(rules = file.policy.rules().len(), "policy read");
             self.shared.set_policy(file.policy);
         }
         self.refresh_warnings(state, clock_now());
@@ -246,30 +244,16 @@ impl Loader {
     /// What is not as it should be.
     pub(crate) fn refresh_warnings(&self, state: &AdminState, now: Now) {
         let found = crate::banner::warnings(&self.shared, &state.licences.load(), self.blind_until(), now);
-        let all = self.file_warnings.iter().cloned().chain(found).chain(self.for_nothing(now)).collect();
+        let all =
+            self.file_warnings.iter().cloned().chain(found).chain(policy::without_licence(&self.shared, now)).collect();
         state.warnings.store(Arc::new(all));
-    }
-
-    /// Rules of the policy for features that nothing loaded names.
-    fn for_nothing(&self, now: Now) -> Option<String> {
-        let policy = self.shared.policy();
-        let named: BTreeSet<&FeatureName> =
-            policy.rules().iter().flat_map(|rule| rule.features.iter().flatten()).collect();
-        if named.is_empty() {
-            return None;
-        }
-        let there: BTreeSet<FeatureName> = self.shared.features(now).into_iter().map(|feature| feature.name).collect();
-        let mut missing = named.into_iter().filter(|name| !there.contains(*name));
-        let first = missing.next()?;
-        Some(match missing.count() {
-            0 => format!("the policy has rules for {first}, which no licence names: check the name"),
-            more => format!("the policy has rules for {first} and {more} more that no licence names: check the names"),
-        })
     }
 
     /// The folders whose files are licences, keys or the policy.
     pub(crate) fn watched(&self) -> Vec<std::path::PathBuf> {
-        let parent = |path: &std::path::PathBuf| path.parent().map(std::path::Path::to_owned);
+        // The folder of a bare name is the one we are in, which has no name that can be watched.
+        let folder = |path: &std::path::Path| if path.as_os_str().is_empty() { ".".into() } else { path.to_owned() };
+        let parent = |path: &std::path::PathBuf| path.parent().map(folder);
         let mut all = vec![self.folder.join("licences"), self.folder.join("publishers")];
         all.extend(self.licences.named.iter().filter_map(parent));
         all.extend(self.publisher_keys.iter().filter_map(parent));

@@ -12,9 +12,10 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-use leasehold_core::policy::Policy;
+use leasehold_core::{Shared, policy::Policy};
+use leasehold_protocol::{time::Now, vocab::FeatureName};
 
 use crate::config::{ConfigError, Problem};
 
@@ -61,4 +62,20 @@ impl PolicyFile {
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
         read::read(name, text).map_err(|problems| ConfigError { problems })
     }
+}
+
+/// Rules of the policy for features that nothing loaded names.
+pub(crate) fn without_licence(shared: &Shared, now: Now) -> Option<String> {
+    let policy = shared.policy();
+    let named: BTreeSet<&FeatureName> = policy.rules().iter().flat_map(|rule| rule.features.iter().flatten()).collect();
+    if named.is_empty() {
+        return None;
+    }
+    let there: BTreeSet<FeatureName> = shared.features(now).into_iter().map(|feature| feature.name).collect();
+    let mut missing = named.into_iter().filter(|name| !there.contains(*name));
+    let first = missing.next()?;
+    Some(match missing.count() {
+        0 => format!("the policy has rules for {first}, which no licence names: check the name"),
+        more => format!("the policy has rules for {first} and {more} more that no licence names: check the names"),
+    })
 }

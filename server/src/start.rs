@@ -57,6 +57,7 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let (uses, past) = Uses::open(&mut ready.folder)?;
     loader::tell_past(&shared, &past);
     if let Some(file) = ready.policy.take() {
+        tracing::info!(rules = file.policy.rules().len(), "policy read");
         shared.set_policy(file.policy);
     }
     let mut report = ready.licences.apply(found, &shared, now);
