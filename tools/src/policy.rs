@@ -259,3 +259,35 @@ fn drawn(error: &ConfigError) -> String {
     let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     error.render(colour, 110).trim_end().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever somebody's editor left behind is a policy or a list of mistakes with places, and nothing else.
+    #[test]
+    fn a_damaged_policy_is_read_or_refused_with_places() {
+        let (mut read, mut refused, mut dice) = (0, 0, 0x9e37_79b9_7f4a_7c15_u64);
+        for _ in 0..3000 {
+            let mut text = EXAMPLE.as_bytes().to_vec();
+            for _ in 0..1 + dice % 3 {
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let at = usize::try_from(dice >> 33).unwrap_or(0) % text.len();
+                match dice >> 20 & 3 {
+                    0 => _ = text.remove(at),
+                    1 => text.insert(at, b"\"[]{}=#\n"[usize::try_from(dice >> 24 & 7).unwrap_or(0)]),
+                    2 => text.truncate(at.max(1)),
+                    _ => text[at] = (dice >> 40 & 0x7f) as u8,
+                }
+            }
+            match PolicyFile::parse("p.toml", &String::from_utf8_lossy(&text)) {
+                Ok(_) => read += 1,
+                Err(e) => {
+                    refused += 1;
+                    assert!(e.problems.iter().all(|problem| problem.place.starts_with("p.toml:")), "{e}");
+                }
+            }
+        }
+        assert!(read > 200 && refused > 200, "{read} read, {refused} refused");
+    }
+}

@@ -79,6 +79,7 @@ fn every_setting_can_be_given_in_every_layer() {
         ("data-dir", "/d"),
         ("licence", "/l"),
         ("publisher-key", "/p"),
+        ("policy", "/r"),
         ("site-key", "/s"),
         ("watch", "off"),
         ("listen", "127.0.0.9"),

@@ -233,26 +233,40 @@ fn within(all: &[Group]) -> Result<Vec<Vec<GroupId>>, GroupsError> {
     Ok(all_within)
 }
 
+/// Where a group is in the search for one that is in itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Never,
+    OnTheWay,
+    Done,
+}
+
 /// Groups each of which is in the one before, and the first in the last; without recursion, for a file may nest them deep.
 fn cycle(all: &[Group]) -> Option<Vec<GroupId>> {
-    let mut done = vec![false; all.len()];
+    let mut seen = vec![Seen::Never; all.len()];
     for start in (0..).take(all.len()) {
         // The way down: each group, and how many of its inner ones were looked at.
-        let mut way: Vec<(GroupId, usize)> = vec![(start, 0)];
+        let mut way: Vec<(GroupId, usize)> = Vec::new();
+        if seen[start as usize] == Seen::Never {
+            seen[start as usize] = Seen::OnTheWay;
+            way.push((start, 0));
+        }
         while let Some((id, next)) = way.last_mut() {
-            let inner = all[*id as usize].groups.get(*next).copied();
+            let Some(inner) = all[*id as usize].groups.get(*next).copied() else {
+                seen[*id as usize] = Seen::Done;
+                way.pop();
+                continue;
+            };
             *next += 1;
-            match inner {
-                None => {
-                    done[*id as usize] = true;
-                    way.pop();
-                }
-                Some(inner) if done[inner as usize] => {}
-                Some(inner) => {
-                    if let Some(from) = way.iter().position(|(id, _)| *id == inner) {
-                        return Some(way[from..].iter().map(|(id, _)| *id).collect());
-                    }
+            match seen[inner as usize] {
+                Seen::Done => {}
+                Seen::Never => {
+                    seen[inner as usize] = Seen::OnTheWay;
                     way.push((inner, 0));
+                }
+                Seen::OnTheWay => {
+                    let ids = way.iter().map(|(id, _)| *id);
+                    return Some(ids.skip_while(|id| *id != inner).collect());
                 }
             }
         }
