@@ -17,6 +17,7 @@ use std::{collections::BTreeSet, path::Path};
 use leasehold_core::{Shared, policy::Policy};
 use leasehold_protocol::{time::Now, vocab::FeatureName};
 
+pub use self::names::device_of;
 use crate::config::{ConfigError, Problem};
 
 /// The longest policy file that is read, in bytes: ten thousand rules with groups of a thousand members fit.

@@ -10,7 +10,10 @@ use leasehold_protocol::{
     message::Holder,
     vocab::{DeviceId, FeatureName, Label},
 };
-use leasehold_server::{config::ConfigError, policy::PolicyFile};
+use leasehold_server::{
+    config::ConfigError,
+    policy::{PolicyFile, device_of},
+};
 use serde_json::json;
 
 use crate::{
@@ -243,8 +246,7 @@ fn group(policy: &Policy, id: GroupId) -> &str {
 }
 
 fn device(text: &str) -> Result<DeviceId, String> {
-    let number = Some(text).filter(|text| text.len() == 32).and_then(|text| u128::from_str_radix(text, 16).ok());
-    number.map(|number| DeviceId(number.to_be_bytes())).ok_or_else(|| "expected 32 hexadecimal digits".to_owned())
+    device_of(text).ok_or_else(|| "expected 32 hexadecimal digits".to_owned())
 }
 
 fn wrong(error: &ConfigError) -> Failure {

@@ -10,8 +10,7 @@ pub(super) type Named<T> = Result<T, (&'static str, Option<String>)>;
 
 /// A name with or without `*` and `?`, as a holder can have it.
 pub(super) fn name(text: &str) -> Named<String> {
-    let fits = !text.is_empty() && text.len() <= Label::LEN_MAX && !text.chars().any(char::is_control);
-    if fits { Ok(text.to_owned()) } else { Err(("expected a name of 1 to 64 bytes", None)) }
+    Label::new(text).map(|_| text.to_owned()).map_err(|_| ("expected a name of 1 to 64 bytes", None))
 }
 
 /// An address, or a network.
@@ -34,8 +33,14 @@ pub(super) fn network(text: &str) -> Named<IpNet> {
 
 /// A machine.
 pub(super) fn device(text: &str) -> Named<DeviceId> {
+    let help = || Some("GET /api/v1/leases shows the device of each holder".to_owned());
+    device_of(text).ok_or_else(|| ("expected 32 hexadecimal digits", help()))
+}
+
+/// The machine whose id is written as these 32 hexadecimal digits; `None` if they are none.
+#[must_use]
+pub fn device_of(text: &str) -> Option<DeviceId> {
     let digits = Some(text).filter(|text| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()));
     let number = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
-    let help = || Some("GET /api/v1/leases shows the device of each holder".to_owned());
-    number.map(|number| DeviceId(number.to_be_bytes())).ok_or_else(|| ("expected 32 hexadecimal digits", help()))
+    number.map(|number| DeviceId(number.to_be_bytes()))
 }

@@ -11,7 +11,7 @@ use leasehold_protocol::{
 };
 
 use super::{draft::Draft, xml::Read};
-use crate::flexnet::{self as options, Word};
+use crate::flexnet::{Word, lines};
 use crate::issue::problem::{Problem, Text};
 use keywords::{KEYWORDS, Meaning, day, hostid, platform, version};
 
@@ -27,7 +27,7 @@ pub(super) fn read(source: &Text, publisher: &Label) -> Read {
         packages: BTreeMap::new(),
         signed: false,
     };
-    match options::lines(source.as_str()) {
+    match lines(source.as_str()) {
         Ok(all) => {
             // A package may be described after the line that grants it.
             all.iter().filter(|line| line[0].value == "PACKAGE").for_each(|line| reader.package(line));

@@ -29,7 +29,6 @@ struct Importer<'t> {
     groups: BTreeMap<String, Members>,
     host_groups: BTreeMap<String, Members>,
     rules: String,
-    count: usize,
     lines: Vec<Line>,
 }
 
@@ -143,7 +142,6 @@ impl Importer<'_> {
         };
         let action = if verb.starts_with("INCLUDE") { "include" } else { "exclude" };
         let features = name.map_or("\"all\"".to_owned(), |name| format!("[{}]", quoted(name)));
-        self.count += 1;
         let id = format!("line-{line}");
         let _ = writeln!(self.rules, "\n[[rules]]\nid = {}\n{action} = {who}\nfeatures = {features}", quoted(&id));
         match of_lot {
@@ -243,7 +241,7 @@ fn network(text: &str) -> Option<String> {
 }
 
 fn fits(name: &str) -> bool {
-    !name.is_empty() && name.len() <= Label::LEN_MAX && !name.chars().any(char::is_control)
+    Label::new(name).is_ok()
 }
 
 /// A group's name in the policy: user groups and host groups have names of their own there, so a host group gives way.
