@@ -7,7 +7,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{Ordering, fence},
+    },
 };
 
 use leasehold_protocol::{
@@ -21,7 +24,9 @@ use crate::{
     lease::Leases,
     lock,
     plan::{Lot, LotKey, LotKind, groups, serving},
-    pool::{BucketId, Rank, Short, Stock, Use, Worker},
+    policy::Reservation,
+    pool::{BucketId, Rank, Short, Stock, Tally, Use, Worker},
+    quota::{Case, FreeLot, Hurdle, Quotas},
 };
 
 /// All seats of one feature in one realm. Outlives every plan.
@@ -41,6 +46,8 @@ pub(crate) struct Pool {
     pub(crate) next_due: Mutex<NextDueHint>,
     /// Its leases that share seats.
     pub(crate) joints: Mutex<Joints>,
+    /// Which policy its seats are counted by, by number; 0: by none ([`Book::quotas`]).
+    ruling: Tally,
 }
 
 /// Which lease was found to be due back next, and when that was looked up.
@@ -70,6 +77,8 @@ pub(crate) struct Book {
     pub(crate) homeless: BTreeMap<u64, (LeaseId, Version)>,
     /// None of them wants a version below.
     pub(crate) homeless_least: Version,
+    /// Who has what, where rules count it.
+    pub(crate) quotas: Quotas,
 }
 
 /// The seats of one certificate.
@@ -104,6 +113,29 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Which policy its seats are counted by; 0: by none. For who has just published a lease: if this is still what it was
+    /// before its seats were taken, who puts another policy in force finds the lease.
+    ///
+    /// Ordering: as in `Planner::is_still`, paired with [`Pool::set_ruling`].
+    pub(crate) fn ruling(&self) -> u64 {
+        fence(Ordering::SeqCst);
+        self.ruling.get()
+    }
+
+    /// Whether a lease of it that has been taken out of the records is to be taken out of the quotas. Whoever put it there
+    /// had its record in hand, or its own book, and had set this before.
+    pub(crate) fn is_ruled(&self) -> bool {
+        self.ruling.get() != 0
+    }
+
+    /// Ordering: see [`Pool::ruling`].
+    pub(crate) fn set_ruling(&self, number: u64) {
+        self.ruling.set(number);
+        fence(Ordering::SeqCst);
+    }
+}
+
 fn out_of(bucket: &OnceLock<Option<BucketId>>, stock: &Stock) -> u64 {
     bucket.get().copied().flatten().map_or(0, |bucket| stock.out(bucket).max(0).unsigned_abs())
 }
@@ -129,6 +161,7 @@ impl Pools {
             book: Mutex::default(),
             next_due: Mutex::default(),
             joints: Mutex::default(),
+            ruling: Tally::default(),
         });
         by_name.insert(name.clone(), pool.clone());
         Some(pool)
@@ -150,6 +183,12 @@ impl Book {
     /// Makes checkouts come here from now on, whatever they find, or no more.
     pub(crate) fn set_waited(&self, worker: &mut Worker, waited: bool) {
         self.entries.values().for_each(|entry| worker.set_waited(entry.bucket, waited));
+    }
+
+    /// The same, as it has to be once nothing else is going on: while somebody stands above what there is, or seats are
+    /// counted.
+    pub(crate) fn settle_waited(&self, worker: &mut Worker) {
+        self.set_waited(worker, !self.homeless.is_empty() || self.quotas.is_on());
     }
 
     /// Puts `lots` in force instead of those before. What is out of a lot that is not among them stays out, over its
@@ -191,8 +230,66 @@ impl Book {
         }
         self.set_waited(worker, true);
         let taken = choices.iter().any(|buckets| take_of(worker, buckets, seats, uses).is_ok());
-        self.set_waited(worker, !self.homeless.is_empty());
+        self.settle_waited(worker);
         if taken { Ok(()) } else { Err(Short::NoSeat) }
+    }
+
+    /// The same where rules count seats: whoever takes or gives some has the book in hand.
+    ///
+    /// # Errors
+    /// What is in the way of `case`. For who had the seats before this server was started anew, whose lease is to come back
+    /// (`returns`), there is only the want of seats.
+    pub(crate) fn take_counted(
+        &self,
+        worker: &mut Worker,
+        want: &Want<'_>,
+        (case, returns): (&Case, bool),
+        uses: &mut Vec<Use>,
+    ) -> Result<(), Hurdle> {
+        if returns {
+            return self.take(worker, want, uses).map_err(|_| Hurdle::NoSeat);
+        }
+        self.quotas.check_limits(case)?;
+        if !self.homeless.is_empty() && self.spare(worker) < i64::from(want.seats.get()) {
+            return Err(Hurdle::NoSeat);
+        }
+        let all = self.free_lots(worker);
+        let mut denied = Hurdle::NoSeat;
+        for serving in choices(&self.lots, want) {
+            match self.quotas.share_out(&all, &serving, case) {
+                Ok(shares) => {
+                    let of = |(bucket, seats)| Use { bucket, seats };
+                    uses.clear();
+                    uses.extend(shares.into_iter().map(of));
+                    return self.take_exactly(worker, uses).map_err(|_| Hurdle::NoSeat);
+                }
+                Err(Hurdle::NoSeat) => {}
+                Err(hurdle) => denied = hurdle,
+            }
+        }
+        Err(denied)
+    }
+
+    /// Takes `uses`, which are there: nobody else takes. Of more buckets than one step can take from one after the other.
+    fn take_exactly(&self, worker: &mut Worker, uses: &mut Vec<Use>) -> Result<(), Short> {
+        match worker.take_all(uses, Rank::Chosen) {
+            Err(Short::TooWide) => {}
+            decided => return decided,
+        }
+        let is_taken = |used: &&Use| worker.take(used.bucket, used.seats, Rank::Chosen).is_ok();
+        let taken = uses.iter().take_while(is_taken).count();
+        if taken == uses.len() {
+            return Ok(());
+        }
+        uses.drain(..).take(taken).for_each(|used| _ = worker.give(used.bucket, used.seats));
+        Err(Short::NoSeat)
+    }
+
+    /// Counts what grant `number` took.
+    pub(crate) fn enter(&mut self, number: u64, case: Case, uses: &[Use]) {
+        let version = |used: &Use| self.lots.iter().find(|lot| lot.bucket == used.bucket).map(|lot| lot.version);
+        let seats: Vec<_> = uses.iter().map(|used| (version(used).unwrap_or_default(), used.seats)).collect();
+        self.quotas.enter(number, case, &seats);
     }
 
     /// Moves seats that no lot in force covers onto lots that are, as far as there is room for a lease of `machine` that
@@ -271,6 +368,42 @@ impl Book {
     /// Regular seats of all lots in force; `None` if some are not counted.
     pub(crate) fn capacity(&self) -> Option<u64> {
         self.of_kind(LotKind::Regular).map(|lot| lot.count().map(u64::from)).sum()
+    }
+
+    /// Free seats that are kept for some.
+    pub(crate) fn reserved(&self, worker: &mut Worker) -> u64 {
+        if self.quotas.is_on() { self.quotas.kept(&self.free_lots(worker)) } else { 0 }
+    }
+
+    fn free_lots(&self, worker: &mut Worker) -> Vec<FreeLot> {
+        let free = |lot: &Lot| FreeLot {
+            bucket: lot.bucket,
+            version: lot.version,
+            is_regular: lot.kind == LotKind::Regular,
+            free: u64::try_from(worker.count(lot.bucket)).unwrap_or(0),
+        };
+        self.lots.iter().map(free).collect()
+    }
+
+    /// The reservations of this pool, in the order of the file: each with the seats its members have, and those that the lots in
+    /// force cannot give it.
+    pub(crate) fn reservations(&self, name: &FeatureName) -> Vec<(Reservation, u32, u32)> {
+        let mut there: Vec<(Version, u64)> =
+            self.of_kind(LotKind::Regular).map(|lot| (lot.version, lot.count().map_or(u64::MAX, u64::from))).collect();
+        // The highest versions are for those that ask for them.
+        there.sort_by_key(|(version, _)| *version);
+        let mut all = Vec::new();
+        for (reservation, used) in self.quotas.drawn_of(name) {
+            let mut short = u64::from(reservation.seats);
+            for (_, left) in there.iter_mut().filter(|(version, _)| *version >= reservation.version) {
+                let given = short.min(*left);
+                short -= given;
+                *left -= given;
+            }
+            let narrow = |n| u32::try_from(n).unwrap_or(u32::MAX);
+            all.push((reservation, narrow(used), narrow(short)));
+        }
+        all
     }
 
     /// Seats of overdraft: how many there are, and how many of them are out (L-13).

@@ -243,7 +243,7 @@ impl Leases {
         if record.lingers && record.joint.is_none() {
             joints.stop_waiting(&Waits::of(record), record.id);
         }
-        (worker.close(record.id), handed)
+        (self.give_back(worker, record, handed.as_ref()), handed)
     }
 
     /// Takes a lease that has ended out of those it shares seats with: if it carried them, the one that does from now on has

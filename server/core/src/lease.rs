@@ -20,7 +20,7 @@ use crate::{
     Ended, LeaseStatus,
     book::{Pool, lot_uses},
     claims::Claims,
-    joint::Gates,
+    joint::{Gates, Handed},
     lock,
     pool::{BUCKETS_MAX, BucketId, Chunks, Due, Rank, Renewal, Stock, Tally, Terms, Use, Worker},
 };
@@ -35,6 +35,7 @@ pub(crate) struct Leases {
     lots: Chunks<OnceLock<LotName>, 1024>,
     grants: Tally,
     pools: Tally,
+    rulings: Tally,
     /// Who asks for what may be shared.
     pub(crate) gates: Gates,
     /// Leases for seats that stay after a release, opened and ended so far.
@@ -60,6 +61,7 @@ impl Leases {
             lots: Chunks::new(BUCKETS_MAX),
             grants: Tally::default(),
             pools: Tally::default(),
+            rulings: Tally::default(),
             gates: Gates::default(),
             stays: <[Tally; 2]>::default(),
             stock,
@@ -74,7 +76,9 @@ impl Leases {
         let Opening { terms, mut record, uses, deadline } = opening;
         let id = worker.reserve()?;
         record.id = id;
-        record.number = self.grants.add(1);
+        if record.number == 0 {
+            record.number = self.next_number();
+        }
         let Some(place) = self.records.reach(id.slot(), Mutex::default) else {
             worker.unreserve(id);
             return None;
@@ -83,6 +87,11 @@ impl Leases {
         worker.publish(id, &terms, record.ttl_ms, deadline, uses);
         self.count_lease(worker, &record, true);
         Some(record)
+    }
+
+    /// A number for a grant to come; never 0.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.grants.add(1) + 1
     }
 
     /// Leases that are out and that somebody holds: without those for seats that stay after a release.
@@ -170,7 +179,8 @@ impl Leases {
         let stays = record.as_ref().filter(|_| released).and_then(|record| record.stay.until(record.granted.mono, at));
         let (waited, handed) = match &record {
             Some(record) if record.is_joint() || stays.is_some() => self.close_jointly(worker, record, at, stays),
-            _ => (worker.close(id), None),
+            Some(record) => (self.give_back(worker, record, None), None),
+            None => (worker.close(id), None),
         };
         let record = record?;
         self.count_lease(worker, &record, false);
@@ -194,6 +204,37 @@ impl Leases {
             stays_until: stays.filter(|_| handed.is_some()),
             lingered: record.lingers,
         })
+    }
+
+    /// Gives back the seats of a lease that has ended, in one step with what rules count of it; `handed` are those that passed to
+    /// another, which are counted as its. Whether somebody waits for one of them.
+    pub(crate) fn give_back(&self, worker: &mut Worker, record: &Record, handed: Option<&Handed>) -> bool {
+        if !record.pool.is_ruled() {
+            return worker.close(record.id);
+        }
+        let mut book = lock(&record.pool.book);
+        let waited = worker.close(record.id);
+        book.quotas.leave(record.number);
+        if let Some(handed) = handed
+            && let Some(heir) = self.record(handed.heir)
+        {
+            let case = book.quotas.case(heir.asked());
+            book.enter(heir.number, case, &handed.uses);
+        }
+        waited
+    }
+
+    /// Counts what grant `number` of `pool` had as `heir`'s, in one step.
+    pub(crate) fn pass_on(&self, pool: &Pool, number: Option<u64>, heir: LeaseId) {
+        if !pool.is_ruled() {
+            return;
+        }
+        let mut book = lock(&pool.book);
+        if let (Some(number), Some((heir, uses))) = (number, self.record_and_uses(heir)) {
+            book.quotas.leave(number);
+            let case = book.quotas.case(heir.asked());
+            book.enter(heir.number, case, &uses);
+        }
     }
 
     /// Takes the units a lease has used up out of what there is, before they would come back with its end; what it gives
@@ -274,6 +315,11 @@ impl Leases {
     /// A number for a new pool.
     pub(crate) fn next_pool_id(&self) -> u32 {
         u32::try_from(self.pools.add(1)).unwrap_or(u32::MAX)
+    }
+
+    /// A number for a policy that a pool is counted by; never 0.
+    pub(crate) fn next_ruling(&self) -> u64 {
+        self.rulings.add(1) + 1
     }
 
     /// Every lease, in order of its slot, each as it was at one moment. `address_of` knows where a session is.

@@ -43,6 +43,12 @@ pub enum LedgerError {
         /// What the book says.
         leased: i64,
     },
+    /// What limits and reservations count is not what the leases hold.
+    #[error("rules of the policy count seats of {feature} otherwise than its leases hold them")]
+    Quotas {
+        /// The feature.
+        feature: FeatureName,
+    },
     /// A lease's own seats do not add up to what it was granted.
     #[error("lease {lease} was granted {seats} seats and holds {held}")]
     Lease {
@@ -74,6 +80,7 @@ pub(crate) fn check(pools: &[Arc<Pool>], leases: &Leases, worker: &mut Worker) -
         if before.is_some() && leases.stock.turns() == before {
             let held = sums?;
             check_joints(pools, leases)?;
+            check_quotas(pools, leases)?;
             let wrong = outs.iter().find(|(_, bucket, out)| held.get(bucket).copied().unwrap_or(0) != *out);
             return wrong.map_or(Ok(()), |(pool, bucket, leased)| {
                 let (certificate, held) = (certificate(leases, *bucket), held.get(bucket).copied().unwrap_or(0));
@@ -136,6 +143,31 @@ fn check_joints(pools: &[Arc<Pool>], leases: &Leases) -> Result<(), LedgerError>
         }
     }
     Ok(())
+}
+
+/// Checks that of a pool whose seats are counted by rules every lease with seats is counted, as often as it has some.
+fn check_quotas(pools: &[Arc<Pool>], leases: &Leases) -> Result<(), LedgerError> {
+    let mut counted = BTreeMap::new();
+    for pool in pools {
+        let book = lock(&pool.book);
+        if book.quotas.is_on() {
+            let sums = book.quotas.audit().ok_or_else(|| LedgerError::Quotas { feature: pool.name.clone() })?;
+            counted.insert(pool.id, (pool, sums));
+        }
+    }
+    let slots = if counted.is_empty() { 0..0 } else { leases.stock.slab().indices() };
+    for slot in slots {
+        let Some(record) = leases.records.get(slot) else { continue };
+        let record = lock(record);
+        let Some(record) = record.as_deref() else { continue };
+        let Some((pool, sums)) = counted.get_mut(&record.pool.id) else { continue };
+        let held: u32 = leases.stock.slab().uses(slot).iter().map(|used| used.seats).sum();
+        if sums.remove(&record.number).unwrap_or(0) != held {
+            return Err(LedgerError::Quotas { feature: pool.name.clone() });
+        }
+    }
+    let left = counted.values().find(|(_, sums)| !sums.is_empty());
+    left.map_or(Ok(()), |(pool, _)| Err(LedgerError::Quotas { feature: pool.name.clone() }))
 }
 
 /// What the workers say is out, by bucket.

@@ -54,7 +54,9 @@ mod plan;
 mod planted;
 pub mod policy;
 pub mod pool;
+mod quota;
 mod realm;
+mod ruling;
 mod session;
 mod shared;
 mod status;
@@ -69,7 +71,7 @@ pub use path::{Path, Transmit};
 pub use plan::{CertificateReport, Outcome, Past, PlanReport, ServedBy, Step, UpgradeRule, preview, timetable};
 pub use planted::Fault;
 pub use shared::Shared;
-pub use status::{FeatureStatus, LeaseStatus, LotStatus, RealmStatus};
+pub use status::{FeatureStatus, LeaseStatus, LotStatus, RealmStatus, ReservationStatus};
 
 #[cfg(doc)]
 use leasehold_protocol::time::Now;

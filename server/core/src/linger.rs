@@ -88,7 +88,7 @@ impl Leases {
         let owner = !owner_of(record.client, record.pool.realm);
         let terms = Terms { claim: record.claim.fold(), owner, session: 0 };
         let ttl_ms = u32::try_from(until.ms_since(at)).unwrap_or(u32::MAX);
-        let kept = Record { lingers: true, ttl_ms, ..record.clone() };
+        let kept = Record { lingers: true, ttl_ms, number: 0, ..record.clone() };
         let Some(kept) = self.open(worker, Opening { terms, record: kept, uses: &[], deadline: until }) else {
             return self.hand_on(joints, record);
         };
@@ -125,11 +125,15 @@ impl Leases {
             }
             let uses = self.stock.slab().uses(old.slot());
             let (id, opened) = open(worker, &uses);
-            if id.is_some()
+            if let Some(heir) = id
                 && let Some(place) = self.records.get(old.slot())
             {
-                let _old = lock(place);
-                self.stock.slab().set_uses(old.slot(), &[]);
+                let number = {
+                    let record = lock(place);
+                    self.stock.slab().set_uses(old.slot(), &[]);
+                    record.as_ref().map(|record| record.number)
+                };
+                self.pass_on(pool, number, heir);
             }
             ended.extend(self.close(worker, old, now, false));
             if let Some(heir) = id {

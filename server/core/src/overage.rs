@@ -51,7 +51,7 @@ impl Leases {
             }
         }
         self.rehome(worker, book);
-        book.set_waited(worker, !book.homeless.is_empty());
+        book.settle_waited(worker);
     }
 
     /// Sees to a lease that was granted while the plan it was granted under was being replaced: who looked for holders of
@@ -68,16 +68,19 @@ impl Leases {
             book.homeless.insert(record.number, (record.id, record.version));
             self.rehome(worker, &mut book);
         }
-        book.set_waited(worker, !book.homeless.is_empty());
+        book.settle_waited(worker);
     }
 
     /// Passes on seats of `pool` that came back while somebody waited for them; grant number `number` has ended.
     pub(crate) fn tend(&self, worker: &mut Worker, pool: &Pool, number: u64) {
         let mut book = lock(&pool.book);
+        if book.homeless.is_empty() && book.quotas.is_on() {
+            return;
+        }
         book.homeless.remove(&number);
         self.rehome(worker, &mut book);
         if book.homeless.is_empty() {
-            book.set_waited(worker, false);
+            book.settle_waited(worker);
         }
     }
 

@@ -37,6 +37,7 @@ use crate::{
     book::Pools,
     lease::Leases,
     lock,
+    policy::Policy,
     pool::{Tally, Worker},
     realm::RealmIdentity,
 };
@@ -71,6 +72,8 @@ pub(crate) struct Planner {
 struct Held {
     certificates: Vec<Loaded>,
     here: ServedBy,
+    /// By what seats are counted.
+    policy: Arc<Policy>,
 }
 
 /// A certificate with its days turned into instants.
@@ -206,14 +209,21 @@ impl Planner {
             return false;
         }
         held.here.trials.insert(certificate, now.wall);
-        let Held { certificates, here } = &mut *held;
+        let Held { certificates, here, .. } = &mut *held;
         certificates.iter_mut().filter(|loaded| loaded.signed.id == certificate).for_each(|loaded| loaded.date(here));
         self.replace(&held, now, identity, stock);
         true
     }
 
+    /// Counts seats by `policy` from now on.
+    pub(crate) fn rule(&self, policy: Arc<Policy>, stock: Stock<'_>) {
+        let mut held = lock(&self.held);
+        held.policy = policy;
+        stock.leases.rule(stock.worker, stock.pools, &self.plan.load(), &held.policy);
+    }
+
     fn replace(&self, held: &Held, now: Now, identity: &RealmIdentity, mut stock: Stock<'_>) -> PlanReport {
-        let Held { certificates: held, here } = held;
+        let Held { certificates: held, here, policy } = held;
         let draft = compile(held, here, now.wall);
         let mut report = PlanReport {
             realm: identity.id,
@@ -225,6 +235,7 @@ impl Planner {
         let (plan, no_room) = install::plan_of(held, &here.used, draft.plan, &stock, identity);
         no_room.into_iter().for_each(|index| report.lines[index].leave_out());
         install::install(plan, &mut stock, |plan| self.put_in_force(plan));
+        stock.leases.rule(stock.worker, stock.pools, &self.plan.load(), policy);
         report.overage = overage(stock.pools, stock.worker);
         report
     }

@@ -9,50 +9,49 @@
 //! to keep, not a lock to trust.
 
 mod groups;
+mod rules;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use leasehold_protocol::{message::Holder, vocab::FeatureName};
 
-pub use self::groups::{Group, GroupId, Groups, GroupsError, MEMBERSHIPS_MAX, PATTERNS_MAX};
-
-/// What is done with the members of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// They, and nobody else, may take seats.
-    Include,
-    /// They may not.
-    Exclude,
-}
-
-/// One rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessRule {
-    /// What answers and logs call it.
-    pub id: String,
-    /// What it does.
-    pub action: Action,
-    /// To whom.
-    pub group: GroupId,
-    /// Of which features; `None`: of all.
-    pub features: Option<Vec<FeatureName>>,
-}
+pub use self::{
+    groups::{Group, GroupId, Groups, GroupsError, MEMBERSHIPS_MAX, PATTERNS_MAX},
+    rules::{AccessRule, Action, Limit, Per, Reservation, Rules},
+};
 
 /// Compiled rules. [`Policy::default`] lets everybody in.
 #[derive(Debug, Default)]
 pub struct Policy {
     groups: Groups,
-    rules: Vec<AccessRule>,
+    rules: Rules,
     of_all: Scope,
     by_feature: BTreeMap<FeatureName, Scope>,
+    /// By reservation: see [`rank`].
+    ranks: Vec<u8>,
 }
 
-/// The rules for one feature, or for all: by group, the first rule of the file.
+/// The rules for one feature, or for all: of those of access the first of the file for each group, of the others every one.
 #[derive(Debug, Default)]
 struct Scope {
     exclude: BTreeMap<GroupId, usize>,
     include: BTreeMap<GroupId, usize>,
     first_include: Option<usize>,
+    limits: BTreeMap<GroupId, Vec<usize>>,
+    /// In the order they are drawn from.
+    reservations: BTreeMap<GroupId, Vec<usize>>,
+}
+
+/// The rules about numbers of seats that concern one holder: their places among those of their kind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Concern {
+    /// In the order of the file.
+    pub(crate) limits: Vec<usize>,
+    /// In the order they are drawn from.
+    pub(crate) reservations: Vec<usize>,
 }
 
 /// What the rules say of one holder and one feature.
@@ -69,31 +68,72 @@ pub enum Verdict<'a> {
 impl Policy {
     /// Compiles `rules`, in the order of the file: of several that apply the first is named.
     #[must_use]
-    pub fn new(groups: Groups, rules: Vec<AccessRule>) -> Self {
-        let mut policy = Self { groups, ..Self::default() };
-        for (index, rule) in rules.iter().enumerate() {
-            match &rule.features {
-                None => policy.of_all.add(rule, index),
-                Some(features) => {
-                    for feature in features {
-                        policy.by_feature.entry(feature.clone()).or_default().add(rule, index);
-                    }
-                }
-            }
+    pub fn new(groups: Groups, rules: impl Into<Rules>) -> Self {
+        let mut policy = Self { groups, rules: rules.into(), ..Self::default() };
+        let Rules { access, limits, reservations } = &policy.rules;
+        let (of_all, by_feature) = (&mut policy.of_all, &mut policy.by_feature);
+        for (index, rule) in access.iter().enumerate() {
+            each_scope(of_all, by_feature, rule.features.as_deref(), |scope| scope.add(rule, index));
         }
-        policy.rules = rules;
+        for (index, limit) in limits.iter().enumerate() {
+            let add = |scope: &mut Scope| scope.limits.entry(limit.group).or_default().push(index);
+            each_scope(of_all, by_feature, limit.features.as_deref(), add);
+        }
+        for (index, reservation) in reservations.iter().enumerate() {
+            let scope = by_feature.entry(reservation.feature.clone()).or_default();
+            scope.reservations.entry(reservation.group).or_default().push(index);
+            policy.ranks.push(rank(policy.groups.all().get(reservation.group as usize)));
+        }
         policy
     }
 
-    /// Its rules, in the order of the file.
+    /// Its rules of access, in the order of the file.
     #[must_use]
     pub fn rules(&self) -> &[AccessRule] {
-        &self.rules
+        &self.rules.access
     }
 
     /// Those that are for `feature`, or for all, in the order of the file.
     pub fn rules_for<'a>(&'a self, feature: &'a FeatureName) -> impl Iterator<Item = &'a AccessRule> {
-        self.rules.iter().filter(move |rule| rule.features.as_ref().is_none_or(|features| features.contains(feature)))
+        self.rules().iter().filter(move |rule| rule.features.as_ref().is_none_or(|features| features.contains(feature)))
+    }
+
+    /// Its limits, in the order of the file.
+    #[must_use]
+    pub fn limits(&self) -> &[Limit] {
+        &self.rules.limits
+    }
+
+    /// Its reservations, in the order of the file.
+    #[must_use]
+    pub fn reservations(&self) -> &[Reservation] {
+        &self.rules.reservations
+    }
+
+    /// Whether there is any limit or reservation for `feature`.
+    pub(crate) fn counts(&self, feature: &FeatureName) -> bool {
+        let counts = |scope: &Scope| !scope.limits.is_empty() || !scope.reservations.is_empty();
+        counts(&self.of_all) || self.by_feature.get(feature).is_some_and(counts)
+    }
+
+    /// Which limits and reservations of `feature` concern `holder`, who asks from `address`.
+    pub(crate) fn concern(&self, feature: &FeatureName, holder: &Holder, address: IpAddr) -> Concern {
+        if !self.counts(feature) {
+            return Concern::default();
+        }
+        let (own, groups) = (self.by_feature.get(feature).unwrap_or(Scope::NONE), self.groups.of(holder, address));
+        let of = |rules: &BTreeMap<GroupId, Vec<usize>>| -> Vec<usize> {
+            groups.iter().filter_map(|group| rules.get(group)).flatten().copied().collect()
+        };
+        let is_exempt =
+            |limit: &usize| self.limits()[*limit].exempt.is_some_and(|exempt| groups.binary_search(&exempt).is_ok());
+        let mut limits = of(&own.limits);
+        limits.extend(of(&self.of_all.limits));
+        limits.retain(|limit| !is_exempt(limit));
+        limits.sort_unstable();
+        let mut reservations = of(&own.reservations);
+        reservations.sort_unstable_by_key(|reservation| (self.ranks[*reservation], *reservation));
+        Concern { limits, reservations }
     }
 
     /// Its groups.
@@ -106,19 +146,19 @@ impl Policy {
     #[must_use]
     pub fn judge(&self, feature: &FeatureName, holder: &Holder, address: IpAddr) -> Verdict<'_> {
         let scopes = [self.by_feature.get(feature).unwrap_or(Scope::NONE), &self.of_all];
-        if scopes.iter().all(|scope| scope.is_empty()) {
+        if scopes.iter().all(|scope| scope.lets_all_in()) {
             return Verdict::Allowed(None);
         }
         let groups = self.groups.of(holder, address);
         if let Some(rule) = scopes.iter().filter_map(|scope| first(&scope.exclude, &groups)).min() {
-            return Verdict::Excluded(&self.rules[rule]);
+            return Verdict::Excluded(&self.rules()[rule]);
         }
         let mut allowed_by = None;
         for scope in scopes {
             let Some(first_include) = scope.first_include else { continue };
             match first(&scope.include, &groups) {
-                Some(rule) => allowed_by = allowed_by.or(Some(&self.rules[rule])),
-                None => return Verdict::NotIncluded(&self.rules[first_include]),
+                Some(rule) => allowed_by = allowed_by.or(Some(&self.rules()[rule])),
+                None => return Verdict::NotIncluded(&self.rules()[first_include]),
             }
         }
         Verdict::Allowed(allowed_by)
@@ -126,7 +166,13 @@ impl Policy {
 }
 
 impl Scope {
-    const NONE: &'static Self = &Self { exclude: BTreeMap::new(), include: BTreeMap::new(), first_include: None };
+    const NONE: &'static Self = &Self {
+        exclude: BTreeMap::new(),
+        include: BTreeMap::new(),
+        first_include: None,
+        limits: BTreeMap::new(),
+        reservations: BTreeMap::new(),
+    };
 
     fn add(&mut self, rule: &AccessRule, index: usize) {
         let rules = match rule.action {
@@ -139,8 +185,38 @@ impl Scope {
         rules.entry(rule.group).or_insert(index);
     }
 
-    fn is_empty(&self) -> bool {
+    fn lets_all_in(&self) -> bool {
         self.exclude.is_empty() && self.include.is_empty()
+    }
+}
+
+/// Does `add` to the scope of each of `features`, or to the one of all.
+fn each_scope(
+    of_all: &mut Scope,
+    by_feature: &mut BTreeMap<FeatureName, Scope>,
+    features: Option<&[FeatureName]>,
+    mut add: impl FnMut(&mut Scope),
+) {
+    let Some(features) = features else { return add(of_all) };
+    // One that is named twice is meant once.
+    for feature in features.iter().collect::<BTreeSet<_>>() {
+        add(by_feature.entry(feature.clone()).or_default());
+    }
+}
+
+/// Whose reservation is drawn from first: that of a machine, then that of a user, then any other (PO-12).
+fn rank(group: Option<&Group>) -> u8 {
+    let Some(Group { name: _, everyone, users, hosts, displays, projects, addresses, devices, groups }) = group else {
+        return 2;
+    };
+    let has_others = *everyone
+        || ![hosts, displays, projects].iter().all(|names| names.is_empty())
+        || !addresses.is_empty()
+        || !groups.is_empty();
+    match (users.is_empty(), devices.is_empty()) {
+        (true, false) if !has_others => 0,
+        (false, true) if !has_others => 1,
+        _ => 2,
     }
 }
 

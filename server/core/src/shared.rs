@@ -1,6 +1,9 @@
 //! Everything workers share: leases, sessions, certificates and limits. An administrator reads it from any thread.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use arc_swap::ArcSwap;
 use leasehold_protocol::{
@@ -11,7 +14,8 @@ use leasehold_protocol::{
 };
 
 use crate::{
-    FeatureStatus, LeaseStatus, LedgerError, Past, PlanReport, RealmConfig, RealmStatus, ServedBy, ServerConfig,
+    FeatureStatus, LeaseStatus, LedgerError, Past, PlanReport, RealmConfig, RealmStatus, ReservationStatus, ServedBy,
+    ServerConfig,
     book::Pool,
     counters::Counters,
     lease::Leases,
@@ -138,7 +142,11 @@ impl Shared {
 
     /// Puts `policy` in place of the one before, for requests from now on: no lease ends by it (P-6).
     pub fn set_policy(&self, policy: Policy) {
-        self.policy.store(Arc::new(policy));
+        let (policy, mut office) = (Arc::new(policy), lock(&self.office));
+        self.policy.store(policy.clone());
+        for realm in &self.realms {
+            realm.planner.rule(policy.clone(), self.stock(realm, &mut office));
+        }
     }
 
     /// The policy in force.
@@ -191,6 +199,34 @@ impl Shared {
             all.extend(realm.pools.all().iter().filter_map(&mut status));
         }
         all
+    }
+
+    /// Every reservation of the policy in force, realm by realm, in the order of the file; of a realm that has no licence for its
+    /// feature, none.
+    #[must_use]
+    pub fn reservations(&self) -> Vec<ReservationStatus> {
+        let of = |pool: &Arc<Pool>| {
+            let all = lock(&pool.book).reservations(&pool.name);
+            all.into_iter()
+                .map(|(r, used, short)| ReservationStatus {
+                    realm: pool.realm,
+                    rule: r.id,
+                    feature: r.feature,
+                    version: r.version,
+                    seats: r.seats,
+                    used,
+                    short,
+                })
+                .collect::<Vec<_>>()
+        };
+        let places: BTreeMap<String, usize> =
+            self.policy.load().reservations().iter().enumerate().map(|(place, r)| (r.id.clone(), place)).collect();
+        let in_realm = |realm: &Arc<Realm>| {
+            let mut all: Vec<ReservationStatus> = realm.pools.all().iter().flat_map(of).collect();
+            all.sort_by_key(|status| places.get(&status.rule).copied());
+            all
+        };
+        self.realms.iter().flat_map(in_realm).collect()
     }
 
     /// Every lease that has not reached its deadline, in order of its slot, each as it was at one moment.

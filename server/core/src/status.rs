@@ -68,6 +68,9 @@ pub struct FeatureStatus {
     pub free: i64,
     /// Seats out that no licence in force covers.
     pub overage: u32,
+    /// Seats that are not out and kept for some by reservations, as far as there are any (P-3). Of a feature whose seats are
+    /// made of another one's, 0: they are kept there.
+    pub reserved: u32,
     /// How many leases hold the seats.
     pub leases: u32,
     /// The next instant at which one of its rights ends.
@@ -142,4 +145,23 @@ pub struct LeaseStatus {
     pub lingers: bool,
     /// Where its client's session is, if it has one.
     pub address: Option<SocketAddr>,
+}
+
+/// A reservation of the policy in force, in one realm (P-3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReservationStatus {
+    /// In which realm.
+    pub realm: RealmId,
+    /// What answers and logs call it.
+    pub rule: String,
+    /// Of which feature.
+    pub feature: FeatureName,
+    /// The lowest version that will do.
+    pub version: Version,
+    /// How many seats it asks for.
+    pub seats: u32,
+    /// How many of them its members have.
+    pub used: u32,
+    /// How many the licences in force cannot give it, after those before it in the file; 0: it is satisfied.
+    pub short: u32,
 }

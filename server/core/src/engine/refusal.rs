@@ -11,6 +11,8 @@ use crate::{
     Denied, Event,
     counters::Counter,
     plan::{Drawn, FeaturePlan},
+    policy::Per,
+    quota::{Kept, Reached},
     wording::{clip, instant, seats, seats_are, span},
 };
 
@@ -206,6 +208,54 @@ impl Refusal {
             holder.user, holder.host
         );
         Self::new(Denial::NOT_INCLUDED, sentence, format!("policy rule {rule}"), None)
+    }
+
+    /// A limit of the administrator's is reached (P-2).
+    pub(super) fn limit_reached(holder: &Holder, reached: &Reached, stand: Stand) -> Self {
+        let Reached { rule, per, max, used, wanted, feature } = reached;
+        let (who, whom) = match per {
+            Per::Group => ("they have".to_owned(), "those it is for together"),
+            Per::User => (format!("{} has", holder.user), "a user"),
+            Per::Host => (format!("{} has", holder.host), "a host"),
+            Per::Display => {
+                (holder.display.as_ref().map_or("this one".to_owned(), ToString::to_string) + " has", "a display")
+            }
+            Per::Project => {
+                (holder.project.as_ref().map_or("this one".to_owned(), ToString::to_string) + " has", "a project")
+            }
+            Per::Device => (format!("that of {} has", holder.host), "a machine"),
+        };
+        let (allowed, can_wait) = (seats(*max), wanted <= max);
+        let sentence = if can_wait {
+            format!(
+                "rule {rule} allows {whom} {allowed} of {feature}, of which {who} {used}: have one given back, or ask the \
+                 administrator"
+            )
+        } else {
+            format!(
+                "rule {rule} allows {whom} {allowed} of {feature}, and {wanted} were asked for: ask for fewer, or ask the \
+                 administrator"
+            )
+        };
+        Self::new(Denial::LIMIT_REACHED, sentence, format!("policy rule {rule}"), can_wait.then_some(RETRY_MAX_MS))
+            .with(stand)
+    }
+
+    /// The seats that are free are kept for others (P-3).
+    pub(super) fn reserved(feature: &FeatureName, wanted: SeatCount, kept: &Kept, stand: Stand) -> Self {
+        let free = stand.total.saturating_sub(stand.out);
+        let by = match kept.more {
+            0 => format!("rule {}", kept.rule),
+            more => format!("rule {} and {more} more", kept.rule),
+        };
+        let sentence = format!(
+            "{} of {feature} asked for; {free} of {} are free, and {} reserved for others by {by}: ask again, or ask the \
+             administrator",
+            seats(wanted.get()),
+            stand.total,
+            seats_are(narrow(kept.seats)),
+        );
+        Self::new(Denial::RESERVED, sentence, format!("policy rule {}", kept.rule), Some(RETRY_MAX_MS)).with(stand)
     }
 
     pub(super) fn too_many_leases(max: u32) -> Self {

@@ -150,7 +150,7 @@ impl Asking<'_> {
         if self.shared.is_draining() {
             return Err(Refusal::shutting_down());
         }
-        let by_ticket = self.shared.config.blind_until.filter(|until| self.now.mono < *until);
+        let by_ticket = self.blind_until();
         if let Some(until) = by_ticket
             && !ticket::is_shown(&self.shared.config, self.realm, &self.sender.client.key, self.request)
         {
@@ -194,6 +194,12 @@ impl Asking<'_> {
                 None
             }
         }
+    }
+
+    /// Until when only those are granted anything who show that they had it before this server was started anew; `None`: that
+    /// is over.
+    fn blind_until(&self) -> Option<Mono> {
+        self.shared.config.blind_until.filter(|until| self.now.mono < *until)
     }
 
     fn terms(&self) -> Terms {

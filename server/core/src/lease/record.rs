@@ -1,6 +1,6 @@
 //! What a lease is, besides its hot words; and what a bucket's seats are of.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use leasehold_protocol::{
     crypto::Fingerprint,
@@ -9,7 +9,7 @@ use leasehold_protocol::{
     vocab::{CertificateId, ClaimKey, FeatureName, LeaseId, SeatCount, Version},
 };
 
-use crate::{book::Pool, joint::ShareKey, linger::Stay, plan::Meter, pool::BucketId};
+use crate::{book::Pool, joint::ShareKey, linger::Stay, plan::Meter, pool::BucketId, quota::Asked};
 
 /// What a bucket's seats are of.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub(crate) struct Record {
     /// Seats of what was asked for.
     pub(crate) seats: SeatCount,
     pub(crate) holder: Arc<Holder>,
+    /// Where it was asked from.
+    pub(crate) address: IpAddr,
     pub(crate) granted: Now,
     /// Grants in order, over the whole server.
     pub(crate) number: u64,
@@ -76,6 +78,18 @@ impl Record {
     /// Seats of the lots that were taken for it.
     pub(crate) fn taken(&self) -> u32 {
         self.seats.get().saturating_mul(self.drawn.as_ref().map_or(1, |drawn| drawn.each))
+    }
+
+    /// What rules count it as.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            feature: self.feature().clone(),
+            seats: self.seats.get(),
+            from: self.pool.name.clone(),
+            taken: self.taken(),
+            holder: self.holder.clone(),
+            address: self.address,
+        }
     }
 
     /// Whether others may come to have its seats.

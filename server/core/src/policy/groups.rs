@@ -186,7 +186,8 @@ impl Groups {
         }
     }
 
-    fn folded(&self, name: &str) -> String {
+    /// A name as it is compared with others.
+    pub(crate) fn folded(&self, name: &str) -> String {
         if self.ignores_case { name.to_lowercase() } else { name.to_owned() }
     }
 }

@@ -17,9 +17,9 @@ pub(crate) fn feature_status(
     now: Now,
     worker: &mut Worker,
 ) -> Option<FeatureStatus> {
-    let (Counts { out, overage }, count, (overdraft, overdraft_used), used_up) = {
+    let (Counts { out, overage }, count, (overdraft, overdraft_used), used_up, reserved) = {
         let book = lock(&pool.book);
-        (book.stand(worker), book.capacity(), book.overdraft(worker), book.used_up())
+        (book.stand(worker), book.capacity(), book.overdraft(worker), book.used_up(), book.reserved(worker))
     };
     if plan.is_none() && out == 0 {
         return None;
@@ -45,6 +45,7 @@ pub(crate) fn feature_status(
         used_up,
         free,
         overage: narrow(overage),
+        reserved: narrow(reserved),
         leases: narrow(worker.stock().out(pool.leases).max(0).unsigned_abs()),
         next_end: lots.iter().filter_map(|lot| lot.ends).min(),
         not_started: first_later.filter(|_| lots.is_empty()).map(|(_, starts)| *starts),

@@ -10,7 +10,7 @@ use leasehold_protocol::{
     vocab::{CertificateId, FeatureName, HostId, HostIdKind, LeaseId, Version},
 };
 
-use super::{Asking, Held, Step};
+use super::{Asking, Held, Step, seats::Taken};
 use crate::{
     Event, Fault,
     book::lot_uses,
@@ -60,14 +60,16 @@ impl Asking<'_> {
 
     fn open_with_own(&self, step: &mut Step<'_>) -> Result<Opened, Refusal> {
         let leases = &self.shared.leases;
-        let (plan, uses) = self.take(step)?;
+        let Taken { plan, uses, number, ruling } = self.take(step)?;
         let plan = self.dated(plan, &uses, step);
         let feature = plan.features.get(&self.request.feature).ok_or_else(|| self.unknown(&plan))?;
         let joint = self.joint_of(feature, &uses);
         let pool = feature.seats();
         let mut joints = joint.as_ref().map(|_| lock(&pool.joints));
-        let Some((record, deadline)) = self.open(step.worker, feature, &uses, &uses, joint) else {
+        let Some((record, deadline)) = self.open(step.worker, feature, (&uses, &uses), (number, joint)) else {
             drop(joints);
+            let mut book = lock(&pool.book);
+            book.quotas.leave(number);
             uses.iter().for_each(|used| _ = step.worker.give(used.bucket, used.seats));
             return Err(Refusal::too_many_leases(leases.stock.slab().leases_max()));
         };
@@ -77,6 +79,9 @@ impl Asking<'_> {
         drop(joints);
         if !self.realm.planner.is_still(&plan) {
             leases.settle_in(step.worker, &record);
+        }
+        if pool.ruling() != ruling {
+            leases.count_in(&record);
         }
         let taken = lot_uses(leases, &uses);
         let units = if record.is_metered { leases.units(&uses) } else { Vec::new() };
@@ -94,19 +99,19 @@ impl Asking<'_> {
         if dated.features.contains_key(&self.request.feature) { dated } else { plan }
     }
 
-    /// Opens a lease that has `uses`, on the terms of `like`; `None` if there is no room for it.
+    /// Opens a lease that has `uses`, on the terms of `like`, with the number it was given if that is not 0; `None` if there is no
+    /// room for it.
     fn open(
         &self,
         worker: &mut Worker,
         feature: &FeaturePlan,
-        uses: &[Use],
-        like: &[Use],
-        joint: Option<Arc<ShareKey>>,
+        (uses, like): (&[Use], &[Use]),
+        (number, joint): (u64, Option<Arc<ShareKey>>),
     ) -> Option<(Record, Mono)> {
         let terms = LotTerms::of(feature, like);
         let lasts_ms = if self.shared.planted.is(Fault::ExpiryOneTtlEarly) { 1 } else { terms.ttl_ms };
         let deadline = self.now.mono.plus_ms(u64::from(lasts_ms));
-        let record = Record { joint, ..self.record(feature, &terms) };
+        let record = Record { joint, number, ..self.record(feature, &terms) };
         let opening = Opening { terms: self.terms(), record, uses, deadline };
         Some((self.shared.leases.open(worker, opening)?, deadline))
     }
@@ -135,7 +140,7 @@ impl Asking<'_> {
         for by in feature.shares() {
             let Some(key) = ShareKey::of(by, &self.request.holder).map(Arc::new) else { continue };
             let serves = |uses: &[Use], sharers| self.will_do(feature, Some((by, sharers)), &machine, uses);
-            let open = |uses: &[Use]| match self.open(step.worker, feature, &[], uses, Some(key.clone())) {
+            let open = |uses: &[Use]| match self.open(step.worker, feature, (&[], uses), (0, Some(key.clone()))) {
                 Some((record, deadline)) => {
                     let (id, shown) = (record.id, lot_uses(leases, uses));
                     (Some(id), Ok(Opened { record, deadline, shown, taken: Vec::new(), units: Vec::new() }))
@@ -167,7 +172,7 @@ impl Asking<'_> {
             let taken: u32 = uses.iter().map(|used| used.seats).sum();
             self.cost(feature).is_ok_and(|cost| cost.get() == taken) && self.will_do(feature, None, &machine, uses)
         };
-        let open = |worker: &mut Worker, uses: &[Use]| match self.open(worker, feature, uses, uses, None) {
+        let open = |worker: &mut Worker, uses: &[Use]| match self.open(worker, feature, (uses, uses), (0, None)) {
             Some((record, deadline)) => {
                 let (id, shown) = (record.id, lot_uses(leases, uses));
                 (Some(id), Ok(Opened { record, deadline, taken: shown.clone(), shown, units: Vec::new() }))
@@ -218,6 +223,7 @@ impl Asking<'_> {
             version: self.of_lots(feature),
             seats: self.request.seats,
             holder: self.holder(),
+            address: self.sender.path.from.ip(),
             granted: self.now,
             number: 0,
             ttl_ms: terms.ttl_ms,
@@ -251,7 +257,7 @@ impl Asking<'_> {
     }
 
     /// The holder's words, shared with the other leases of the same session.
-    fn holder(&self) -> Arc<Holder> {
+    pub(super) fn holder(&self) -> Arc<Holder> {
         let holder = &self.request.holder;
         let known = self.shared.sessions.with(self.sender.sid, |session| session.intern(holder));
         known.unwrap_or_else(|| Arc::new(holder.clone()))

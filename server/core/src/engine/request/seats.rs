@@ -12,7 +12,19 @@ use crate::{
     lock,
     plan::{FeaturePlan, Plan},
     pool::{BucketId, Rank, Short, Use, Worker},
+    quota::{Asked, Hurdle},
 };
+
+/// Seats that were taken for a lease to come.
+pub(super) struct Taken {
+    /// Under which plan.
+    pub(super) plan: Guard<Arc<Plan>>,
+    pub(super) uses: Vec<Use>,
+    /// The number they are counted under; 0 if they are not.
+    pub(super) number: u64,
+    /// What the pool was counted by before they were taken.
+    pub(super) ruling: u64,
+}
 
 /// Leases that are looked at between two looks at whether there is room now.
 const SWEEP_STEP: usize = 64;
@@ -41,7 +53,7 @@ impl Asking<'_> {
 
     /// Takes the seats under the plan in force, after sweeping due leases if there are not enough: a seat is free in the
     /// very millisecond its lease ends, on whichever worker it was granted (E-5).
-    pub(super) fn take(&self, step: &mut Step<'_>) -> Result<(Guard<Arc<Plan>>, Vec<Use>), Refusal> {
+    pub(super) fn take(&self, step: &mut Step<'_>) -> Result<Taken, Refusal> {
         let mut swept = false;
         loop {
             let plan = self.realm.planner.glance();
@@ -51,41 +63,41 @@ impl Asking<'_> {
             let want = Want { version: self.of_lots(feature), seats: self.cost(feature)?, machine: &machine };
             let fitting = self.fitting(step.worker, feature, &want)?;
             self.check_room()?;
-            let mut uses = Vec::with_capacity(1);
+            let (ruling, mut uses) = (feature.seats().ruling(), Vec::with_capacity(1));
             match self.take_from(step.worker, feature, &want, &mut uses) {
-                Ok(()) => return Ok((plan, uses)),
+                Ok(number) => return Ok(Taken { plan, uses, number, ruling }),
                 // And once more after there was nothing to sweep: another worker may have been at it.
                 Err(_) if !swept => swept = !self.sweep_pool(feature.seats(), step),
                 // Its seats were moved in the meantime.
                 Err(_) if !self.realm.planner.is_still(&plan) => {}
-                Err(_) => {
+                Err(hurdle) => {
                     let stand = self.stand(step.worker, feature, fitting.unwrap_or(0));
-                    return Err(self.no_seat(feature, &want, stand));
+                    return Err(self.denied(feature, &want, hurdle, stand));
                 }
             }
         }
     }
 
     /// Takes the seats from the lots that answer the version wanted, in the order of L-11; with the book in hand if somebody
-    /// waits for them, or if one step cannot span as many lots as it takes.
+    /// waits for them, if rules count them, or if one step cannot span as many lots as it takes. The number they are counted
+    /// under; 0 if they are not.
     fn take_from(
         &self,
         worker: &mut Worker,
         feature: &FeaturePlan,
         want: &Want<'_>,
         uses: &mut Vec<Use>,
-    ) -> Result<(), Short> {
+    ) -> Result<u64, Hurdle> {
         let seats = want.seats.get();
         let taken = match &feature.lots[..] {
+            // Also where there are seats for everybody, who have nobody to wait for.
+            _ if feature.seats().is_ruled() => Err(Short::Waited),
             [only] => worker.take_in_order(&[only.bucket], seats, Rank::Newcomer, uses),
             lots => take_from_one(worker, &choices(lots, want), seats, uses),
         };
         match taken {
-            Err(Short::Waited | Short::TooWide) => {
-                let book = lock(&feature.seats().book);
-                // Whoever held it may have put other lots in force: then nothing is taken under this plan.
-                if book.is_of(&feature.lots) { book.take(worker, want, uses) } else { Err(Short::NoSeat) }
-            }
+            Ok(()) => Ok(0),
+            Err(Short::Waited | Short::TooWide) => self.take_by_book(worker, feature, want, uses),
             #[cfg(feature = "planted-faults")]
             Err(Short::NoSeat) if self.shared.planted.is(crate::Fault::OneSeatTooMany) => {
                 use crate::plan::serving;
@@ -94,9 +106,45 @@ impl Asking<'_> {
                 let lot = lot.ok_or(Short::NoSeat)?;
                 worker.overdraw(lot.bucket, seats);
                 uses.push(Use { bucket: lot.bucket, seats });
-                Ok(())
+                Ok(0)
             }
-            decided => decided,
+            Err(Short::NoSeat) => Err(Hurdle::NoSeat),
+        }
+    }
+
+    fn take_by_book(
+        &self,
+        worker: &mut Worker,
+        feature: &FeaturePlan,
+        want: &Want<'_>,
+        uses: &mut Vec<Use>,
+    ) -> Result<u64, Hurdle> {
+        // Made before the book is in hand: who holds it holds up everybody.
+        let asked = self.asked(feature, want);
+        let mut book = lock(&feature.seats().book);
+        // Whoever held it may have put other lots in force: then nothing is taken under this plan.
+        if !book.is_of(&feature.lots) {
+            return Err(Hurdle::NoSeat);
+        }
+        if !book.quotas.is_on() {
+            return book.take(worker, want, uses).map(|()| 0).map_err(|_| Hurdle::NoSeat);
+        }
+        let case = book.quotas.case(asked);
+        book.take_counted(worker, want, (&case, self.blind_until().is_some()), uses)?;
+        let number = self.shared.leases.next_number();
+        book.enter(number, case, uses);
+        Ok(number)
+    }
+
+    /// What rules count the request as.
+    fn asked(&self, feature: &FeaturePlan, want: &Want<'_>) -> Asked {
+        Asked {
+            feature: self.request.feature.clone(),
+            seats: self.request.seats.get(),
+            from: feature.seats().name.clone(),
+            taken: want.seats.get(),
+            holder: self.holder(),
+            address: self.sender.path.from.ip(),
         }
     }
 
@@ -114,11 +162,13 @@ impl Asking<'_> {
         seats.ok_or_else(|| Refusal::too_dear(&request.feature, request.seats, feature))
     }
 
-    fn no_seat(&self, feature: &FeaturePlan, want: &Want<'_>, stand: Stand) -> Refusal {
+    fn denied(&self, feature: &FeaturePlan, want: &Want<'_>, hurdle: Hurdle, stand: Stand) -> Refusal {
         let (name, seats) = (&self.request.feature, self.request.seats);
-        match &feature.drawn {
-            Some(drawn) => Refusal::no_seat_to_draw(name, seats, want.seats, drawn, stand),
-            None => Refusal::no_seat(name, seats, stand),
+        match (hurdle, &feature.drawn) {
+            (Hurdle::NoSeat, Some(drawn)) => Refusal::no_seat_to_draw(name, seats, want.seats, drawn, stand),
+            (Hurdle::NoSeat, None) => Refusal::no_seat(name, seats, stand),
+            (Hurdle::Limit(reached), _) => Refusal::limit_reached(&self.request.holder, &reached, stand),
+            (Hurdle::Reserved(kept), _) => Refusal::reserved(&feature.seats().name, want.seats, &kept, stand),
         }
     }
 }

@@ -1,0 +1,113 @@
+//! What rules say, before they are compiled.
+
+use leasehold_protocol::vocab::{FeatureName, Version};
+
+use super::GroupId;
+
+/// Rules of every kind, each in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Who may take seats at all (P-2).
+    pub access: Vec<AccessRule>,
+    /// How many at a time (P-2).
+    pub limits: Vec<Limit>,
+    /// How many are kept for whom (P-3).
+    pub reservations: Vec<Reservation>,
+}
+
+/// What is done with the members of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// They, and nobody else, may take seats.
+    Include,
+    /// They may not.
+    Exclude,
+}
+
+/// One rule of access.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRule {
+    /// What answers and logs call it.
+    pub id: String,
+    /// What it does.
+    pub action: Action,
+    /// To whom.
+    pub group: GroupId,
+    /// Of which features; `None`: of all.
+    pub features: Option<Vec<FeatureName>>,
+}
+
+/// Members of a group have no more than `max` seats at a time, of each of its features.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What answers and logs call it.
+    pub id: String,
+    /// How many; 0: none.
+    pub max: u32,
+    /// Who has so many.
+    pub per: Per,
+    /// Whom it is for.
+    pub group: GroupId,
+    /// Who is not counted and not held to it, though he is in the group.
+    pub exempt: Option<GroupId>,
+    /// Of which features, each by itself; `None`: of all.
+    pub features: Option<Vec<FeatureName>>,
+}
+
+/// Who counts as one for a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Per {
+    /// All members of the group together.
+    Group,
+    /// Those with the same login name.
+    User,
+    /// Those on the same host.
+    Host,
+    /// Those at the same display; all without one are one.
+    Display,
+    /// Those with the same project tag; all without one are one.
+    Project,
+    /// Those on the same machine, whatever its name.
+    Device,
+}
+
+/// Seats that are kept for the members of a group, even while they use none (P-3).
+///
+/// So many in all, never of each lot. Whatever members have counts towards it, and beyond it they take seats as anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// What answers and logs call it.
+    pub id: String,
+    /// How many; at least 1.
+    pub seats: u32,
+    /// Of which feature.
+    pub feature: FeatureName,
+    /// The lowest version that will do.
+    pub version: Version,
+    /// For whom.
+    pub group: GroupId,
+}
+
+impl From<Vec<AccessRule>> for Rules {
+    fn from(access: Vec<AccessRule>) -> Self {
+        Self { access, ..Self::default() }
+    }
+}
+
+impl Per {
+    /// Every one, in the order they are told in.
+    pub const ALL: [Self; 6] = [Self::Group, Self::User, Self::Host, Self::Display, Self::Project, Self::Device];
+
+    /// Its word in a policy file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Group => "group",
+            Self::User => "user",
+            Self::Host => "host",
+            Self::Display => "display",
+            Self::Project => "project",
+            Self::Device => "device",
+        }
+    }
+}
