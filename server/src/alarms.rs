@@ -106,6 +106,7 @@ mod tests {
             used_up: 0,
             free: 5,
             overage: 0,
+            reserved: 0,
             leases: 0,
             next_end: Some(UnixMillis(end)),
             not_started: None,

@@ -245,7 +245,7 @@ impl Loader {
     pub(crate) fn refresh_warnings(&self, state: &AdminState, now: Now) {
         let found = crate::banner::warnings(&self.shared, &state.licences.load(), self.blind_until(), now);
         let all =
-            self.file_warnings.iter().cloned().chain(found).chain(policy::without_licence(&self.shared, now)).collect();
+            self.file_warnings.iter().cloned().chain(found).chain(policy::beside_licences(&self.shared, now)).collect();
         state.warnings.store(Arc::new(all));
     }
 

@@ -14,7 +14,7 @@ mod tests;
 
 use std::{collections::BTreeSet, path::Path};
 
-use leasehold_core::{Shared, policy::Policy};
+use leasehold_core::{ReservationStatus, Shared, policy::Policy};
 use leasehold_protocol::{time::Now, vocab::FeatureName};
 
 pub use self::names::device_of;
@@ -65,10 +65,18 @@ impl PolicyFile {
     }
 }
 
+/// What the rules of the policy in force ask for that the licences in force have not: features, and seats to keep.
+pub(crate) fn beside_licences(shared: &Shared, now: Now) -> Vec<String> {
+    without_licence(shared, now).into_iter().chain(unsatisfied(shared)).collect()
+}
+
 /// Rules of the policy for features that nothing loaded names.
-pub(crate) fn without_licence(shared: &Shared, now: Now) -> Option<String> {
+fn without_licence(shared: &Shared, now: Now) -> Option<String> {
     let policy = shared.policy();
-    let named: BTreeSet<&FeatureName> = policy.rules().iter().flat_map(|rule| rule.features.iter().flatten()).collect();
+    let access = policy.rules().iter().flat_map(|rule| rule.features.iter().flatten());
+    let limits = policy.limits().iter().flat_map(|limit| limit.features.iter().flatten());
+    let reservations = policy.reservations().iter().map(|reservation| &reservation.feature);
+    let named: BTreeSet<&FeatureName> = access.chain(limits).chain(reservations).collect();
     if named.is_empty() {
         return None;
     }
@@ -79,4 +87,15 @@ pub(crate) fn without_licence(shared: &Shared, now: Now) -> Option<String> {
         0 => format!("the policy has rules for {first}, which no licence names: check the name"),
         more => format!("the policy has rules for {first} and {more} more that no licence names: check the names"),
     })
+}
+
+/// Reservations that the licences in force cannot satisfy.
+fn unsatisfied(shared: &Shared) -> Option<String> {
+    let short: Vec<_> = shared.reservations().into_iter().filter(|reservation| reservation.short > 0).collect();
+    let (first, more) = short.split_first()?;
+    let ReservationStatus { rule, feature, seats, short, .. } = first;
+    let more = if more.is_empty() { String::new() } else { format!(", and {} more lack some, too", more.len()) };
+    let lacks =
+        format!("reservation {rule} asks for {seats} of {feature}, of which the licences in force lack {short}");
+    Some(format!("{lacks}{more}: lower it, or have more loaded"))
 }

@@ -15,7 +15,7 @@ use crate::{
     issue::read_text,
     local::RestArgs,
     output::{self, BAD, FAINT, GOOD, STRONG, WARN, paint},
-    rest::Rest,
+    rest::{self, Rest},
 };
 use answer::{Added, Line, Report};
 
@@ -130,7 +130,7 @@ fn show(report: &Value, problems: bool, json: bool) -> Result<Exit, Failure> {
         output::json(report)?;
         return Ok(Exit::OK);
     }
-    let report: Report = answer::read(report)?;
+    let report: Report = rest::read(report)?;
     output::result(&text(&report, problems))?;
     Ok(Exit::OK)
 }
@@ -162,7 +162,7 @@ pub(crate) fn foretell(rest: &Rest, files: &[PathBuf]) -> Result<Foretold, Failu
 fn send_files(rest: &Rest, files: &[PathBuf], query: &str, dry_run: bool) -> Result<Foretold, Failure> {
     let texts = files.iter().map(|path| read_text(path)).collect::<Result<Vec<_>, _>>()?;
     let all = block_on(send(rest, &format!("{LICENCES}?{query}"), texts))?;
-    let added: Vec<Added> = all.iter().map(answer::read).collect::<Result<_, _>>()?;
+    let added: Vec<Added> = all.iter().map(rest::read).collect::<Result<_, _>>()?;
     let text = files.iter().zip(&added).map(|(file, added)| told(file, added, dry_run)).collect();
     let is_good = added.iter().flat_map(|added| &added.certificates).all(|line| is_good(&line.outcome));
     Ok(Foretold { text, json: json!({ "schema": 1, "files": all }), is_good })
@@ -184,7 +184,7 @@ fn remove(args: &RemoveArgs) -> Result<Exit, Failure> {
             .remedy("leasehold licence list shows them"));
     }
     let report: Value = block_on(args.rest.rest()?.ask(Method::DELETE, &format!("{LICENCES}/{id}"), Bytes::new()))?;
-    let report: Report = answer::read(&report)?;
+    let report: Report = rest::read(&report)?;
     output::result(&format!("certificate {id} is gone; {} in force\n", report.in_force()))?;
     Ok(Exit::OK)
 }

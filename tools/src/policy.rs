@@ -1,28 +1,22 @@
 //! `leasehold policy`: look at a policy before it is in force, and ask it who may take seats (P-6, R-12).
 
+mod explain;
 mod import;
+mod reservations;
 
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueHint;
-use leasehold_core::policy::{AccessRule, Action, GroupId, Policy, Verdict};
-use leasehold_protocol::{
-    message::Holder,
-    vocab::{DeviceId, FeatureName, Label},
-};
-use leasehold_server::{
-    config::ConfigError,
-    policy::{PolicyFile, device_of},
-};
+use leasehold_core::policy::Policy;
+use leasehold_server::{config::ConfigError, policy::PolicyFile};
 use serde_json::json;
 
 use crate::{
     exit::{Exit, Failure},
     human::count,
     local,
-    output::{self, BAD, FAINT, GOOD, STRONG, WARN, paint},
+    output::{self, GOOD, WARN, paint},
     say,
-    table::Rows,
 };
 
 /// What to do with a policy.
@@ -37,9 +31,11 @@ enum Command {
     /// Find mistakes in a policy file, and rules that change nothing
     Check(CheckArgs),
     /// Ask a policy file whether somebody may take seats, and why
-    Explain(ExplainArgs),
+    Explain(explain::ExplainArgs),
     /// Make a policy of the options of another server, and say what became of each line
     Import(import::ImportArgs),
+    /// Show what the running server keeps for whom, and whether its licences can
+    Reservations(reservations::ReservationsArgs),
     /// Print a policy that explains itself
     Example,
 }
@@ -62,52 +58,6 @@ struct CheckArgs {
     json: bool,
 }
 
-#[derive(clap::Args, Debug)]
-#[command(after_help = "\
-Exit status: 0 may take seats; 77 may not.
-
-Examples:
-  leasehold policy explain policy.toml CAD --user ann --host ws1
-  leasehold policy explain policy.toml CAD --user ann --address 10.1.2.3 --json")]
-struct ExplainArgs {
-    /// The policy file
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    file: PathBuf,
-
-    /// Seats of what
-    #[arg(value_name = "FEATURE")]
-    feature: FeatureName,
-
-    /// Login name
-    #[arg(long, value_name = "NAME")]
-    user: Label,
-
-    /// Host name
-    #[arg(long, value_name = "NAME", default_value = "?", hide_default_value = true)]
-    host: Label,
-
-    /// Address the request comes from
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0", hide_default_value = true)]
-    address: IpAddr,
-
-    /// Display or terminal
-    #[arg(long, value_name = "NAME")]
-    display: Option<Label>,
-
-    /// Project tag
-    #[arg(long, value_name = "TAG")]
-    project: Option<Label>,
-
-    /// The machine, 32 hexadecimal digits
-    #[arg(long, value_name = "ID", value_parser = device, default_value = "00000000000000000000000000000000",
-        hide_default_value = true)]
-    device: DeviceId,
-
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// The policy that `leasehold policy example` prints.
 const EXAMPLE: &str = include_str!("policy/example.toml");
 
@@ -118,8 +68,9 @@ const EXAMPLE: &str = include_str!("policy/example.toml");
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.command {
         Command::Check(args) => check(args),
-        Command::Explain(args) => explain(args),
+        Command::Explain(args) => explain::run(args),
         Command::Import(args) => import::run(args),
+        Command::Reservations(args) => reservations::run(args),
         Command::Example => output::result(EXAMPLE).map(|()| Exit::OK),
     }
 }
@@ -132,7 +83,7 @@ fn check(args: &CheckArgs) -> Result<Exit, Failure> {
             Err(e) => (e.to_json()["problems"].clone(), Exit::USAGE),
         };
         let (doubts, rules) = read.map_or((json!([]), 0), |file| {
-            let rules = file.policy.rules().len();
+            let rules = rules(&file.policy);
             (ConfigError { problems: file.doubts }.to_json()["problems"].clone(), rules)
         });
         output::json(&json!({ "schema": 1, "mistakes": refused, "doubts": doubts, "rules": rules }))?;
@@ -144,109 +95,14 @@ fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         say!("{} {count}, which no server refuses\n{}", paint(WARN, "!"), drawn(&ConfigError { problems: doubts }));
     }
     let named = policy.groups().all().iter().filter(|group| group.name.is_some()).count();
-    let (rules, groups) = (count(policy.rules().len() as u64, "rule"), count(named as u64, "group"));
+    let (rules, groups) = (count(rules(&policy) as u64, "rule"), count(named as u64, "group"));
     output::result(&format!("{} {}: {rules}, {groups}", paint(GOOD, "✓"), local::shell_path(&args.file)))?;
     Ok(Exit::OK)
 }
 
-fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
-    let PolicyFile { policy, .. } = PolicyFile::read(&args.file).map_err(|e| wrong(&e))?;
-    let holder = Holder {
-        user: args.user.clone(),
-        host: args.host.clone(),
-        display: args.display.clone(),
-        process: Label::lossy("?"),
-        pid: 0,
-        project: args.project.clone(),
-        device: args.device,
-        device_alias: None,
-        share: None,
-        hostids: Vec::new(),
-    };
-    let groups = policy.groups().of(&holder, args.address);
-    let verdict = policy.judge(&args.feature, &holder, args.address);
-    let exit = if matches!(verdict, Verdict::Allowed(_)) { Exit::OK } else { Exit::DENIED };
-    let looked: Vec<&AccessRule> = policy.rules_for(&args.feature).collect();
-    if args.json {
-        let rule = |rule: &&AccessRule| {
-            json!({ "id": rule.id, "action": action(rule), "group": group(&policy, rule.group),
-                    "all_features": rule.features.is_none(), "matches": groups.contains(&rule.group) })
-        };
-        let names: Vec<_> = groups.iter().filter_map(|id| policy.groups().all()[*id as usize].name.as_ref()).collect();
-        let (word, by) = told(verdict);
-        output::json(&json!({ "schema": 1, "feature": args.feature.as_str(), "groups": names, "verdict": word,
-            "rule": by.map(|rule| &rule.id), "looked_at": looked.iter().map(rule).collect::<Vec<_>>() }))?;
-        return Ok(exit);
-    }
-    output::result(&text(args, &policy, &groups, &looked, verdict))?;
-    Ok(exit)
-}
-
-fn text(
-    args: &ExplainArgs,
-    policy: &Policy,
-    groups: &[GroupId],
-    looked: &[&AccessRule],
-    verdict: Verdict<'_>,
-) -> String {
-    let names: Vec<&str> = groups.iter().filter_map(|id| policy.groups().all()[*id as usize].name.as_deref()).collect();
-    let groups_are =
-        if names.is_empty() { "in no group that has a name".to_owned() } else { format!("in {}", names.join(", ")) };
-    let mut text = format!("{} {groups_are}\n", paint(STRONG, &args.user));
-    if looked.is_empty() {
-        text += &format!("{}\n", paint(FAINT, format_args!("no rule is for {} or for all features", args.feature)));
-    } else {
-        let mut rows = Rows::new(&["rule", "says", "of", "and the holder is"]);
-        for rule in looked {
-            let of = if rule.features.is_none() { "all features" } else { args.feature.as_str() };
-            let is = if groups.contains(&rule.group) { "in it" } else { "not in it" };
-            let says = format!("{} {}", action(rule), group(policy, rule.group));
-            rows.push(vec![rule.id.clone(), says, of.to_owned(), is.to_owned()]);
-        }
-        text += &rows.render();
-        text.push('\n');
-    }
-    let (feature, user) = (&args.feature, &args.user);
-    let (mark, sentence) = match verdict {
-        Verdict::Allowed(None) => (paint(GOOD, "✓"), format!("may take seats of {feature}: no rule is against it")),
-        Verdict::Allowed(Some(rule)) => {
-            (paint(GOOD, "✓"), format!("may take seats of {feature}: rule {} includes {user}", rule.id))
-        }
-        Verdict::Excluded(rule) => {
-            (paint(BAD, "✗"), format!("may not take seats of {feature}: rule {} excludes {user} (excluded)", rule.id))
-        }
-        Verdict::NotIncluded(rule) => (
-            paint(BAD, "✗"),
-            format!(
-                "may not take seats of {feature}: rule {} includes others, and no rule {user} (not-included)",
-                rule.id
-            ),
-        ),
-    };
-    format!("{text}{mark} {sentence}\n")
-}
-
-const fn told(verdict: Verdict<'_>) -> (&'static str, Option<&AccessRule>) {
-    match verdict {
-        Verdict::Allowed(rule) => ("allowed", rule),
-        Verdict::Excluded(rule) => ("excluded", Some(rule)),
-        Verdict::NotIncluded(rule) => ("not-included", Some(rule)),
-    }
-}
-
-const fn action(rule: &AccessRule) -> &'static str {
-    match rule.action {
-        Action::Include => "include",
-        Action::Exclude => "exclude",
-    }
-}
-
-fn group(policy: &Policy, id: GroupId) -> &str {
-    policy.groups().all()[id as usize].name.as_deref().unwrap_or("its own list")
-}
-
-fn device(text: &str) -> Result<DeviceId, String> {
-    device_of(text).ok_or_else(|| "expected 32 hexadecimal digits".to_owned())
+/// How many rules of all kinds there are.
+fn rules(policy: &Policy) -> usize {
+    policy.rules().len() + policy.limits().len() + policy.reservations().len()
 }
 
 fn wrong(error: &ConfigError) -> Failure {

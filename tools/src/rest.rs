@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::exit::{Exit, Failure};
@@ -140,8 +141,21 @@ impl Rest {
 
 /// The message of an error as our server words it.
 fn said(body: &[u8]) -> Option<String> {
-    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let body: Value = serde_json::from_slice(body).ok()?;
     body["error"]["message"].as_str().map(str::to_owned)
+}
+
+/// `value`, of an answer, as what it should be.
+///
+/// # Errors
+/// If the server is of another make.
+pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
+    T::deserialize(value).map_err(|e| {
+        Failure::new("the server did not answer in the form this version knows")
+            .because_of(&e)
+            .remedy("print it as it is, with --json")
+            .remedy("or use the `leasehold` of the server's own version")
+    })
 }
 
 fn authority(url: &str) -> Result<String, Failure> {

@@ -11,7 +11,7 @@ use crate::{
     human,
     local::RestArgs,
     output::{self, FAINT, STRONG, WARN, paint},
-    rest::Rest,
+    rest::{self, Rest},
     table::Rows,
 };
 use answer::{FeatureLine, LeaseLine, Server};
@@ -91,7 +91,7 @@ async fn ask(args: &Args, rest: &Rest) -> Result<Told, Failure> {
     let server: Value = rest.get("/api/v1/status").await?;
     let mut features: Value = rest.get("/api/v1/features").await?;
     let features = features["features"].take();
-    let known: Vec<FeatureLine> = answer::read(&features)?;
+    let known: Vec<FeatureLine> = rest::read(&features)?;
     if let Some(name) = &args.feature {
         known_or_failure(name, &known)?;
     }
@@ -142,16 +142,16 @@ impl Told {
     }
 
     fn features(&self) -> Result<Vec<FeatureLine>, Failure> {
-        answer::read(&self.features)
+        rest::read(&self.features)
     }
 
     fn leases(&self) -> Result<Vec<LeaseLine>, Failure> {
-        answer::read(&Value::Array(self.leases.clone().unwrap_or_default()))
+        rest::read(&Value::Array(self.leases.clone().unwrap_or_default()))
     }
 }
 
 fn text(args: &Args, rest: &Rest, told: &Told) -> Result<String, Failure> {
-    let server: Server = answer::read(&told.server)?;
+    let server: Server = rest::read(&told.server)?;
     let mut parts = vec![head(rest, &server)];
     parts.extend(server.warnings.iter().map(|warning| format!("{} {warning}", paint(WARN, "!"))));
     let features = told.features()?;
@@ -184,14 +184,15 @@ fn head(rest: &Rest, server: &Server) -> String {
 }
 
 fn feature_rows(features: &[FeatureLine]) -> Rows {
-    let heading = &["feature", "version", "used", "free", "count", "leases", "next end", "publisher"];
-    let mut rows = Rows::new(heading).numbers(&[2, 3, 4, 5]);
+    let heading = &["feature", "version", "used", "free", "reserved", "count", "leases", "next end", "publisher"];
+    let mut rows = Rows::new(heading).numbers(&[2, 3, 4, 5, 6]);
     for line in features {
         rows.push(vec![
             line.feature.clone(),
             line.version.clone(),
             line.used.to_string(),
             line.free.map_or_else(|| "-".to_owned(), |free| free.to_string()),
+            line.reserved.to_string(),
             line.count.map_or_else(|| "uncounted".to_owned(), |count| count.to_string()),
             line.leases.to_string(),
             line.ends(),

@@ -20,6 +20,7 @@ const COMMANDS: &[&[&str]] = &[
     &["policy", "check"],
     &["policy", "explain"],
     &["policy", "import"],
+    &["policy", "reservations"],
     &["status"],
     &["config"],
     &["config", "show"],

@@ -19,13 +19,16 @@ fn the_example_has_no_mistake_and_answers_who_may() {
     let example = home.run(&["policy", "example"]).ends_with(0).out;
     write(&home, "policy.toml", &example);
     let checked = home.run(&["policy", "check", "policy.toml"]).ends_with(0);
-    assert_eq!((&*checked.out, &*checked.err), ("✓ policy.toml: 4 rules, 4 groups\n", ""));
+    assert_eq!((&*checked.out, &*checked.err), ("✓ policy.toml: 7 rules, 4 groups\n", ""));
     let ask = |feature, user, status| {
         let line =
             ["policy", "explain", "policy.toml", feature, "--user", user, "--host", "ws7", "--address", "10.1.2.3"];
         home.run(&line).ends_with(status).out
     };
-    assert!(ask("CAD", "Ann", 0).ends_with("✓ may take seats of CAD: rule cad-is-for-engineers includes Ann\n"));
+    let ann = ask("CAD", "Ann", 0);
+    let says = "✓ may take seats of CAD: rule cad-is-for-engineers includes Ann\n  at most 2 seats of CAD for each user, by limit \
+                two-each\n";
+    assert!(ann.ends_with(says), "{ann}");
     assert!(ask("VIEWER", "eve", 0).ends_with("✓ may take seats of VIEWER: rule here-only includes eve\n"));
     assert!(ask("MESH", "x-hugo", 77).ends_with("rule no-contractors excludes x-hugo (excluded)\n"));
     let eve = ask("CAD", "eve", 77);
@@ -35,6 +38,10 @@ fn the_example_has_no_mistake_and_answers_who_may() {
     let answer = json(&home.run(&line).ends_with(77).out);
     assert_eq!((&answer["verdict"], &answer["rule"]), (&"excluded".into(), &"no-contractors".into()));
     assert_eq!(answer["looked_at"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        (&answer["limits"][0]["id"], answer["reservations"].as_array().unwrap().len()),
+        (&"ten-together".into(), 0)
+    );
 }
 
 #[test]
@@ -62,7 +69,7 @@ fn an_imported_policy_is_written_whole_and_never_over_another_unasked() {
     assert!(imported.err.contains("1 line: 1 the same, 0 changed, 0 without a counterpart"), "{}", imported.err);
     home.run(&["policy", "check", "policy.toml"]).ends_with(0);
     home.run(&line).ends_with(1);
-    write(&home, "b.opt", "MAX 1 CAD USER ann\n");
+    write(&home, "b.opt", "TIMEOUTALL 3600\n");
     let partly = home.run(&["policy", "import", "--from", "flexnet", "b.opt", "--json"]).ends_with(1);
     assert_eq!(json(&partly.out)["lines"][0]["became"], "nothing");
 }

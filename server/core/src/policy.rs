@@ -46,12 +46,12 @@ struct Scope {
 }
 
 /// The rules about numbers of seats that concern one holder: their places among those of their kind.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Concern {
-    /// In the order of the file.
-    pub(crate) limits: Vec<usize>,
-    /// In the order they are drawn from.
-    pub(crate) reservations: Vec<usize>,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Concern {
+    /// Limits he is held to, in the order of the file.
+    pub limits: Vec<usize>,
+    /// Reservations he draws from, in the order he does: those of his machine, those of his name, then the others.
+    pub reservations: Vec<usize>,
 }
 
 /// What the rules say of one holder and one feature.
@@ -117,7 +117,8 @@ impl Policy {
     }
 
     /// Which limits and reservations of `feature` concern `holder`, who asks from `address`.
-    pub(crate) fn concern(&self, feature: &FeatureName, holder: &Holder, address: IpAddr) -> Concern {
+    #[must_use]
+    pub fn concern(&self, feature: &FeatureName, holder: &Holder, address: IpAddr) -> Concern {
         if !self.counts(feature) {
             return Concern::default();
         }

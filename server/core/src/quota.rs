@@ -19,7 +19,7 @@ use std::{
 
 use leasehold_protocol::{
     message::Holder,
-    vocab::{DeviceId, FeatureName, Version},
+    vocab::{DeviceId, FeatureName, Label, Version},
 };
 
 pub(crate) use self::share_out::FreeLot;
@@ -265,8 +265,8 @@ impl Quotas {
             Per::Group => Who::All,
             Per::User => named(Some(holder.user.as_str())),
             Per::Host => named(Some(holder.host.as_str())),
-            Per::Display => named(holder.display.as_ref().map(|display| display.as_str())),
-            Per::Project => named(holder.project.as_ref().map(|project| project.as_str())),
+            Per::Display => named(holder.display.as_ref().map(Label::as_str)),
+            Per::Project => named(holder.project.as_ref().map(Label::as_str)),
             Per::Device => Who::Device(holder.device),
         }
     }

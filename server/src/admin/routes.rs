@@ -32,6 +32,7 @@ pub(super) fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/features", get(features))
         .route("/api/v1/leases", get(leases))
+        .route("/api/v1/reservations", get(reservations))
         .route("/api/v1/licences", get(changes::list).post(changes::add))
         .route("/api/v1/licences/reload", post(changes::reload))
         .route("/api/v1/licences/{id}", delete(changes::remove))
@@ -79,6 +80,10 @@ async fn features(State(state): State<Arc<AdminState>>) -> Json<views::FeaturesV
     Json(views::FeaturesView::of(&state.shared, clock_now()))
 }
 
+async fn reservations(State(state): State<Arc<AdminState>>) -> Json<views::ReservationsView> {
+    Json(views::ReservationsView::of(&state.shared, clock_now()))
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Page {
@@ -109,8 +114,8 @@ async fn leases(State(state): State<Arc<AdminState>>, page: Result<Query<Page>, 
 }
 
 async fn no_such_page() -> Response {
-    let message = "no such page; there are /healthz, /readyz, /metrics and /api/v1/{status,features,leases,licences} with \
-                   licences/reload and licences/ID";
+    let message = "no such page; there are /healthz, /readyz, /metrics and /api/v1/{status,features,leases,reservations,licences} \
+                   with licences/reload and licences/ID";
     auth::error(StatusCode::NOT_FOUND, "not_found", message)
 }
 

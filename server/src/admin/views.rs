@@ -1,7 +1,7 @@
 //! The JSON of REST. Field names are snake_case and kept; fields are added, never renamed. An instant is RFC 3339 in UTC
 //! and has a twin in milliseconds from now.
 
-use leasehold_core::{FeatureStatus, LeaseStatus, RealmStatus, Shared};
+use leasehold_core::{FeatureStatus, LeaseStatus, RealmStatus, ReservationStatus, Shared};
 use leasehold_protocol::{
     packet,
     time::{Now, UnixMillis},
@@ -112,6 +112,8 @@ pub struct FeatureView {
     pub free: Option<i64>,
     /// Seats out that no licence in force covers.
     pub overage: u32,
+    /// Free seats that reservations keep for some (P-3).
+    pub reserved: u32,
     /// How many leases hold the seats.
     pub leases: u32,
     /// When one of its rights ends next.
@@ -139,6 +141,34 @@ pub struct LotView {
     pub used: u32,
     /// Its last millisecond.
     pub ends_at: Option<String>,
+}
+
+/// `/api/v1/reservations`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReservationsView {
+    /// When this answer was made.
+    pub at: String,
+    /// By realm, in the order of the policy.
+    pub reservations: Vec<ReservationView>,
+}
+
+/// One reservation of the policy in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReservationView {
+    /// The publisher of the licences it keeps seats of.
+    pub publisher: String,
+    /// Its id.
+    pub rule: String,
+    /// Of which feature.
+    pub feature: String,
+    /// The lowest version that will do.
+    pub version: String,
+    /// Seats it asks for.
+    pub seats: u32,
+    /// Those of them that its members have.
+    pub used: u32,
+    /// Those of them that the licences in force cannot give it; 0: it is satisfied.
+    pub short: u32,
 }
 
 /// `/api/v1/leases`: one page.
@@ -287,6 +317,22 @@ impl FeaturesView {
     }
 }
 
+impl ReservationsView {
+    pub(super) fn of(shared: &Shared, now: Now) -> Self {
+        let publishers = Publishers(shared.realms());
+        let view = |r: ReservationStatus| ReservationView {
+            publisher: publishers.of(r.realm),
+            rule: r.rule,
+            feature: r.feature.to_string(),
+            version: r.version.to_string(),
+            seats: r.seats,
+            used: r.used,
+            short: r.short,
+        };
+        Self { at: rfc3339(now.wall), reservations: shared.reservations().into_iter().map(view).collect() }
+    }
+}
+
 impl FeatureView {
     fn of(feature: &FeatureStatus, publisher: String, now: Now) -> Self {
         let lot = |lot: &leasehold_core::LotStatus| LotView {
@@ -313,6 +359,7 @@ impl FeatureView {
             used_up: feature.used_up,
             free: feature.count.map(|_| feature.free),
             overage: feature.overage,
+            reserved: feature.reserved,
             leases: feature.leases,
             next_end_at: feature.next_end.map(rfc3339),
             next_end_ms: feature.next_end.map(|UnixMillis(ms)| ms.saturating_sub(now.wall.0)),

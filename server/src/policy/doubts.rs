@@ -15,8 +15,16 @@ pub(super) struct Doubt {
 /// What it is about.
 pub(super) enum At {
     Group(GroupId),
-    /// By its place in the file.
-    Rule(usize),
+    /// By its kind, and its place among those of that kind.
+    Rule(Kind, usize),
+}
+
+/// Kinds of rules.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Access,
+    Limit,
+    Reservation,
 }
 
 /// Everything that is doubtful about `policy`.
@@ -29,7 +37,9 @@ pub(super) fn of(policy: &Policy) -> Vec<Doubt> {
 
 fn unused(policy: &Policy) -> Vec<Doubt> {
     let groups = policy.groups().all();
-    let by_rules = policy.rules().iter().map(|rule| rule.group);
+    let by_limits = policy.limits().iter().flat_map(|limit| [Some(limit.group), limit.exempt]).flatten();
+    let by_reservations = policy.reservations().iter().map(|reservation| reservation.group);
+    let by_rules = policy.rules().iter().map(|rule| rule.group).chain(by_limits).chain(by_reservations);
     let used: BTreeSet<GroupId> =
         groups.iter().flat_map(|group| group.groups.iter().copied()).chain(by_rules).collect();
     let is_unused = |(id, _): &(GroupId, &String)| !used.contains(id);
@@ -44,22 +54,31 @@ fn unused(policy: &Policy) -> Vec<Doubt> {
 
 fn empty(policy: &Policy) -> Vec<Doubt> {
     let groups = policy.groups().all();
-    let is_empty = |rule: &AccessRule| {
-        let group = &groups[rule.group as usize];
+    let is_empty = |group: GroupId| {
+        let group = &groups[group as usize];
         let words = [&group.users, &group.hosts, &group.displays, &group.projects];
         let has_none = words.iter().all(|names| names.is_empty()) && group.addresses.is_empty();
         has_none && group.devices.is_empty() && group.groups.is_empty() && !group.everyone
     };
-    let rules = policy.rules().iter().enumerate().filter(|(_, rule)| is_empty(rule));
-    let doubt = |(index, rule): (usize, &AccessRule)| Doubt {
-        at: At::Rule(index),
-        message: match rule.action {
-            Action::Include => format!("rule {} includes nobody: nobody may use what it is for", rule.id),
-            Action::Exclude => format!("rule {} excludes nobody", rule.id),
-        },
-        help: Some("put somebody into its group".to_owned()),
+    let access = policy.rules().iter().map(|rule| match rule.action {
+        Action::Include => (rule.group, format!("rule {} includes nobody: nobody may use what it is for", rule.id)),
+        Action::Exclude => (rule.group, format!("rule {} excludes nobody", rule.id)),
+    });
+    let limits = policy.limits().iter().map(|limit| (limit.group, format!("limit {} is for nobody", limit.id)));
+    let reservations = policy
+        .reservations()
+        .iter()
+        .map(|r| (r.group, format!("reservation {} keeps {} of {} for nobody", r.id, r.seats, r.feature)));
+    let numbered = |kind: Kind, all: Vec<(GroupId, String)>| {
+        all.into_iter().enumerate().map(move |(index, (group, message))| (kind, index, group, message))
     };
-    rules.map(doubt).collect()
+    let all = numbered(Kind::Access, access.collect())
+        .chain(numbered(Kind::Limit, limits.collect()))
+        .chain(numbered(Kind::Reservation, reservations.collect()));
+    let help = Some("put somebody into its group".to_owned());
+    all.filter(|(_, _, group, _)| is_empty(*group))
+        .map(|(kind, index, _, message)| Doubt { at: At::Rule(kind, index), message, help: help.clone() })
+        .collect()
 }
 
 /// Rules that say what another says already, or that an exclude makes void: for the same group, and the same feature or all.
@@ -99,7 +118,7 @@ impl Others {
     fn doubt(&self, all: &[AccessRule], index: usize) -> Option<Doubt> {
         let rule = &all[index];
         let doubt = |other: usize, does: &str, says: &str| {
-            let at = At::Rule(index);
+            let at = At::Rule(Kind::Access, index);
             let message = format!("rule {} {does}: rule {} {says}", rule.id, all[other].id);
             Some(Doubt { at, message, help: Some("take one of them out".to_owned()) })
         };

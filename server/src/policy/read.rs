@@ -1,9 +1,11 @@
 //! TOML with places to groups and rules. All mistakes are found at once, and one is enough to refuse the file.
 
+mod rules;
+
 use std::{collections::BTreeMap, ops::Range};
 
-use leasehold_core::policy::{AccessRule, Action, Group, GroupId, Groups, GroupsError, Policy};
-use leasehold_protocol::{licence::nearest::nearest, vocab::FeatureName};
+use leasehold_core::policy::{Group, GroupId, Groups, GroupsError, Policy, Rules};
+use leasehold_protocol::licence::nearest::nearest;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -17,11 +19,8 @@ use crate::config::{Problem, Quote, place};
 
 type Value<'a> = Spanned<DeValue<'a>>;
 
-const KEYS: &[&str] = &["case", "groups", "rules"];
+const KEYS: &[&str] = &["case", "groups", "rules", "limits", "reservations"];
 const GROUP_KEYS: &[&str] = &["everyone", "users", "hosts", "displays", "projects", "addresses", "devices", "groups"];
-const RULE_KEYS: &[&str] = &["id", "include", "exclude", "features"];
-/// The longest id of a rule: a denial has 100 bytes for the rule (SPEC 5.6).
-const ID_MAX: usize = 64;
 
 /// Reads `text`, the whole of the file called `name`.
 pub(super) fn read(name: &str, text: &str) -> Result<PolicyFile, Vec<Problem>> {
@@ -45,9 +44,9 @@ struct Reader<'a> {
     named: BTreeMap<String, GroupId>,
     /// Rules' own lists of members, so that the same list is one group.
     unnamed: BTreeMap<Group, GroupId>,
-    rules: Vec<AccessRule>,
-    /// By rule: where its id is.
-    rule_places: Vec<Range<usize>>,
+    rules: Rules,
+    /// By kind of rule, and by rule: where its id is.
+    rule_places: [Vec<Range<usize>>; 3],
     ids: BTreeMap<String, usize>,
 }
 
@@ -62,24 +61,32 @@ impl<'a> Reader<'a> {
             places: Vec::new(),
             named: BTreeMap::new(),
             unnamed: BTreeMap::new(),
-            rules: Vec::new(),
-            rule_places: Vec::new(),
+            rules: Rules::default(),
+            rule_places: Default::default(),
             ids: BTreeMap::new(),
         }
     }
 
     fn file(&mut self, table: &DeTable<'_>) {
-        self.check_keys(table, KEYS, "expected case, groups or rules");
+        self.check_keys(table, KEYS, "expected case, groups, rules, limits or reservations");
         self.ignores_case = table.get("case").is_none_or(|value| self.ignores_case(value));
         if let Some(groups) = table.get("groups") {
             self.groups(groups);
         }
-        match table.get("rules").map(|rules| (rules.span(), rules.get_ref())) {
+        self.tables(table, "rules", Self::rule);
+        self.tables(table, "limits", Self::limit);
+        self.tables(table, "reservations", Self::reservation);
+    }
+
+    /// Reads each table of the list `key`.
+    fn tables(&mut self, table: &DeTable<'_>, key: &str, read: fn(&mut Self, &Value<'_>)) {
+        match table.get(key).map(|value| (value.span(), value.get_ref())) {
             None => {}
-            Some((_, DeValue::Array(rules))) => rules.iter().for_each(|rule| self.rule(rule)),
+            Some((_, DeValue::Array(all))) => all.iter().for_each(|one| read(self, one)),
             Some((span, _)) => {
-                let help = Some("begin each rule with a line [[rules]]".to_owned());
-                self.wrong(span, "rules is a list of tables", "expected [[rules]]", help);
+                let one = key.trim_end_matches('s');
+                let help = Some(format!("begin each {one} with a line [[{key}]]"));
+                self.wrong(span, format!("{key} is a list of tables"), format!("expected [[{key}]]"), help);
             }
         }
     }
@@ -100,8 +107,8 @@ impl<'a> Reader<'a> {
                         doubts::At::Group(id) => {
                             doubt(&self.places[id as usize], found.message, "this group", found.help)
                         }
-                        doubts::At::Rule(rule) => {
-                            doubt(&self.rule_places[rule], found.message, "this rule", found.help)
+                        doubts::At::Rule(kind, rule) => {
+                            doubt(&self.rule_places[kind as usize][rule], found.message, "this rule", found.help)
                         }
                     })
                     .collect();
@@ -234,101 +241,6 @@ impl<'a> Reader<'a> {
             );
         }
         known
-    }
-
-    fn rule(&mut self, value: &Value<'_>) {
-        let DeValue::Table(table) = value.get_ref() else {
-            return self.wrong(value.span(), "a rule is a table", "expected [[rules]]", None);
-        };
-        self.check_keys(table, RULE_KEYS, "expected id, include or exclude, and features");
-        let id = self.id(table, value.span());
-        let features = self.features(table, value.span());
-        let (action, who) = match (table.get("include"), table.get("exclude")) {
-            (Some(who), None) => (Action::Include, who),
-            (None, Some(who)) => (Action::Exclude, who),
-            (Some(_), Some(who)) => {
-                let help = Some("make two rules of it".to_owned());
-                return self.wrong(
-                    who.span(),
-                    "a rule includes or excludes, not both",
-                    "there is an include, too",
-                    help,
-                );
-            }
-            (None, None) => {
-                let help = Some("say who: include = \"GROUP\", or exclude = { users = [\"ann\"] }".to_owned());
-                return self.wrong(value.span(), "the rule is for nobody", "expected include or exclude", help);
-            }
-        };
-        let group = match who.get_ref() {
-            DeValue::Table(_) => {
-                let members = self.members(who);
-                Some(self.unnamed(members, who.span()))
-            }
-            _ => self.group_named(who),
-        };
-        if let (Some((id, at)), Some(features), Some(group)) = (id, features, group) {
-            self.rules.push(AccessRule { id, action, group, features });
-            self.rule_places.push(at);
-        }
-    }
-
-    fn unnamed(&mut self, members: Group, at: Range<usize>) -> GroupId {
-        if let Some(id) = self.unnamed.get(&members) {
-            return *id;
-        }
-        let id = self.add_group(members.clone(), at);
-        self.unnamed.insert(members, id);
-        id
-    }
-
-    /// The rule's id, and where it is.
-    fn id(&mut self, table: &DeTable<'_>, rule: Range<usize>) -> Option<(String, Range<usize>)> {
-        let Some(value) = table.get("id") else {
-            let help = Some("give it a name that a denial can tell: id = \"no-contractors\"".to_owned());
-            self.wrong(rule, "the rule has no id", "expected id = \"...\"", help);
-            return None;
-        };
-        let is_id = |id: &&str| (1..=ID_MAX).contains(&id.len()) && !id.chars().any(|c| c.is_control() || c == ' ');
-        let Some(id) = value.get_ref().as_str().filter(is_id) else {
-            self.wrong(value.span(), "this is no id", "expected a word of 1 to 64 bytes, without spaces", None);
-            return None;
-        };
-        if let Some(first) = self.ids.insert(id.to_owned(), value.span().start) {
-            let (line, _) = self.whole.at(first..first).line_column();
-            self.wrong(
-                value.span(),
-                format!("two rules are called {id}"),
-                format!("the first one is in line {line}"),
-                None,
-            );
-        }
-        Some((id.to_owned(), value.span()))
-    }
-
-    fn features(&mut self, table: &DeTable<'_>, rule: Range<usize>) -> Option<Option<Vec<FeatureName>>> {
-        const EXPECTED: &str = "expected \"all\", or a list of features";
-        match table.get("features").map(|value| (value.span(), value.get_ref())) {
-            None => {
-                let help = Some("say which: features = [\"CAD\"], or features = \"all\"".to_owned());
-                self.wrong(rule, "the rule is for no feature", EXPECTED, help);
-                None
-            }
-            Some((_, DeValue::String(all))) if all == "all" => Some(None),
-            Some((span, DeValue::Array(list))) => {
-                if list.is_empty() {
-                    self.wrong(span, "the rule is for no feature", EXPECTED, None);
-                }
-                let feature = |text: &str| {
-                    FeatureName::new(text).map_err(|_| ("expected 1 to 64 of letters, digits, _ - . +", None))
-                };
-                Some(Some(self.list(table, "features", feature))).filter(|_| !list.is_empty())
-            }
-            Some((span, _)) => {
-                self.wrong(span, "these are no features", EXPECTED, None);
-                None
-            }
-        }
     }
 
     fn check_keys(&mut self, table: &DeTable<'_>, known: &[&str], expected: &str) {

@@ -17,11 +17,26 @@ fn mistake(text: &str) -> String {
 #[test]
 fn every_mistake_is_told_with_its_place_and_what_to_do() {
     let rule = |rest: &str| format!("[groups.cad]\nusers = [\"ann\"]\n[[rules]]\n{rest}");
+    let limit = |rest: &str| format!("[groups.cad]\nusers = [\"ann\"]\n[[limits]]\nid = \"l\"\n{rest}");
+    let kept = |rest: &str| format!("[groups.cad]\nusers = [\"ann\"]\n[[reservations]]\nid = \"r\"\n{rest}");
     let cases = [
-        ("casee = \"exact\"".into(), "p.toml:1:1: there is no \"casee\" here | expected case, groups or rules | did you mean \"case\"?"),
+        ("casee = \"exact\"".into(), "p.toml:1:1: there is no \"casee\" here | expected case, groups, rules, limits or reservations | did you mean \"case\"?"),
         ("case = 3".into(), "p.toml:1:8: there is no such way to compare names | expected \"ignore\" or \"exact\" | ignore is what goes without saying: Windows tells users and hosts in either case"),
         ("groups = 1".into(), "p.toml:1:10: groups is a table | expected [groups.NAME] | "),
         ("rules = {}".into(), "p.toml:1:9: rules is a list of tables | expected [[rules]] | begin each rule with a line [[rules]]"),
+        ("limits = 2".into(), "p.toml:1:10: limits is a list of tables | expected [[limits]] | begin each limit with a line [[limits]]"),
+        ("reservations = [1]".into(), "p.toml:1:17: a reservation is a table | expected [[reservations]] | "),
+        (limit("per = \"user\"\nfeatures = \"all\""), "p.toml:3:1: it does not say how many: max is missing | expected a number from 0 to 2147483647 | "),
+        (limit("max = -1\nper = \"user\"\nfeatures = \"all\""), "p.toml:5:7: max is no number of seats | expected a number from 0 to 2147483647 | "),
+        (limit("max = 1\nfeatures = \"all\""), "p.toml:3:1: the limit does not say who counts as one | expected per = \"group\", \"user\", \"host\", \"display\", \"project\" or \"device\" | say who has so many: each user, or all of the group together"),
+        (limit("max = 1\nper = \"users\"\nfeatures = \"all\""), "p.toml:6:7: nothing counts as one by that | expected per = \"group\", \"user\", \"host\", \"display\", \"project\" or \"device\" | did you mean \"user\"?"),
+        (limit("max = 1\nper = \"user\"\nexempt = \"cda\"\nfeatures = \"all\""), "p.toml:7:10: there is no group \"cda\" | expected the name of a group | did you mean \"cad\"?"),
+        (kept("seats = 0\nfeature = \"A\"\nfor = \"cad\""), "p.toml:5:9: seats is no number of seats | expected a number from 1 to 2147483647 | "),
+        (kept("seats = 1\nfor = \"cad\""), "p.toml:3:1: the reservation is of no feature | expected feature | one feature each: feature = \"CAD\""),
+        (kept("seats = 1\nfeature = \"a b\"\nfor = \"cad\""), "p.toml:6:11: this is no feature | expected 1 to 64 of letters, digits, _ - . + | "),
+        (kept("seats = 1\nfeature = \"A\""), "p.toml:3:1: the seats are kept for nobody | expected for | say whom: for = \"GROUP\", or for = { users = [\"ann\"] }"),
+        (kept("seats = 1\nfeature = \"A\"\nversion = 4.2\nfor = \"cad\""), "p.toml:7:11: this is no version | expected two numbers with a dot | as a text in quotes: version = \"4.2\""),
+        (kept("seats = 1\nfeature = \"A\"\nfor = \"cad\"\n[[limits]]\nid = \"r\"\nmax = 1\nper = \"user\"\nfeatures = \"all\""), "p.toml:4:6: two rules are called r | the other one is in line 9 | "),
         ("[groups.a]\nuser = []".into(), "p.toml:2:1: there is no \"user\" here | expected who is in the group | did you mean \"users\"?"),
         ("[groups.a]\nusers = \"ann\"".into(), "p.toml:2:9: users is a list | expected [\"...\"] | "),
         ("[groups.a]\neveryone = 1".into(), "p.toml:2:12: everyone is true or false | expected true or false | "),
@@ -36,7 +51,7 @@ fn every_mistake_is_told_with_its_place_and_what_to_do() {
         (rule("id = \"a\"\ninclude = \"cda\"\nfeatures = \"all\""), "p.toml:5:11: there is no group \"cda\" | expected the name of a group | did you mean \"cad\"?"),
         (rule("id = \"a\"\ninclude = \"cad\""), "p.toml:3:1: the rule is for no feature | expected \"all\", or a list of features | say which: features = [\"CAD\"], or features = \"all\""),
         (rule("id = \"a\"\ninclude = \"cad\"\nfeatures = [\"a b\"]"), "p.toml:6:13: this is none of features | expected 1 to 64 of letters, digits, _ - . + | "),
-        ("[[rules]]\nid = \"a\"\ninclude = {}\nfeatures = \"all\"\n[[rules]]\nid = \"a\"\ninclude = {}\nfeatures = \"all\"".into(), "p.toml:6:6: two rules are called a | the first one is in line 2 | "),
+        ("[[rules]]\nid = \"a\"\ninclude = {}\nfeatures = \"all\"\n[[rules]]\nid = \"a\"\ninclude = {}\nfeatures = \"all\"".into(), "p.toml:6:6: two rules are called a | the other one is in line 2 | "),
     ];
     for (text, expected) in cases {
         assert_eq!(mistake(&text), expected, "{text}");
@@ -59,12 +74,16 @@ fn what_may_not_be_meant_is_told_and_refused_by_nobody() {
         [[rules]]\nid = \"four\"\nexclude = {}\nfeatures = \"all\"\n\
         [[rules]]\nid = \"five\"\nexclude = { users = [\"eve\"] }\nfeatures = \"all\"\n\
         [[rules]]\nid = \"six\"\nexclude = { users = [\"eve\"] }\nfeatures = [\"X\"]\n\
-        [[rules]]\nid = \"seven\"\ninclude = { users = [\"eve\"] }\nfeatures = [\"Y\"]\n";
+        [[rules]]\nid = \"seven\"\ninclude = { users = [\"eve\"] }\nfeatures = [\"Y\"]\n\
+        [[limits]]\nid = \"eight\"\nmax = 1\nper = \"user\"\nfor = {}\nexempt = \"a\"\nfeatures = \"all\"\n\
+        [[reservations]]\nid = \"nine\"\nseats = 2\nfeature = \"X\"\nfor = {}\n";
     let told: Vec<String> =
         parse(text).unwrap().doubts.iter().map(|doubt| format!("{}: {doubt}", doubt.place)).collect();
     let expected = [
         "p.toml:3:9: the group idle is used by no rule and no other group",
         "p.toml:18:6: rule four excludes nobody",
+        "p.toml:34:6: limit eight is for nobody",
+        "p.toml:41:6: reservation nine keeps 2 of X for nobody",
         "p.toml:10:6: rule two changes nothing: rule one says the same",
         "p.toml:26:6: rule six changes nothing: rule five says the same",
         "p.toml:30:6: rule seven lets nobody in: rule five excludes the same, and exclude wins",

@@ -4,6 +4,8 @@ use leasehold_protocol::vocab::Denial;
 
 use super::{
     client::Client,
+    http::get,
+    seats::bearer,
     site::{Site, eventually},
 };
 use crate::{ReloadError, Running, Settings, StartError, error::exit};
@@ -80,4 +82,40 @@ async fn a_changed_policy_file_is_noticed() {
     let client = tokio::sync::Mutex::new(client);
     eventually("the new policy is in force", || async { client.lock().await.request("CAD").await.is_ok() }).await;
     serving.abort();
+}
+
+#[tokio::test]
+async fn limits_and_reservations_hold_are_told_by_rest_and_warn_where_licences_fall_short() {
+    let site = Site::new();
+    let text = "[groups.lab]\nusers = [\"lab-*\"]\n\
+        [[limits]]\nid = \"one-each\"\nmax = 1\nper = \"user\"\nfeatures = [\"CAD\"]\n\
+        [[reservations]]\nid = \"lab\"\nseats = 4\nfeature = \"CAD\"\nfor = \"lab\"\n\
+        [[reservations]]\nid = \"more\"\nseats = 3\nfeature = \"CAD\"\nversion = \"1.0\"\nfor = \"lab\"\n";
+    let running = start(&site, text).await;
+    let mut client = Client::connect(running.udp_address()).await;
+    // Five seats, all of them kept.
+    let deny = client.request("CAD").await.unwrap_err();
+    assert_eq!((deny.code, &*deny.rule), (Denial::RESERVED, "policy rule lab"));
+    let warnings = running.warnings().join("\n");
+    let says =
+        "reservation more asks for 3 of CAD, of which the licences in force lack 2: lower it, or have more loaded";
+    assert!(warnings.contains(says), "{warnings}");
+    let (address, bearer) = (running.http_address().unwrap(), bearer(&running));
+    let told = get(address, "/api/v1/reservations", Some(&bearer)).await.json();
+    let of = |n: usize, key: &str| told["reservations"][n][key].clone();
+    assert_eq!(
+        (of(0, "rule"), of(0, "seats"), of(0, "used"), of(0, "short")),
+        ("lab".into(), 4.into(), 0.into(), 0.into())
+    );
+    assert_eq!((of(1, "version"), of(1, "short")), ("1.0".into(), 2.into()));
+    let features = get(address, "/api/v1/features", Some(&bearer)).await.json();
+    assert_eq!(features["features"][0]["reserved"], 5);
+
+    site.write("policy.toml", &text.replace("seats = 4", "seats = 1").replace("seats = 3", "seats = 1"));
+    running.reload().unwrap();
+    client.request("CAD").await.unwrap();
+    let deny = client.request("CAD").await.unwrap_err();
+    assert_eq!((deny.code, &*deny.rule), (Denial::LIMIT_REACHED, "policy rule one-each"));
+    assert!(running.warnings().iter().all(|warning| !warning.contains("lack")), "{:?}", running.warnings());
+    running.stop_now().await;
 }

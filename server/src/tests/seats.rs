@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{Ending, ReloadError, Running, clock::SystemEntropy, clock_now, run_with};
 
-fn bearer(running: &Running) -> String {
+pub fn bearer(running: &Running) -> String {
     format!("Bearer {}", std::fs::read_to_string(running.rest_token_path()).unwrap().trim())
 }
 

@@ -1,9 +1,8 @@
 //! What the server tells of its licences, as far as it is shown.
 
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde::Deserialize;
 
-use crate::{exit::Failure, human};
+use crate::human;
 
 #[derive(Deserialize)]
 pub(super) struct Report {
@@ -60,13 +59,4 @@ impl Report {
         let lines = self.files.iter().flat_map(|file| &file.certificates);
         human::count(lines.filter(|line| line.outcome == "applied").count() as u64, "certificate")
     }
-}
-
-/// `value` as what it should be.
-pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
-    T::deserialize(value).map_err(|e| {
-        Failure::new("the server did not answer in the form this version knows")
-            .because_of(&e)
-            .remedy("use the `leasehold` of the server's own version")
-    })
 }

@@ -162,15 +162,16 @@ mod tests {
         }
         assert_eq!(page, std::fs::read_to_string(golden).unwrap());
         let policy = PolicyFile::parse("imported", &imported.policy).unwrap().policy;
-        assert_eq!(policy.rules().len(), 8);
+        assert_eq!((policy.rules().len(), policy.limits().len(), policy.reservations().len()), (8, 3, 2));
     }
 
     #[test]
     fn every_line_is_told_of_and_none_breaks_the_policy() {
         let text = "INCLUDE\nEXCLUDE a b c d\nINCLUDE \"a b\" USER x\nGROUP\nGROUP \"g h\" ann\nEXCLUDEALL USER \"o'neil\"\n\
-                    EXCLUDE f INTERNET 1.2.*.4\nHOST_GROUP g *.*.*.* 300.1.*.*\nNEW thing\nEXCLUDEALL GROUP \"g h\"";
+                    EXCLUDE f INTERNET 1.2.*.4\nHOST_GROUP g *.*.*.* 300.1.*.*\nNEW thing\nEXCLUDEALL GROUP \"g h\"\n\
+                    MAX x CAD USER ann\nMAX 0 CAD USER ann\nRESERVE 0 CAD USER ann\nRESERVE 2 CAD GROUP nobody\nMAX 2 CAD";
         let imported = flexnet::import("x.opt", text).unwrap();
-        assert_eq!(imported.lines.len(), 10);
+        assert_eq!(imported.lines.len(), 15);
         PolicyFile::parse("imported", &imported.policy).unwrap();
     }
 

@@ -1,9 +1,6 @@
 //! What the server's REST answers, as far as tables show it. Fields a newer server adds are passed over.
 
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
-
-use crate::exit::Failure;
+use serde::Deserialize;
 
 /// `/api/v1/status`.
 #[derive(Debug, Deserialize)]
@@ -36,6 +33,9 @@ pub(super) struct FeatureLine {
     pub count: Option<u32>,
     pub used: u32,
     pub free: Option<i64>,
+    /// Kept for some. Older servers do not say.
+    #[serde(default)]
+    pub reserved: u32,
     pub leases: u32,
     pub next_end_at: Option<String>,
     pub starts_at: Option<String>,
@@ -71,17 +71,4 @@ impl FeatureLine {
             (None, None, None) => "never".to_owned(),
         }
     }
-}
-
-/// Reads one of these.
-///
-/// # Errors
-/// If the server is of another make.
-pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
-    T::deserialize(value).map_err(|e| {
-        Failure::new("the server's answer is not in the form this version knows")
-            .because_of(&e)
-            .remedy("print it as it is: leasehold status --json")
-            .remedy("or use the `leasehold` of the server's own version")
-    })
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use ipnet::IpNet;
-use leasehold_protocol::vocab::{FeatureName, Label};
+use leasehold_protocol::vocab::{FeatureName, Label, SeatCount};
 
 use super::{Became, Imported, Line};
 use crate::{
@@ -35,10 +35,8 @@ struct Importer<'t> {
 /// What became of a line.
 type Told = (Became, String);
 
-/// Statements that limit or keep seats, and what is to be said about them.
+/// Statements nothing here stands for, and what is to be said about them.
 const WITHOUT: &[(&str, &str)] = &[
-    ("RESERVE", "a policy keeps no seats for anybody yet: put them into a licence or a server of their own"),
-    ("MAX", "a policy limits no numbers yet"),
     ("TIMEOUT", "a policy takes no idle seats back yet; seats of programs that died come back when their lease ends"),
     (
         "TIMEOUTALL",
@@ -114,8 +112,19 @@ impl Importer<'_> {
             (verb @ ("INCLUDEALL" | "EXCLUDEALL"), [kind, names @ ..]) if !names.is_empty() => {
                 self.rule(verb, None, kind, names, line)
             }
+            (verb @ ("MAX" | "RESERVE"), [seats, feature, kind, names @ ..]) if !names.is_empty() => {
+                self.number(verb, (seats, feature), (kind, names), line)
+            }
             (
-                "INCLUDE" | "EXCLUDE" | "INCLUDEALL" | "EXCLUDEALL" | "GROUP" | "HOST_GROUP" | "GROUPCASEINSENSITIVE",
+                "MAX"
+                | "RESERVE"
+                | "INCLUDE"
+                | "EXCLUDE"
+                | "INCLUDEALL"
+                | "EXCLUDEALL"
+                | "GROUP"
+                | "HOST_GROUP"
+                | "GROUPCASEINSENSITIVE",
                 _,
             ) => (Became::Nothing, "the line is not complete".to_owned()),
             (verb, _) => {
@@ -128,20 +137,16 @@ impl Importer<'_> {
 
     /// One INCLUDE or EXCLUDE, for a feature or for all.
     fn rule(&mut self, verb: &str, feature: Option<&str>, kind: &str, names: &[&str], line: usize) -> Told {
-        let (name, of_lot) = feature.map_or((None, None), |feature| match feature.split_once(':') {
-            Some((name, lot)) => (Some(name), Some(lot)),
-            None => (Some(feature), None),
-        });
-        if let Some(name) = name.filter(|name| FeatureName::new(name).is_err()) {
-            return (Became::Nothing, format!("{name} is no name a feature can have here"));
-        }
-        let kind = kind.to_ascii_uppercase();
-        let who = match self.who(&kind, names) {
+        let (name, of_lot) = match feature.map(named).transpose() {
+            Ok(named) => named.unwrap_or_default(),
+            Err(why) => return (Became::Nothing, why),
+        };
+        let who = match self.who(kind, names) {
             Ok(who) => who,
             Err(why) => return (Became::Nothing, why),
         };
         let action = if verb.starts_with("INCLUDE") { "include" } else { "exclude" };
-        let features = name.map_or("\"all\"".to_owned(), |name| format!("[{}]", quoted(name)));
+        let features = feature.map_or("\"all\"".to_owned(), |_| format!("[{}]", quoted(name)));
         let id = format!("line-{line}");
         let _ = writeln!(self.rules, "\n[[rules]]\nid = {}\n{action} = {who}\nfeatures = {features}", quoted(&id));
         match of_lot {
@@ -152,20 +157,58 @@ impl Importer<'_> {
         }
     }
 
+    /// One MAX or RESERVE.
+    fn number(
+        &mut self,
+        verb: &str,
+        (seats, feature): (&str, &str),
+        (kind, names): (&str, &[&str]),
+        line: usize,
+    ) -> Told {
+        let (is_max, id) = (verb == "MAX", format!("line-{line}"));
+        let read = || -> Result<(u32, &str, Option<&str>, String), String> {
+            let is_number = |seats: &u32| SeatCount::new(*seats).is_ok() || (is_max && *seats == 0);
+            let seats: u32 =
+                seats.parse().ok().filter(is_number).ok_or_else(|| format!("{seats} is no number of seats"))?;
+            let (name, of_lot) = named(feature)?;
+            Ok((seats, name, of_lot, self.who(kind, names)?))
+        };
+        let (seats, name, of_lot, who) = match read() {
+            Ok(read) => read,
+            Err(why) => return (Became::Nothing, why),
+        };
+        let (id_text, name) = (quoted(&id), quoted(name));
+        let written = if is_max {
+            format!("[[limits]]\nid = {id_text}\nmax = {seats}\nper = \"group\"\nfor = {who}\nfeatures = [{name}]")
+        } else {
+            format!("[[reservations]]\nid = {id_text}\nseats = {seats}\nfeature = {name}\nfor = {who}")
+        };
+        let _ = writeln!(self.rules, "\n{written}");
+        let lot = of_lot.map(|lot| format!(", over all lots of the feature, not only those with {lot}"));
+        match (is_max, lot) {
+            (true, None) => (Became::Same, format!("limit {id}")),
+            (true, Some(lot)) => (Became::Changed, format!("limit {id}{lot}")),
+            (false, lot) => (
+                Became::Changed,
+                format!("reservation {id}, of so many in total, not of so many in each lot{}", lot.unwrap_or_default()),
+            ),
+        }
+    }
+
     /// Who a rule is for, as a policy says it.
     fn who(&self, kind: &str, names: &[&str]) -> Result<String, String> {
-        match (kind, names) {
+        match (&*kind.to_ascii_uppercase(), names) {
             ("GROUP", [group]) if self.groups.contains_key(*group) => Ok(quoted(&key_of(group, false, self))),
             ("HOST_GROUP", [group]) if self.host_groups.contains_key(*group) => Ok(quoted(&key_of(group, true, self))),
-            ("GROUP" | "HOST_GROUP", [group]) => Err(format!("there is no {kind} {group} in this file")),
-            ("USER" | "HOST" | "DISPLAY" | "INTERNET" | "PROJECT", names) => {
+            (kind @ ("GROUP" | "HOST_GROUP"), [group]) => Err(format!("there is no {kind} {group} in this file")),
+            (kind @ ("USER" | "HOST" | "DISPLAY" | "INTERNET" | "PROJECT"), names) => {
                 let mut members = Members::default();
                 match names.iter().find(|name| !members.add(kind, name)) {
                     Some(name) => Err(format!("{name} cannot be told apart here as a {kind}")),
                     None => Ok(format!("{{ {} }}", members.written().join(", "))),
                 }
             }
-            _ => Err(format!("what a {kind} is has no counterpart here")),
+            (kind, _) => Err(format!("what a {kind} is has no counterpart here")),
         }
     }
 
@@ -179,6 +222,18 @@ impl Importer<'_> {
             }
         }
         Imported { policy: policy + &self.rules, lines: self.lines }
+    }
+}
+
+/// The name of a feature, and by what some of its lots are told from the others, if only those are meant.
+fn named(feature: &str) -> Result<(&str, Option<&str>), String> {
+    let (name, of_lot) = match feature.split_once(':') {
+        Some((name, lot)) => (name, Some(lot)),
+        None => (feature, None),
+    };
+    match FeatureName::new(name) {
+        Ok(_) => Ok((name, of_lot)),
+        Err(_) => Err(format!("{name} is no name a feature can have here")),
     }
 }
 
