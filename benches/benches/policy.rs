@@ -1,4 +1,5 @@
-//! What a policy costs a checkout: none, one rule, ten thousand; in one process, in turn, sealed and opened as on the wire.
+//! What a policy costs a checkout: none, one rule, ten thousand; rules that count seats, one and ten thousand; in one process,
+//! in turn, sealed and opened as on the wire.
 
 use std::{
     fmt::Write as _,
@@ -23,26 +24,31 @@ const JUDGEMENTS: u32 = 20_000;
 fn main() {
     println!("{}", machine::description());
     let one = "[[rules]]\nid = \"one\"\ninclude = { users = [\"maria\"] }\nfeatures = [\"VR_MODE\"]\n".to_owned();
-    let mut sites: Vec<Site> = [("no policy", String::new()), ("1 rule", one), ("10 000 rules", large())]
-        .into_iter()
-        .map(|(name, text)| Site::new(name, &text))
-        .collect();
+    let texts = [
+        ("no policy", String::new()),
+        ("1 rule", one),
+        ("10 000 rules", large()),
+        ("1 limit, 1 reservation", counted(1)),
+        ("5 000 limits, 5 000 reservations", counted(5000)),
+    ];
+    let mut sites: Vec<Site> = texts.into_iter().map(|(name, text)| Site::new(name, &text)).collect();
     for _ in 0..ROUNDS {
         sites.iter_mut().for_each(Site::round);
     }
-    println!("\n| policy | text | read and compiled | memory | judgement ns | checkout and release ns | to 1 rule |");
-    println!("|---|---|---|---|---|---|---|");
+    println!(
+        "\n| policy | text | read and compiled | memory | judgement ns | checkout and release ns | to 1 rule | to 1 limit |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     for site in &sites {
-        let ratio = site.pairs.over(&sites[1].pairs);
+        let [to_rule, to_limit] = [1, 3].map(|other: usize| shown(&site.pairs.over(&sites[other].pairs), 3));
         let (text, compiled) = (site.text_len, site.compiled_ms);
         let memory =
             site.memory.map_or_else(|| "?".to_owned(), |bytes| format!("{:.1} MiB", bytes as f64 / 1_048_576.0));
         println!(
-            "| {} | {text} bytes | {compiled:.1} ms | {memory} | {} | {} | {} |",
+            "| {} | {text} bytes | {compiled:.1} ms | {memory} | {} | {} | {to_rule} | {to_limit} |",
             site.name,
             shown(&site.judgements, 0),
-            shown(&site.pairs, 0),
-            shown(&ratio, 3)
+            shown(&site.pairs, 0)
         );
     }
 }
@@ -109,6 +115,26 @@ fn large() -> String {
         );
     }
     text + "[[rules]]\nid = \"vr\"\ninclude = \"g7\"\nfeatures = [\"VR_MODE\"]\n"
+}
+
+/// So many limits and as many reservations of the feature of the bench, in groups of 100 users; its holder is in one of each.
+fn counted(n: usize) -> String {
+    let mut text = String::new();
+    for group in 0..n.div_ceil(50) {
+        let _ = write!(text, "[groups.g{group}]\nusers = [");
+        (0..100).for_each(|user| _ = write!(text, "\"user-{group}-{user}\", "));
+        text += "]\n";
+    }
+    text += "[groups.ours]\nusers = [\"maria\"]\n";
+    for rule in 0..n {
+        let group = if rule + 1 == n { "ours".to_owned() } else { format!("g{}", rule % n.div_ceil(50)) };
+        let _ = writeln!(
+            text,
+            "[[limits]]\nid = \"l{rule}\"\nmax = 9\nper = \"user\"\nfor = \"{group}\"\nfeatures = [\"VR_MODE\"]\n\
+             [[reservations]]\nid = \"r{rule}\"\nseats = 2\nfeature = \"VR_MODE\"\nfor = \"{group}\""
+        );
+    }
+    text
 }
 
 fn shown(rounds: &Rounds, digits: usize) -> String {

@@ -185,12 +185,6 @@ impl Book {
         self.entries.values().for_each(|entry| worker.set_waited(entry.bucket, waited));
     }
 
-    /// The same, as it has to be once nothing else is going on: while somebody stands above what there is, or seats are
-    /// counted.
-    pub(crate) fn settle_waited(&self, worker: &mut Worker) {
-        self.set_waited(worker, !self.homeless.is_empty() || self.quotas.is_on());
-    }
-
     /// Puts `lots` in force instead of those before. What is out of a lot that is not among them stays out, over its
     /// capacity of nothing. For who has set the buckets waited.
     pub(crate) fn install(&mut self, worker: &mut Worker, lots: &[Lot]) {
@@ -230,11 +224,11 @@ impl Book {
         }
         self.set_waited(worker, true);
         let taken = choices.iter().any(|buckets| take_of(worker, buckets, seats, uses).is_ok());
-        self.settle_waited(worker);
+        self.set_waited(worker, !self.homeless.is_empty());
         if taken { Ok(()) } else { Err(Short::NoSeat) }
     }
 
-    /// The same where rules count seats: whoever takes or gives some has the book in hand.
+    /// The same where rules count seats: whoever takes or gives some has the book in hand, but for who began before they did.
     ///
     /// # Errors
     /// What is in the way of `case`. For who had the seats before this server was started anew, whose lease is to come back
@@ -253,25 +247,29 @@ impl Book {
         if !self.homeless.is_empty() && self.spare(worker) < i64::from(want.seats.get()) {
             return Err(Hurdle::NoSeat);
         }
-        let all = self.free_lots(worker);
-        let mut denied = Hurdle::NoSeat;
-        for serving in choices(&self.lots, want) {
-            match self.quotas.share_out(&all, &serving, case) {
-                Ok(shares) => {
-                    let of = |(bucket, seats)| Use { bucket, seats };
-                    uses.clear();
-                    uses.extend(shares.into_iter().map(of));
-                    return self.take_exactly(worker, uses).map_err(|_| Hurdle::NoSeat);
+        let choices = choices(&self.lots, want);
+        loop {
+            let all = self.free_lots(worker);
+            let mut denied = Hurdle::NoSeat;
+            let shares = choices.iter().find_map(|serving| match self.quotas.share_out(&all, serving, case) {
+                Ok(shares) => Some(shares),
+                Err(Hurdle::NoSeat) => None,
+                Err(hurdle) => {
+                    denied = hurdle;
+                    None
                 }
-                Err(Hurdle::NoSeat) => {}
-                Err(hurdle) => denied = hurdle,
+            });
+            let Some(shares) = shares else { return Err(denied) };
+            *uses = shares;
+            if self.take_exactly(worker, uses).is_ok() {
+                return Ok(());
             }
+            // Somebody was quicker, who knows of no rules yet: there are fewer now.
         }
-        Err(denied)
     }
 
-    /// Takes `uses`, which are there: nobody else takes. Of more buckets than one step can take from one after the other.
-    fn take_exactly(&self, worker: &mut Worker, uses: &mut Vec<Use>) -> Result<(), Short> {
+    /// Takes `uses`, all or none. Of more buckets than one step can take from one after the other.
+    fn take_exactly(&self, worker: &mut Worker, uses: &[Use]) -> Result<(), Short> {
         match worker.take_all(uses, Rank::Chosen) {
             Err(Short::TooWide) => {}
             decided => return decided,
@@ -281,7 +279,7 @@ impl Book {
         if taken == uses.len() {
             return Ok(());
         }
-        uses.drain(..).take(taken).for_each(|used| _ = worker.give(used.bucket, used.seats));
+        uses.iter().take(taken).for_each(|used| _ = worker.give(used.bucket, used.seats));
         Err(Short::NoSeat)
     }
 

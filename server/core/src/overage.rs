@@ -51,7 +51,7 @@ impl Leases {
             }
         }
         self.rehome(worker, book);
-        book.settle_waited(worker);
+        book.set_waited(worker, !book.homeless.is_empty());
     }
 
     /// Sees to a lease that was granted while the plan it was granted under was being replaced: who looked for holders of
@@ -68,19 +68,16 @@ impl Leases {
             book.homeless.insert(record.number, (record.id, record.version));
             self.rehome(worker, &mut book);
         }
-        book.settle_waited(worker);
+        book.set_waited(worker, !book.homeless.is_empty());
     }
 
     /// Passes on seats of `pool` that came back while somebody waited for them; grant number `number` has ended.
     pub(crate) fn tend(&self, worker: &mut Worker, pool: &Pool, number: u64) {
         let mut book = lock(&pool.book);
-        if book.homeless.is_empty() && book.quotas.is_on() {
-            return;
-        }
         book.homeless.remove(&number);
         self.rehome(worker, &mut book);
         if book.homeless.is_empty() {
-            book.settle_waited(worker);
+            book.set_waited(worker, false);
         }
     }
 

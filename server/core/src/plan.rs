@@ -219,7 +219,7 @@ impl Planner {
     pub(crate) fn rule(&self, policy: Arc<Policy>, stock: Stock<'_>) {
         let mut held = lock(&self.held);
         held.policy = policy;
-        stock.leases.rule(stock.worker, stock.pools, &self.plan.load(), &held.policy);
+        stock.leases.rule(stock.pools, &self.plan.load(), &held.policy);
     }
 
     fn replace(&self, held: &Held, now: Now, identity: &RealmIdentity, mut stock: Stock<'_>) -> PlanReport {
@@ -235,7 +235,7 @@ impl Planner {
         let (plan, no_room) = install::plan_of(held, &here.used, draft.plan, &stock, identity);
         no_room.into_iter().for_each(|index| report.lines[index].leave_out());
         install::install(plan, &mut stock, |plan| self.put_in_force(plan));
-        stock.leases.rule(stock.worker, stock.pools, &self.plan.load(), policy);
+        stock.leases.rule(stock.pools, &self.plan.load(), policy);
         report.overage = overage(stock.pools, stock.worker);
         report
     }

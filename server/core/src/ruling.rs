@@ -13,7 +13,7 @@ use crate::{
     lock,
     plan::Plan,
     policy::Policy,
-    pool::{Use, Worker},
+    pool::Use,
 };
 
 impl Leases {
@@ -22,7 +22,7 @@ impl Leases {
     ///
     /// Leases that were granted while nothing was counted are found in one walk over all. One that is published after that
     /// walk came by is brought here by who publishes it ([`Leases::count_in`]).
-    pub(crate) fn rule(&self, worker: &mut Worker, pools: &Pools, plan: &Plan, policy: &Arc<Policy>) {
+    pub(crate) fn rule(&self, pools: &Pools, plan: &Plan, policy: &Arc<Policy>) {
         let counted = counted(plan, policy);
         let all = pools.all();
         let mut new: BTreeMap<u32, MutexGuard<'_, Book>> = BTreeMap::new();
@@ -34,7 +34,6 @@ impl Leases {
                 continue;
             }
             book.quotas.set_policy(policy.clone(), &pool.name, is_on);
-            book.settle_waited(worker);
             pool.set_ruling(if is_on { self.next_ruling() } else { 0 });
             if is_on {
                 new.insert(pool.id, book);

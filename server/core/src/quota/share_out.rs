@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use leasehold_protocol::vocab::Version;
 
 use super::{Case, Hurdle, Kept, Quotas};
-use crate::{policy::Reservation, pool::BucketId};
+use crate::{
+    policy::Reservation,
+    pool::{BucketId, Use},
+};
 
 /// Free seats of one lot.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +28,7 @@ impl Quotas {
     /// From which lots, of all those in force, who asks may take the seats he wants; `serving` are those that answer him, in
     /// the order they serve in. Where that order would use up what is kept for others, those of the lowest version serve
     /// first.
-    pub(crate) fn share_out(
-        &self,
-        all: &[FreeLot],
-        serving: &[BucketId],
-        case: &Case,
-    ) -> Result<Vec<(BucketId, u32)>, Hurdle> {
+    pub(crate) fn share_out(&self, all: &[FreeLot], serving: &[BucketId], case: &Case) -> Result<Vec<Use>, Hurdle> {
         let index_of = |bucket: &BucketId| all.iter().position(|lot| lot.bucket == *bucket);
         let mut order: Vec<usize> = serving.iter().filter_map(index_of).collect();
         let wanted = case.asked.taken;
@@ -76,7 +74,7 @@ struct Taking<'a> {
     withheld: BTreeMap<Version, u64>,
     /// The holder's own reservations: the version they ask for, and how many seats he may still draw.
     own: Vec<(Version, u64)>,
-    taken: Vec<(BucketId, u32)>,
+    taken: Vec<Use>,
 }
 
 impl<'a> Taking<'a> {
@@ -87,7 +85,7 @@ impl<'a> Taking<'a> {
     }
 
     /// Takes `wanted` seats from the lots of `order`, all or none.
-    fn take(mut self, order: &[usize], wanted: u32) -> Option<Vec<(BucketId, u32)>> {
+    fn take(mut self, order: &[usize], wanted: u32) -> Option<Vec<Use>> {
         let mut left = u64::from(wanted);
         for index in order {
             let before = left;
@@ -96,7 +94,7 @@ impl<'a> Taking<'a> {
             }
             left -= self.take_as_anybody(*index, left);
             if let Ok(seats @ 1..) = u32::try_from(before - left) {
-                self.taken.push((self.lots[*index].bucket, seats));
+                self.taken.push(Use { bucket: self.lots[*index].bucket, seats });
             }
         }
         (left == 0).then_some(self.taken)
