@@ -12,11 +12,12 @@ mod request;
 use std::sync::Arc;
 
 pub use answer::{
-    Deny, FeatureInfo, FeatureLine, Grant, LicenceInfo, LicenceLine, LotUse, NextDue, Proof, ServerGoodbye, Unsupported,
+    Deny, FeatureInfo, FeatureLine, Grant, LicenceInfo, LicenceLine, LotUse, NextDue, Proof, Queued, ServerGoodbye,
+    Unsupported,
 };
 pub use hot::{Activity, PathToken, Release, ReleaseOutcome, Released, Renew, Renewed};
 pub use many::{Claimed, Extended, RENEW_MANY_MAX, RenewMany, RenewManyView, RenewedMany, RenewedManyView};
-pub use request::{ClientGoodbye, FeatureQuery, Holder, LicenceQuery, ProofQuery, Request};
+pub use request::{ClientGoodbye, FeatureQuery, Holder, LicenceQuery, ProofQuery, Request, Wait};
 
 use crate::{
     codec,
@@ -45,6 +46,8 @@ pub enum ClientFrame {
     RenewMany(Box<RenewMany>),
     /// 0x12: which certificates do the seats come from?
     LicenceQuery(LicenceQuery),
+    /// 0x14: seats, please, and a place in the queue if there are none.
+    Wait(Box<Wait>),
 }
 
 /// A frame from a server.
@@ -72,6 +75,8 @@ pub enum ServerFrame {
     RenewedMany(Arc<RenewedMany>),
     /// 0x17: from these.
     LicenceInfo(Box<LicenceInfo>),
+    /// 0x19: you are in the queue.
+    Queued(Queued),
 }
 
 /// A frame that was whole: known, or of a type from a newer peer.
@@ -86,6 +91,16 @@ pub enum Known<T> {
 impl LicenceQuery {
     /// Its frame's type: what an older server names when it does not know it.
     pub const KIND: u8 = 0x12;
+}
+
+impl Wait {
+    /// Its frame's type: what an older server names when it does not know it.
+    pub const KIND: u8 = 0x14;
+}
+
+impl Queued {
+    /// Its frame's type.
+    pub const KIND: u8 = 0x19;
 }
 
 impl LicenceInfo {
@@ -110,6 +125,7 @@ impl ClientFrame {
             0x0e => Self::PathResponse(PathToken::read(body)?),
             RenewMany::KIND => Self::RenewMany(Box::new(RenewMany::read(body)?)),
             LicenceQuery::KIND => Self::LicenceQuery(codec::decode("licence query", body)?),
+            Wait::KIND => Self::Wait(Box::new(codec::decode("wait", body)?)),
             odd if odd & 1 == 1 => return Err(DecodeError::new("frame type", 0, DecodeErrorKind::Direction)),
             unknown => return Ok(Known::Unknown(unknown)),
         }))
@@ -130,6 +146,7 @@ impl ClientFrame {
             Self::PathResponse(body) => body.write(out),
             Self::RenewMany(body) => body.write(out),
             Self::LicenceQuery(body) => codec::encode(body, out),
+            Self::Wait(body) => codec::encode(&**body, out),
         })
     }
 
@@ -146,6 +163,7 @@ impl ClientFrame {
             Self::PathResponse(_) => 0x0e,
             Self::RenewMany(_) => RenewMany::KIND,
             Self::LicenceQuery(_) => LicenceQuery::KIND,
+            Self::Wait(_) => Wait::KIND,
         }
     }
 }
@@ -169,6 +187,7 @@ impl ServerFrame {
             0x13 => Self::Unsupported(codec::decode("unsupported", body)?),
             RenewedMany::KIND => Self::RenewedMany(Arc::new(RenewedMany::read(body)?)),
             LicenceInfo::KIND => Self::LicenceInfo(Box::new(codec::decode("licence info", body)?)),
+            Queued::KIND => Self::Queued(codec::decode("queued", body)?),
             even if even & 1 == 0 => return Err(DecodeError::new("frame type", 0, DecodeErrorKind::Direction)),
             unknown => return Ok(Known::Unknown(unknown)),
         }))
@@ -191,6 +210,7 @@ impl ServerFrame {
             Self::Unsupported(body) => codec::encode(body, out),
             Self::RenewedMany(body) => body.write(out),
             Self::LicenceInfo(body) => codec::encode(&**body, out),
+            Self::Queued(body) => codec::encode(body, out),
         })
     }
 
@@ -209,6 +229,7 @@ impl ServerFrame {
             Self::Unsupported(_) => 0x13,
             Self::RenewedMany(_) => RenewedMany::KIND,
             Self::LicenceInfo(_) => LicenceInfo::KIND,
+            Self::Queued(_) => Queued::KIND,
         }
     }
 }

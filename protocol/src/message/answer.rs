@@ -45,6 +45,27 @@ pub struct LotUse {
     pub seats: SeatCount,
 }
 
+/// A place in the queue (R-10, SPEC 5.19). A GRANT with the same operation may follow at any time, unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Queued {
+    /// Which asking this answers.
+    pub operation: OperationId,
+    /// Who waits.
+    pub claim: ClaimKey,
+    /// Why there is no seat now.
+    pub code: Denial,
+    /// The place: 1 is next.
+    pub place: u32,
+    /// How many wait.
+    pub length: u32,
+    /// How long it may take, in milliseconds, as seats came back of late; `None` if nobody knows.
+    pub expected_ms: Option<u32>,
+    /// How long the place is kept if it is not asked for again, in milliseconds.
+    pub ttl_ms: u32,
+    /// When to ask again, in milliseconds.
+    pub ask_after_ms: u32,
+}
+
 /// No, and why (R-11, SPEC 5.6). Answers REQUEST and RENEW alike.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Deny {

@@ -30,6 +30,16 @@ pub struct Request {
     pub ticket: Option<SealedTicket>,
 }
 
+/// Asks for seats and, if there are none to have now, for a place in the queue for them (R-10, SPEC 5.19). Answered by GRANT,
+/// QUEUED or DENY; asked again, it keeps the place.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Wait {
+    /// What for, as without a queue.
+    pub request: Request,
+    /// Whether to go into the queue even if there are seats: they come by GRANT then, in turn.
+    pub queue_only: bool,
+}
+
 /// Who holds a lease, in the words of the holder's machine. Shown to administrators and used by policy; proof of
 /// nothing: what is proved is the client's key.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

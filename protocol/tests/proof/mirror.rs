@@ -2,8 +2,8 @@
 //! them, only the order and width of the fields as SPEC 5 lists them.
 
 use leasehold_protocol::message::{
-    Deny, FeatureInfo, FeatureQuery, Grant, Holder, LicenceInfo, LicenceQuery, Proof, ProofQuery, Request,
-    ServerGoodbye, Unsupported,
+    Deny, FeatureInfo, FeatureQuery, Grant, Holder, LicenceInfo, LicenceQuery, Proof, ProofQuery, Queued, Request,
+    ServerGoodbye, Unsupported, Wait,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -18,6 +18,24 @@ pub struct RequestMirror {
     seats: u32,
     holder: HolderMirror,
     ticket: Option<[u8; 106]>,
+}
+
+#[derive(Debug, PartialEq, SchemaWrite, SchemaRead)]
+pub struct WaitMirror {
+    request: RequestMirror,
+    queue_only: bool,
+}
+
+#[derive(Debug, PartialEq, SchemaWrite, SchemaRead)]
+pub struct QueuedMirror {
+    operation: u64,
+    claim: [u8; 16],
+    code: u16,
+    place: u32,
+    length: u32,
+    expected_ms: Option<u32>,
+    ttl_ms: u32,
+    ask_after_ms: u32,
 }
 
 #[derive(Debug, PartialEq, SchemaWrite, SchemaRead)]
@@ -174,6 +192,27 @@ impl From<&Holder> for HolderMirror {
             device_alias: option(h.device_alias.as_ref()),
             share: option(h.share.as_ref()),
             hostids: h.hostids.iter().map(|id| (id.kind.0, text(&id.value))).collect(),
+        }
+    }
+}
+
+impl From<&Wait> for WaitMirror {
+    fn from(w: &Wait) -> Self {
+        Self { request: RequestMirror::from(&w.request), queue_only: w.queue_only }
+    }
+}
+
+impl From<&Queued> for QueuedMirror {
+    fn from(q: &Queued) -> Self {
+        Self {
+            operation: q.operation.0,
+            claim: q.claim.0,
+            code: q.code.0,
+            place: q.place,
+            length: q.length,
+            expected_ms: q.expected_ms,
+            ttl_ms: q.ttl_ms,
+            ask_after_ms: q.ask_after_ms,
         }
     }
 }

@@ -11,7 +11,7 @@ use wincode::config::{self, Configuration};
 use crate::{
     mirror::{
         DenyMirror, FeatureInfoMirror, FeatureQueryMirror, GoodbyeMirror, GrantMirror, LicenceInfoMirror,
-        LicenceQueryMirror, ProofMirror, ProofQueryMirror, RequestMirror, UnsupportedMirror,
+        LicenceQueryMirror, ProofMirror, ProofQueryMirror, QueuedMirror, RequestMirror, UnsupportedMirror, WaitMirror,
     },
     page::hex,
     strategies, vectors,
@@ -38,6 +38,7 @@ macro_rules! agrees {
 fn compare_client(frame: &ClientFrame, body: &[u8]) {
     match frame {
         ClientFrame::Request(b) => agrees!(RequestMirror, &**b, body),
+        ClientFrame::Wait(b) => agrees!(WaitMirror, &**b, body),
         ClientFrame::FeatureQuery(b) => agrees!(FeatureQueryMirror, b, body),
         ClientFrame::LicenceQuery(b) => agrees!(LicenceQueryMirror, b, body),
         ClientFrame::ProofQuery(b) => agrees!(ProofQueryMirror, b, body),
@@ -51,6 +52,7 @@ fn compare_server(frame: &ServerFrame, body: &[u8]) {
     match frame {
         ServerFrame::Grant(b) => agrees!(GrantMirror, &**b, body),
         ServerFrame::Deny(b) => agrees!(DenyMirror, &**b, body),
+        ServerFrame::Queued(b) => agrees!(QueuedMirror, b, body),
         ServerFrame::FeatureInfo(b) => agrees!(FeatureInfoMirror, &**b, body),
         ServerFrame::LicenceInfo(b) => agrees!(LicenceInfoMirror, &**b, body),
         ServerFrame::Proof(b) => agrees!(ProofMirror, b, body),
@@ -119,6 +121,7 @@ fn read_alike(frame: &ServerFrame, body: &[u8]) {
     match frame {
         ServerFrame::Grant(b) => same!(GrantMirror, &**b),
         ServerFrame::Deny(b) => same!(DenyMirror, &**b),
+        ServerFrame::Queued(b) => same!(QueuedMirror, b),
         ServerFrame::FeatureInfo(b) => same!(FeatureInfoMirror, &**b),
         ServerFrame::LicenceInfo(b) => same!(LicenceInfoMirror, &**b),
         ServerFrame::Proof(b) => same!(ProofMirror, b),

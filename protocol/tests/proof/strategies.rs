@@ -6,9 +6,9 @@ use leasehold_protocol::{
     crypto::ticket::SealedTicket,
     message::{
         Activity, Claimed, ClientFrame, ClientGoodbye, Deny, Extended, FeatureInfo, FeatureLine, FeatureQuery, Grant,
-        Holder, LicenceInfo, LicenceLine, LicenceQuery, LotUse, NextDue, PathToken, Proof, ProofQuery, Release,
+        Holder, LicenceInfo, LicenceLine, LicenceQuery, LotUse, NextDue, PathToken, Proof, ProofQuery, Queued, Release,
         ReleaseOutcome, Released, Renew, RenewMany, Renewed, RenewedMany, Request, ServerFrame, ServerGoodbye,
-        Unsupported,
+        Unsupported, Wait,
     },
     time::UnixMillis,
     vocab::{
@@ -110,6 +110,9 @@ fn activity() -> impl Strategy<Value = Activity> {
 pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
     prop_oneof![
         4 => request().prop_map(|body| ClientFrame::Request(Box::new(body))),
+        2 => (request(), any::<bool>()).prop_map(|(request, queue_only)| {
+            ClientFrame::Wait(Box::new(Wait { request, queue_only }))
+        }),
         1 => (lease(), claim(), operation(), activity())
             .prop_map(|(lease, claim, operation, activity)| ClientFrame::Renew(Renew { lease, claim, operation, activity })),
         1 => (lease(), claim(), operation())
@@ -235,6 +238,12 @@ pub fn server_frame() -> impl Strategy<Value = ServerFrame> {
             .prop_map(|(code, back_in_ms)| ServerFrame::Goodbye(ServerGoodbye { code: Denial(code), back_in_ms })),
         1 => any::<[u8; 8]>().prop_map(|token| ServerFrame::PathChallenge(PathToken(token))),
         1 => any::<u8>().prop_map(|frame_type| ServerFrame::Unsupported(Unsupported { frame_type })),
+        2 => (operation(), claim(), wide16(), wide32(), wide32(), of(wide32()), wide32(), wide32()).prop_map(
+            |(operation, claim, code, place, length, expected_ms, ttl_ms, ask_after_ms)| {
+                let code = Denial(code);
+                ServerFrame::Queued(Queued { operation, claim, code, place, length, expected_ms, ttl_ms, ask_after_ms })
+            }
+        ),
         1 => (operation(), vec(of(extended()), 1..65))
             .prop_map(|(operation, leases)| ServerFrame::RenewedMany(Arc::new(RenewedMany { operation, leases }))),
     ]

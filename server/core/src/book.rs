@@ -26,6 +26,7 @@ use crate::{
     plan::{Lot, LotKey, LotKind, groups, serving},
     policy::Reservation,
     pool::{BucketId, Rank, Short, Stock, Tally, Use, Worker},
+    queue::Queue,
     quota::{Case, FreeLot, Hurdle, Quotas},
 };
 
@@ -79,6 +80,8 @@ pub(crate) struct Book {
     pub(crate) homeless_least: Version,
     /// Who has what, where rules count it.
     pub(crate) quotas: Quotas,
+    /// Who waits.
+    pub(crate) queue: Queue,
 }
 
 /// The seats of one certificate.
@@ -185,6 +188,16 @@ impl Book {
         self.entries.values().for_each(|entry| worker.set_waited(entry.bucket, waited));
     }
 
+    /// The same, as it has to be once nothing else is going on: while somebody stands above what there is, or waits.
+    pub(crate) fn settle_waited(&self, worker: &mut Worker) {
+        self.set_waited(worker, !self.homeless.is_empty() || !self.queue.is_empty());
+    }
+
+    /// Whether any seat of any lot is free.
+    pub(crate) fn has_free(&self, worker: &mut Worker) -> bool {
+        self.lots.iter().any(|lot| worker.count(lot.bucket) > 0)
+    }
+
     /// Puts `lots` in force instead of those before. What is out of a lot that is not among them stays out, over its
     /// capacity of nothing. For who has set the buckets waited.
     pub(crate) fn install(&mut self, worker: &mut Worker, lots: &[Lot]) {
@@ -224,7 +237,7 @@ impl Book {
         }
         self.set_waited(worker, true);
         let taken = choices.iter().any(|buckets| take_of(worker, buckets, seats, uses).is_ok());
-        self.set_waited(worker, !self.homeless.is_empty());
+        self.settle_waited(worker);
         if taken { Ok(()) } else { Err(Short::NoSeat) }
     }
 
@@ -499,6 +512,8 @@ pub(crate) struct Want<'a> {
     pub(crate) seats: SeatCount,
     /// What the machine that asks shows of itself (T-1). Asked for by lots that are locked alone.
     pub(crate) machine: &'a [HostId],
+    /// Buckets it may not take from, because of those who wait for them.
+    pub(crate) barred: &'a [BucketId],
 }
 
 /// The buckets of `lots` that may serve `want`, in the order they serve in: a list for each pool that a request may take
@@ -506,7 +521,7 @@ pub(crate) struct Want<'a> {
 pub(crate) fn choices(lots: &[Lot], want: &Want<'_>) -> Vec<Vec<BucketId>> {
     let of = |group| {
         let lots = serving(lots, want.version).filter(move |lot| lot.group == group && lot.lets_in(want.machine));
-        lots.map(|lot| lot.bucket).collect()
+        lots.map(|lot| lot.bucket).filter(|bucket| !want.barred.contains(bucket)).collect()
     };
     groups(lots).into_iter().map(of).collect()
 }

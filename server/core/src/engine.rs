@@ -6,6 +6,7 @@
 //! | [`waiting`] | HELLO1s that wait until everybody else was served |
 //! | [`discover`] | DISCOVER |
 //! | [`data`] | DATA: opens it and hands its frames on |
+//! | [`turns`] | those who wait for seats, when it is their turn |
 //! | [`request`] [`renew`] [`release`] [`query`] [`proof`] | one frame each |
 //! | [`answers`] | what is said back, and how much of it may be |
 //! | [`refusal`] | every "no", in words |
@@ -22,6 +23,7 @@ mod refusal;
 mod release;
 mod renew;
 mod request;
+mod turns;
 mod waiting;
 
 use std::{collections::VecDeque, sync::Arc};
@@ -34,6 +36,7 @@ use leasehold_protocol::{
     time::{Mono, Now},
 };
 
+pub(crate) use self::data::Sender;
 use self::{outbox::Outbox, waiting::Waiting};
 use crate::{
     Ended, Event, Path, Shared, Transmit,
@@ -129,6 +132,7 @@ impl Engine {
             }
             Err(_) => self.counters.count(Counter::DropMalformed),
         }
+        self.serve_queues(now);
         self.worker.turn();
     }
 
@@ -162,6 +166,7 @@ impl Engine {
         let shared = self.shared.clone();
         shared.leases.expire_due(&mut self.worker, now.mono, EXPIRY_BUDGET, &mut self.ended);
         self.settle();
+        self.serve_queues(now);
         self.worker.turn();
         self.audit();
     }
@@ -190,7 +195,9 @@ impl Engine {
     #[must_use]
     pub fn poll_due(&self) -> Option<Mono> {
         let soonest = self.shared.leases.stock.slab().soonest();
-        [soonest, self.shared.next_change(), self.outbox.next()].into_iter().flatten().min()
+        // Plans and policies are put in force by others, who have no way to tell those who wait.
+        let stirred = self.shared.leases.queues.is_stirred().then_some(Mono(0));
+        [stirred, soonest, self.shared.next_change(), self.outbox.next()].into_iter().flatten().min()
     }
 
     /// Holds the equation of one bucket against its leases' own counts, in release builds too: each timeout looks at the next

@@ -23,6 +23,7 @@ use crate::{
     joint::{Gates, Handed},
     lock,
     pool::{BUCKETS_MAX, BucketId, Chunks, Due, Rank, Renewal, Stock, Tally, Terms, Use, Worker},
+    queue::Queues,
 };
 
 /// All leases of all realms.
@@ -36,6 +37,8 @@ pub(crate) struct Leases {
     grants: Tally,
     pools: Tally,
     rulings: Tally,
+    /// Who waits for seats.
+    pub(crate) queues: Queues,
     /// Who asks for what may be shared.
     pub(crate) gates: Gates,
     /// Leases for seats that stay after a release, opened and ended so far.
@@ -62,6 +65,7 @@ impl Leases {
             grants: Tally::default(),
             pools: Tally::default(),
             rulings: Tally::default(),
+            queues: Queues::default(),
             gates: Gates::default(),
             stays: <[Tally; 2]>::default(),
             stock,
@@ -221,7 +225,7 @@ impl Leases {
             let case = book.quotas.case(heir.asked());
             book.enter(heir.number, case, &handed.uses);
         }
-        waited
+        waited || !book.queue.is_empty()
     }
 
     /// Counts what grant `number` of `pool` had as `heir`'s, in one step.

@@ -54,6 +54,7 @@ mod plan;
 mod planted;
 pub mod policy;
 pub mod pool;
+mod queue;
 mod quota;
 mod realm;
 mod ruling;

@@ -1,7 +1,10 @@
 //! Leases whose lots are gone (L-10): found when a plan changes, moved where there is room, oldest grant first, and marked
 //! until then. All under the lock of their feature's book.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use leasehold_protocol::vocab::{LeaseId, Version};
 
@@ -51,7 +54,7 @@ impl Leases {
             }
         }
         self.rehome(worker, book);
-        book.set_waited(worker, !book.homeless.is_empty());
+        book.settle_waited(worker);
     }
 
     /// Sees to a lease that was granted while the plan it was granted under was being replaced: who looked for holders of
@@ -68,16 +71,19 @@ impl Leases {
             book.homeless.insert(record.number, (record.id, record.version));
             self.rehome(worker, &mut book);
         }
-        book.set_waited(worker, !book.homeless.is_empty());
+        book.settle_waited(worker);
     }
 
     /// Passes on seats of `pool` that came back while somebody waited for them; grant number `number` has ended.
-    pub(crate) fn tend(&self, worker: &mut Worker, pool: &Pool, number: u64) {
+    pub(crate) fn tend(&self, worker: &mut Worker, pool: &Arc<Pool>, number: u64) {
         let mut book = lock(&pool.book);
         book.homeless.remove(&number);
         self.rehome(worker, &mut book);
         if book.homeless.is_empty() {
-            book.set_waited(worker, false);
+            book.settle_waited(worker);
+        }
+        if !book.queue.is_empty() {
+            self.queues.stir(pool);
         }
     }
 

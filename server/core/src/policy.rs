@@ -20,7 +20,7 @@ use leasehold_protocol::{message::Holder, vocab::FeatureName};
 
 pub use self::{
     groups::{Group, GroupId, Groups, GroupsError, MEMBERSHIPS_MAX, PATTERNS_MAX},
-    rules::{AccessRule, Action, Limit, Per, Reservation, Rules},
+    rules::{AccessRule, Action, Limit, PRIORITY_DEFAULT, Per, Priority, QueueRules, Reservation, Rules},
 };
 
 /// Compiled rules. [`Policy::default`] lets everybody in.
@@ -43,6 +43,8 @@ struct Scope {
     limits: BTreeMap<GroupId, Vec<usize>>,
     /// In the order they are drawn from.
     reservations: BTreeMap<GroupId, Vec<usize>>,
+    /// The highest for each group.
+    priorities: BTreeMap<GroupId, u8>,
 }
 
 /// The rules about numbers of seats that concern one holder: their places among those of their kind.
@@ -70,7 +72,7 @@ impl Policy {
     #[must_use]
     pub fn new(groups: Groups, rules: impl Into<Rules>) -> Self {
         let mut policy = Self { groups, rules: rules.into(), ..Self::default() };
-        let Rules { access, limits, reservations } = &policy.rules;
+        let Rules { access, limits, reservations, priorities, queue: _ } = &policy.rules;
         let (of_all, by_feature) = (&mut policy.of_all, &mut policy.by_feature);
         for (index, rule) in access.iter().enumerate() {
             each_scope(of_all, by_feature, rule.features.as_deref(), |scope| scope.add(rule, index));
@@ -78,6 +80,13 @@ impl Policy {
         for (index, limit) in limits.iter().enumerate() {
             let add = |scope: &mut Scope| scope.limits.entry(limit.group).or_default().push(index);
             each_scope(of_all, by_feature, limit.features.as_deref(), add);
+        }
+        for priority in priorities {
+            let add = |scope: &mut Scope| {
+                let level = scope.priorities.entry(priority.group).or_default();
+                *level = priority.level.max(*level);
+            };
+            each_scope(of_all, by_feature, priority.features.as_deref(), add);
         }
         for (index, reservation) in reservations.iter().enumerate() {
             let scope = by_feature.entry(reservation.feature.clone()).or_default();
@@ -108,6 +117,30 @@ impl Policy {
     #[must_use]
     pub fn reservations(&self) -> &[Reservation] {
         &self.rules.reservations
+    }
+
+    /// Its priorities, in the order of the file.
+    #[must_use]
+    pub fn priorities(&self) -> &[Priority] {
+        &self.rules.priorities
+    }
+
+    /// What holds for all who wait.
+    #[must_use]
+    pub const fn queue(&self) -> QueueRules {
+        self.rules.queue
+    }
+
+    /// With which priority `holder`, who asks from `address`, waits for seats of `feature`.
+    #[must_use]
+    pub fn priority(&self, feature: &FeatureName, holder: &Holder, address: IpAddr) -> u8 {
+        let scopes = [self.by_feature.get(feature).unwrap_or(Scope::NONE), &self.of_all];
+        if scopes.iter().all(|scope| scope.priorities.is_empty()) {
+            return PRIORITY_DEFAULT;
+        }
+        let groups = self.groups.of(holder, address);
+        let levels = scopes.iter().flat_map(|scope| groups.iter().filter_map(|group| scope.priorities.get(group)));
+        levels.max().copied().unwrap_or(PRIORITY_DEFAULT)
     }
 
     /// Whether there is any limit or reservation for `feature`.
@@ -173,6 +206,7 @@ impl Scope {
         first_include: None,
         limits: BTreeMap::new(),
         reservations: BTreeMap::new(),
+        priorities: BTreeMap::new(),
     };
 
     fn add(&mut self, rule: &AccessRule, index: usize) {

@@ -224,6 +224,12 @@ impl Quotas {
         }
     }
 
+    /// Whether as many seats are kept for who asks as he asks for.
+    pub(crate) fn keeps_all(&self, case: &Case) -> bool {
+        let left: u64 = case.reservations.iter().map(|reservation| self.left(*reservation)).sum();
+        left >= u64::from(case.asked.taken)
+    }
+
     /// What is still kept by `reservation`, which is of this pool.
     fn left(&self, reservation: usize) -> u64 {
         let seats = u64::from(self.policy.reservations()[reservation].seats);

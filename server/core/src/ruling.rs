@@ -33,6 +33,9 @@ impl Leases {
             if is_as_before {
                 continue;
             }
+            if !book.queue.is_empty() {
+                self.queues.stir(pool);
+            }
             book.quotas.set_policy(policy.clone(), &pool.name, is_on);
             pool.set_ruling(if is_on { self.next_ruling() } else { 0 });
             if is_on {

@@ -73,6 +73,8 @@ pub struct FeatureStatus {
     pub reserved: u32,
     /// How many leases hold the seats.
     pub leases: u32,
+    /// How many wait for its seats, those of them that ask for another feature made of them included.
+    pub waiting: u32,
     /// The next instant at which one of its rights ends.
     pub next_end: Option<UnixMillis>,
     /// When its first right begins, if none is in force yet.

@@ -3,7 +3,7 @@
 use leasehold_protocol::{
     message::{
         Deny, Extended, FeatureInfo, FeatureLine, Grant, LicenceInfo, LicenceLine, LotUse, NextDue, PathToken, Proof,
-        ReleaseOutcome, Released, Renewed, RenewedMany, ServerFrame, ServerGoodbye, Unsupported,
+        Queued, ReleaseOutcome, Released, Renewed, RenewedMany, ServerFrame, ServerGoodbye, Unsupported,
     },
     time::UnixMillis,
     vocab::{CertificateId, Denial, FeatureName, Label, SeatCount, Version},
@@ -46,6 +46,7 @@ pub fn all() -> Vec<FrameVector<ServerFrame>> {
         ),
         feature_info(),
         licence_info(),
+        queued(),
         proof(),
         proof_none(),
         goodbye(),
@@ -171,6 +172,30 @@ fn deny_bare() -> FrameVector<ServerFrame> {
         "A code this build does not know, and no more said (SPEC 5.6, 8.2).",
     );
     vector(page, body, ServerFrame::Deny(Box::new(deny)))
+}
+
+fn queued() -> FrameVector<ServerFrame> {
+    let body = Page::new("", "QUEUED", "")
+        .var("operation", fixed::OPERATION.0, "of the WAIT")
+        .raw("claim", &fixed::CLAIM.0, "")
+        .var("code", 5, "no-seat")
+        .var("place", 3, "two before")
+        .var("length", 300, "")
+        .some("expected_ms")
+        .var("expected_ms", 90_000, "")
+        .var("ttl_ms", 15_000, "")
+        .var("ask_after_ms", 1_000, "");
+    let queued = Queued {
+        operation: fixed::OPERATION,
+        claim: fixed::CLAIM,
+        code: Denial::NO_SEAT,
+        place: 3,
+        length: 300,
+        expected_ms: Some(90_000),
+        ttl_ms: 15_000,
+        ask_after_ms: 1_000,
+    };
+    vector(Page::new("queued", "QUEUED", "You are the third (SPEC 5.19)."), body, ServerFrame::Queued(queued))
 }
 
 /// The body of the RENEWED that the vectors send.

@@ -3,7 +3,7 @@
 use leasehold_protocol::{
     message::{
         Activity, Claimed, ClientFrame, ClientGoodbye, FeatureQuery, Holder, LicenceQuery, PathToken, ProofQuery,
-        Release, Renew, RenewMany, Request,
+        Release, Renew, RenewMany, Request, Wait,
     },
     vocab::{ClaimProof, DeviceId, FeatureName, HostId, HostIdKind, Label, LeaseId, SeatCount, Version},
 };
@@ -42,6 +42,7 @@ pub fn all() -> Vec<FrameVector<ClientFrame>> {
         feature_query(),
         feature_query_next(),
         licence_query(),
+        wait(),
         vector(
             Page::new("proof-query", "PROOF_QUERY", "Show me that a publisher named your key (SPEC 5.8)."),
             Page::new("", "PROOF_QUERY", "").var("operation", fixed::OPERATION.0, ""),
@@ -65,8 +66,9 @@ pub fn all() -> Vec<FrameVector<ClientFrame>> {
     ]
 }
 
-fn request() -> FrameVector<ClientFrame> {
-    let body = Page::new("", "REQUEST", "")
+/// The fields of the first REQUEST.
+fn first_body(name: &'static str) -> Page {
+    Page::new("", name, "")
         .var("operation", fixed::OPERATION.0, "")
         .raw("claim", &fixed::CLAIM.0, "")
         .text("feature", "VR_MODE")
@@ -82,7 +84,10 @@ fn request() -> FrameVector<ClientFrame> {
         .none("holder.device_alias")
         .none("holder.share")
         .list("holder.hostids", 0)
-        .none("ticket");
+        .none("ticket")
+}
+
+fn first_request() -> Request {
     let holder = Holder {
         user: label("ada"),
         host: label("ws-17"),
@@ -95,7 +100,7 @@ fn request() -> FrameVector<ClientFrame> {
         share: None,
         hostids: Vec::new(),
     };
-    let request = Request {
+    Request {
         operation: fixed::OPERATION,
         claim: fixed::CLAIM,
         feature: feature("VR_MODE"),
@@ -103,9 +108,18 @@ fn request() -> FrameVector<ClientFrame> {
         seats: SeatCount::new(2).expect("a count"),
         holder,
         ticket: None,
-    };
+    }
+}
+
+fn request() -> FrameVector<ClientFrame> {
     let page = Page::new("request", "REQUEST, the first", "Two seats of VR_MODE 4.8, please (SPEC 5.3).");
-    vector(page, body, ClientFrame::Request(Box::new(request)))
+    vector(page, first_body("REQUEST"), ClientFrame::Request(Box::new(first_request())))
+}
+
+fn wait() -> FrameVector<ClientFrame> {
+    let body = first_body("WAIT").u8("queue_only", 0, "no: now, if there are two");
+    let page = Page::new("wait", "WAIT", "Two seats of VR_MODE 4.8, or a place in the queue (SPEC 5.19).");
+    vector(page, body, ClientFrame::Wait(Box::new(Wait { request: first_request(), queue_only: false })))
 }
 
 fn request_again() -> FrameVector<ClientFrame> {

@@ -37,6 +37,18 @@ impl Engine {
         }
     }
 
+    /// Sends `frames` to the client of session `sid` who did not ask for them just now, if its address is proved.
+    pub(super) fn send_unasked(&mut self, sid: u32, frames: &mut Vec<ServerFrame>) {
+        let Self { shared, plaintext, outbox, .. } = self;
+        shared.sessions.with(sid, |session| {
+            if session.route.is_proved() {
+                plaintext.clear();
+                let path = session.route.path;
+                Page { session, path, plaintext, outbox }.send_all(frames);
+            }
+        });
+    }
+
     /// Tells every client whose address is proved that this server goes away, so that it looks for another at once
     /// instead of when its renewals go unanswered. Each is told once, whichever engine is asked.
     pub fn begin_goodbye(&mut self, _now: Now) {

@@ -17,13 +17,14 @@ use crate::{
 const FRAMES_MAX: usize = 64;
 
 /// Who sent the datagram at hand, and from where.
-pub(super) struct Sender {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender {
     /// What we call the session.
-    pub(super) sid: u32,
-    pub(super) client: Client,
-    pub(super) path: Path,
+    pub(crate) sid: u32,
+    pub(crate) client: Client,
+    pub(crate) path: Path,
     /// The datagram's length in bytes.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
 impl Engine {
@@ -126,7 +127,8 @@ impl Engine {
     fn on_frame(&mut self, now: Now, sender: &Sender, frame: ClientFrame) {
         match frame {
             ClientFrame::Renew(renew) => self.on_renew(now, sender, &renew),
-            ClientFrame::Request(request) => self.on_request(now, sender, *request),
+            ClientFrame::Request(request) => self.on_request(now, sender, *request, None),
+            ClientFrame::Wait(wait) => self.on_request(now, sender, wait.request, Some(wait.queue_only)),
             ClientFrame::Release(release) => self.on_release(now, sender, &release),
             ClientFrame::FeatureQuery(query) => self.on_feature_query(now, sender, &query),
             ClientFrame::LicenceQuery(query) => self.on_licence_query(now, sender, &query),

@@ -258,6 +258,17 @@ impl Refusal {
         Self::new(Denial::RESERVED, sentence, format!("policy rule {}", kept.rule), Some(RETRY_MAX_MS)).with(stand)
     }
 
+    /// Whether it may pass if one waits for seats.
+    pub(super) fn can_wait(&self) -> bool {
+        let passes = matches!(self.code, Denial::NO_SEAT | Denial::RESERVED | Denial::LIMIT_REACHED);
+        passes && self.retry_after_ms.is_some()
+    }
+
+    pub(super) fn queue_full(feature: &FeatureName, waiting: usize) -> Self {
+        let sentence = format!("{waiting} wait for {feature}, and no more may: ask again, or ask the administrator");
+        Self::new(Denial::QUEUE_FULL, sentence, "the policy's limit on queues", Some(RETRY_MAX_MS))
+    }
+
     pub(super) fn too_many_leases(max: u32) -> Self {
         let sentence = format!(
             "this server holds {max} leases, as many as it was given room for: ask again, or have its limit raised"

@@ -56,7 +56,10 @@ impl Engine {
                 self.events.extend(ended.map(|ended| Event::Released(Box::new(ended))));
                 freed
             }
-            None => false,
+            None => {
+                shared.leave_queue(realm, release.claim, sender.client.owner, &mut self.worker);
+                false
+            }
         };
         if shared.planted.is(Fault::TombstonesForgotten) {
             claim.clear();

@@ -3,9 +3,10 @@
 mod opening;
 mod right;
 mod seats;
+mod turn;
 
 use leasehold_protocol::{
-    message::{Grant, LotUse, Request, ServerFrame},
+    message::{Grant, LotUse, Queued, Request, ServerFrame},
     time::{Mono, Now},
     vocab::{CertificateId, LeaseId},
 };
@@ -18,13 +19,15 @@ use super::{
 use crate::{
     Ended, Event, Fault, Granted, Shared,
     book::lot_uses,
-    claims::Claim,
+    claims::{Claim, ClaimGuard},
     counters::Counter,
     lease::Record,
     pool::{Renewal, Terms, Worker},
     realm::Realm,
     ticket::{self, Bearer},
 };
+
+pub(super) use turn::Called;
 
 /// Hostids of a holder that are read (SPEC 5.3).
 const HOSTIDS_MAX: usize = 16;
@@ -49,7 +52,7 @@ impl ClientTerms {
 }
 
 /// A lease that answers a request, new or alive.
-struct Held {
+pub(super) struct Held {
     lease: LeaseId,
     record: Record,
     lots: Vec<LotUse>,
@@ -60,20 +63,29 @@ struct Held {
 }
 
 impl Engine {
-    pub(super) fn on_request(&mut self, now: Now, sender: &Sender, mut request: Request) {
+    /// Answers a request; `waits`: it asks for a place in the queue if there are no seats to have now, or in any case.
+    pub(super) fn on_request(&mut self, now: Now, sender: &Sender, mut request: Request, waits: Option<bool>) {
         let shared = self.shared.clone();
         let realm = &shared.realms[sender.client.realm];
         request.holder.hostids.truncate(HOSTIDS_MAX);
-        let asking = Asking { shared: &shared, realm, now, sender, request: &request };
-        let mut step = Step { worker: &mut self.worker, ended: &mut self.ended, began: Vec::new() };
+        let asking = Asking { shared: &shared, realm, now, sender, request: &request, waits, offered_ms: None };
+        let mut step = Step::new(&mut self.worker, &mut self.ended);
         let decided = asking.decide(&mut step);
-        let (realm_id, at) = (realm.identity.id, now.wall);
-        let began = step.began.into_iter().map(|certificate| Event::TrialBegan { realm: realm_id, certificate, at });
-        self.events.extend(began);
+        let Step { began, called, .. } = step;
+        self.tell_trials(&asking, began);
         // Seats that came back to make room are told about before the grant they made room for.
         self.settle();
+        // Whoever waited is served before who came.
+        self.open_called(now, called);
         match decided {
-            Ok(held) => self.grant(&asking, held),
+            Ok(Said::Held(held)) => {
+                let grant = self.grant(&asking, held);
+                self.answers.push(grant);
+            }
+            Ok(Said::Queued(queued)) => {
+                self.counters.count(Counter::Queued);
+                self.answers.push(ServerFrame::Queued(queued));
+            }
             Err(refusal) => {
                 let (feature, seats) = (Some(request.feature.clone()), Some(request.seats));
                 let asked = Asked { operation: request.operation, claim: request.claim, feature, seats };
@@ -82,16 +94,22 @@ impl Engine {
         }
     }
 
-    fn grant(&mut self, asking: &Asking<'_>, held: Held) {
+    pub(super) fn tell_trials(&mut self, asking: &Asking<'_>, began: Vec<CertificateId>) {
+        let (realm, at) = (asking.realm.identity.id, asking.now.wall);
+        self.events.extend(began.into_iter().map(|certificate| Event::TrialBegan { realm, certificate, at }));
+    }
+
+    /// Tells about a grant, and makes the frame that does.
+    pub(super) fn grant(&mut self, asking: &Asking<'_>, held: Held) -> ServerFrame {
         let (request, record) = (asking.request, held.record);
-        let told = ClientTerms::of(record.ttl_ms);
+        let told = ClientTerms::of(asking.offered_ms.map_or(record.ttl_ms, |offered| offered.min(record.ttl_ms)));
         let client = &asking.sender.client.key;
         let bearer = Bearer { client, claim: &request.claim, feature: &request.feature, seats: request.seats };
         let config = &asking.shared.config;
         let ticket = ticket::seal(config, asking.realm, &bearer, held.lease, asking.now, &mut *self.entropy);
         let mut lots = held.lots;
         lots.truncate(LOTS_TOLD_MAX);
-        self.answers.push(ServerFrame::Grant(Box::new(Grant {
+        let grant = ServerFrame::Grant(Box::new(Grant {
             operation: request.operation,
             claim: request.claim,
             lease: held.lease,
@@ -102,7 +120,7 @@ impl Engine {
             lots,
             right_ends: record.right_ends,
             ticket,
-        })));
+        }));
         self.counters.count(held.counter);
         if held.counter == Counter::GrantsByTicket {
             self.counters.count(Counter::Grants);
@@ -114,30 +132,63 @@ impl Engine {
         });
         self.events.extend(used);
         self.events.push_back(held.event);
+        grant
     }
 }
 
 /// What the decision of a request is made with, and the leases it ended on the way.
-struct Step<'a> {
-    worker: &'a mut Worker,
-    ended: &'a mut Vec<Ended>,
+pub(super) struct Step<'a> {
+    pub(super) worker: &'a mut Worker,
+    pub(super) ended: &'a mut Vec<Ended>,
     /// Trials that were used for the first time.
-    began: Vec<CertificateId>,
+    pub(super) began: Vec<CertificateId>,
+    /// Those who waited and whose turn it is.
+    pub(super) called: Vec<Called>,
+}
+
+impl<'a> Step<'a> {
+    pub(super) const fn new(worker: &'a mut Worker, ended: &'a mut Vec<Ended>) -> Self {
+        Self { worker, ended, began: Vec::new(), called: Vec::new() }
+    }
+}
+
+/// What a request that is not refused came to.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack, and nearly always the large one")]
+enum Said {
+    Held(Held),
+    Queued(Queued),
 }
 
 /// One request being decided.
-struct Asking<'a> {
-    shared: &'a Shared,
-    realm: &'a Realm,
-    now: Now,
-    sender: &'a Sender,
-    request: &'a Request,
+pub(super) struct Asking<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) realm: &'a Realm,
+    pub(super) now: Now,
+    pub(super) sender: &'a Sender,
+    pub(super) request: &'a Request,
+    /// Whether it waits if there is no seat, and if so, whether it does in any case.
+    pub(super) waits: Option<bool>,
+    /// How long a lease lives that its client has not heard of, if it did not ask for it just now.
+    pub(super) offered_ms: Option<u32>,
 }
 
 impl Asking<'_> {
     /// Grants or refuses. The claim's lock is held throughout, so that the same claim on two workers is one lease.
-    fn decide(&self, step: &mut Step<'_>) -> Result<Held, Refusal> {
-        let claim = self.shared.leases.claims.lock(self.realm.identity.id, self.request.claim);
+    fn decide(&self, step: &mut Step<'_>) -> Result<Said, Refusal> {
+        let mut claim = self.shared.leases.claims.lock(self.realm.identity.id, self.request.claim);
+        let said = match self.decide_claim(&mut claim, step) {
+            Ok(held) => Ok(Said::Held(held)),
+            Err(refusal) if self.waits.is_some() && refusal.can_wait() => {
+                return self.wait(&refusal, step).map(Said::Queued);
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let Sender { client, .. } = self.sender;
+        self.shared.leave_queue(self.realm, self.request.claim, client.owner, step.worker);
+        said
+    }
+
+    fn decide_claim(&self, claim: &mut ClaimGuard<'_>, step: &mut Step<'_>) -> Result<Held, Refusal> {
         match claim.get() {
             Some(Claim::Released { .. }) => return Err(Refusal::released()),
             Some(Claim::Lease { lease, owner }) if !self.shared.planted.is(Fault::ClaimGrantedTwice) => {

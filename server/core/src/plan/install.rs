@@ -95,6 +95,9 @@ pub(super) fn install(plan: Plan, stock: &mut Stock<'_>, put_in_force: impl FnOn
     let mut holders = stock.leases.holders_of(&gone);
     for (pool, _, book) in &mut changing {
         stock.leases.rehome_all(stock.worker, book, holders.remove(&pool.id).unwrap_or_default());
+        if !book.queue.is_empty() {
+            stock.leases.queues.stir(pool);
+        }
     }
 }
 

@@ -13,6 +13,10 @@ pub struct Rules {
     pub limits: Vec<Limit>,
     /// How many are kept for whom (P-3).
     pub reservations: Vec<Reservation>,
+    /// Who is served first of those who wait.
+    pub priorities: Vec<Priority>,
+    /// What holds for all who wait.
+    pub queue: QueueRules,
 }
 
 /// What is done with the members of a group.
@@ -86,6 +90,38 @@ pub struct Reservation {
     pub version: Version,
     /// For whom.
     pub group: GroupId,
+}
+
+/// Members of a group wait with this priority for seats of its features. Of several the highest counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Priority {
+    /// What logs call it.
+    pub id: String,
+    /// 0 to 100; whoever has none has [`PRIORITY_DEFAULT`].
+    pub level: u8,
+    /// Whom it is for.
+    pub group: GroupId,
+    /// Of which features; `None`: of all.
+    pub features: Option<Vec<FeatureName>>,
+}
+
+/// The priority of whoever no rule gives another: in the middle, so that rules can put others before and behind him.
+pub const PRIORITY_DEFAULT: u8 = 50;
+
+/// What holds for all who wait for seats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueRules {
+    /// How many may pass somebody for whom too few seats are free, with requests that can be served; 0: nobody. Default 8: a
+    /// large request waits for no more than eight small ones, and small ones need not stand before free seats.
+    pub passing_max: u32,
+    /// How many may wait for seats of one feature. Default 10 000: some 10 MB.
+    pub waiters_max: u32,
+}
+
+impl Default for QueueRules {
+    fn default() -> Self {
+        Self { passing_max: 8, waiters_max: 10_000 }
+    }
 }
 
 impl From<Vec<AccessRule>> for Rules {

@@ -17,9 +17,10 @@ pub(crate) fn feature_status(
     now: Now,
     worker: &mut Worker,
 ) -> Option<FeatureStatus> {
-    let (Counts { out, overage }, count, (overdraft, overdraft_used), used_up, reserved) = {
+    let (Counts { out, overage }, count, (overdraft, overdraft_used), used_up, (reserved, waiting)) = {
         let book = lock(&pool.book);
-        (book.stand(worker), book.capacity(), book.overdraft(worker), book.used_up(), book.reserved(worker))
+        let beside = (book.reserved(worker), book.queue.len() as u64);
+        (book.stand(worker), book.capacity(), book.overdraft(worker), book.used_up(), beside)
     };
     if plan.is_none() && out == 0 {
         return None;
@@ -47,6 +48,7 @@ pub(crate) fn feature_status(
         overage: narrow(overage),
         reserved: narrow(reserved),
         leases: narrow(worker.stock().out(pool.leases).max(0).unsigned_abs()),
+        waiting: narrow(waiting),
         next_end: lots.iter().filter_map(|lot| lot.ends).min(),
         not_started: first_later.filter(|_| lots.is_empty()).map(|(_, starts)| *starts),
         ended: last_ended.map(|(_, ended)| *ended),

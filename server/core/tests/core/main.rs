@@ -14,6 +14,7 @@ mod plans;
 #[cfg(feature = "planted-faults")]
 mod planted;
 mod policy;
+mod queue;
 mod quotas;
 mod races;
 mod requests;

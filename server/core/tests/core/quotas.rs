@@ -41,7 +41,8 @@ fn reserve(id: &str, seats: u32, feature: &str, version: &str, group: GroupId) -
 }
 
 fn policy(groups: &[Group], limits: &[Limit], reservations: &[Reservation]) -> Policy {
-    let rules = Rules { access: vec![], limits: limits.to_vec(), reservations: reservations.to_vec() };
+    let rules =
+        Rules { access: vec![], limits: limits.to_vec(), reservations: reservations.to_vec(), ..Rules::default() };
     Policy::new(Groups::new(groups.to_vec(), true).unwrap(), rules)
 }
 
@@ -368,6 +369,7 @@ fn access_rules_limits_and_reservations_hold_together() {
         access: vec![exclude],
         limits: vec![limit("two", 2, Per::User, 0)],
         reservations: vec![reserve("lab", 1, "A", "0.0", 1)],
+        ..Rules::default()
     };
     site.shared.set_policy(Policy::new(Groups::new(vec![everyone(), users(&["eve"])], true).unwrap(), rules));
     assert_eq!(fill(&mut client, &mut site, EVE, "A").1, Denial::EXCLUDED, "reserved for her, but she may not");

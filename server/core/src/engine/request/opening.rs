@@ -42,25 +42,52 @@ impl Asking<'_> {
     /// may be shared.
     pub(super) fn checkout(
         &self,
-        mut claim: ClaimGuard<'_>,
+        claim: &mut ClaimGuard<'_>,
         by_ticket: bool,
         step: &mut Step<'_>,
     ) -> Result<Held, Refusal> {
         let gate = self.pass_gate();
         let opened = match gate.as_ref().and_then(|_| self.join(step)).or_else(|| self.take_over(step)) {
             Some(opened) => opened?,
-            None => self.open_with_own(step)?,
+            None => {
+                let taken = self.take(step)?;
+                self.open_taken(taken, step)?
+            }
         };
+        Ok(self.held(claim, opened, by_ticket))
+    }
+
+    /// Opens the lease of one who has waited, with the seats that were taken for him, or with those he may share: then his own
+    /// go back.
+    pub(in crate::engine) fn checkout_called(
+        &self,
+        claim: &mut ClaimGuard<'_>,
+        taken: Taken,
+        step: &mut Step<'_>,
+    ) -> Result<Held, Refusal> {
+        let gate = self.pass_gate();
+        let opened = match gate.as_ref().and_then(|_| self.join(step)) {
+            Some(opened) => {
+                self.put_back(&taken, step.worker);
+                opened?
+            }
+            None => self.open_taken(taken, step)?,
+        };
+        Ok(self.held(claim, opened, false))
+    }
+
+    fn held(&self, claim: &mut ClaimGuard<'_>, opened: Opened, by_ticket: bool) -> Held {
         let (record, lots) = (opened.record, opened.shown);
         claim.set_lease(record.id, self.sender.client.owner);
         let event = Event::Granted(Box::new(self.granted(&record, opened.taken, opened.deadline, by_ticket)));
         let counter = if by_ticket { Counter::GrantsByTicket } else { Counter::Grants };
-        Ok(Held { lease: record.id, record, lots, event, counter, units: opened.units })
+        Held { lease: record.id, record, lots, event, counter, units: opened.units }
     }
 
-    fn open_with_own(&self, step: &mut Step<'_>) -> Result<Opened, Refusal> {
+    /// Opens a lease with the seats that were taken for it; if there is no room they go back.
+    fn open_taken(&self, taken: Taken, step: &mut Step<'_>) -> Result<Opened, Refusal> {
         let leases = &self.shared.leases;
-        let Taken { plan, uses, number, ruling } = self.take(step)?;
+        let Taken { plan, uses, number, ruling, .. } = taken;
         let plan = self.dated(plan, &uses, step);
         let feature = plan.features.get(&self.request.feature).ok_or_else(|| self.unknown(&plan))?;
         let joint = self.joint_of(feature, &uses);
@@ -68,9 +95,7 @@ impl Asking<'_> {
         let mut joints = joint.as_ref().map(|_| lock(&pool.joints));
         let Some((record, deadline)) = self.open(step.worker, feature, (&uses, &uses), (number, joint)) else {
             drop(joints);
-            let mut book = lock(&pool.book);
-            book.quotas.leave(number);
-            uses.iter().for_each(|used| _ = step.worker.give(used.bucket, used.seats));
+            self.give_back(pool, &uses, number, step.worker);
             return Err(Refusal::too_many_leases(leases.stock.slab().leases_max()));
         };
         if let (Some(joints), Some(key)) = (&mut joints, &record.joint) {
@@ -109,7 +134,8 @@ impl Asking<'_> {
         (number, joint): (u64, Option<Arc<ShareKey>>),
     ) -> Option<(Record, Mono)> {
         let terms = LotTerms::of(feature, like);
-        let lasts_ms = if self.shared.planted.is(Fault::ExpiryOneTtlEarly) { 1 } else { terms.ttl_ms };
+        let ttl_ms = self.offered_ms.map_or(terms.ttl_ms, |offered| offered.min(terms.ttl_ms));
+        let lasts_ms = if self.shared.planted.is(Fault::ExpiryOneTtlEarly) { 1 } else { ttl_ms };
         let deadline = self.now.mono.plus_ms(u64::from(lasts_ms));
         let record = Record { joint, number, ..self.record(feature, &terms) };
         let opening = Opening { terms: self.terms(), record, uses, deadline };

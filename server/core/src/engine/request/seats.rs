@@ -7,18 +7,22 @@ use leasehold_protocol::vocab::SeatCount;
 
 use super::{Asking, Step};
 use crate::{
-    book::{Pool, Want, choices},
+    book::{Book, Pool, Want, choices},
     engine::refusal::{Refusal, Stand},
     lock,
     plan::{FeaturePlan, Plan},
     pool::{BucketId, Rank, Short, Use, Worker},
+    queue::Passed,
     quota::{Asked, Hurdle},
 };
 
 /// Seats that were taken for a lease to come.
-pub(super) struct Taken {
+#[derive(Debug)]
+pub(in crate::engine) struct Taken {
     /// Under which plan.
     pub(super) plan: Guard<Arc<Plan>>,
+    /// Whose they are.
+    pub(in crate::engine) pool: Arc<Pool>,
     pub(super) uses: Vec<Use>,
     /// The number they are counted under; 0 if they are not.
     pub(super) number: u64,
@@ -60,12 +64,20 @@ impl Asking<'_> {
             let feature = plan.features.get(&self.request.feature).ok_or_else(|| self.unknown(&plan))?;
             let machine = self.machine(feature);
             self.check_right(feature, &machine)?;
-            let want = Want { version: self.of_lots(feature), seats: self.cost(feature)?, machine: &machine };
+            let seats = self.cost(feature)?;
+            let want = Want { version: self.of_lots(feature), seats, machine: &machine, barred: &[] };
             let fitting = self.fitting(step.worker, feature, &want)?;
             self.check_room()?;
+            if self.waits == Some(true) {
+                let stand = self.stand(step.worker, feature, fitting.unwrap_or(0));
+                return Err(self.denied(feature, &want, Hurdle::NoSeat, stand));
+            }
             let (ruling, mut uses) = (feature.seats().ruling(), Vec::with_capacity(1));
-            match self.take_from(step.worker, feature, &want, &mut uses) {
-                Ok(number) => return Ok(Taken { plan, uses, number, ruling }),
+            match self.take_from(step, feature, &want, &mut uses) {
+                Ok(number) => {
+                    let pool = feature.seats().clone();
+                    return Ok(Taken { plan, pool, uses, number, ruling });
+                }
                 // And once more after there was nothing to sweep: another worker may have been at it.
                 Err(_) if !swept => swept = !self.sweep_pool(feature.seats(), step),
                 // Its seats were moved in the meantime.
@@ -83,7 +95,7 @@ impl Asking<'_> {
     /// under; 0 if they are not.
     fn take_from(
         &self,
-        worker: &mut Worker,
+        step: &mut Step<'_>,
         feature: &FeaturePlan,
         want: &Want<'_>,
         uses: &mut Vec<Use>,
@@ -92,15 +104,16 @@ impl Asking<'_> {
         let taken = match &feature.lots[..] {
             // Also where there are seats for everybody, who have nobody to wait for.
             _ if feature.seats().is_ruled() => Err(Short::Waited),
-            [only] => worker.take_in_order(&[only.bucket], seats, Rank::Newcomer, uses),
-            lots => take_from_one(worker, &choices(lots, want), seats, uses),
+            [only] => step.worker.take_in_order(&[only.bucket], seats, Rank::Newcomer, uses),
+            lots => take_from_one(step.worker, &choices(lots, want), seats, uses),
         };
         match taken {
             Ok(()) => Ok(0),
-            Err(Short::Waited | Short::TooWide) => self.take_by_book(worker, feature, want, uses),
+            Err(Short::Waited | Short::TooWide) => self.take_by_book(step, feature, want, uses),
             #[cfg(feature = "planted-faults")]
             Err(Short::NoSeat) if self.shared.planted.is(crate::Fault::OneSeatTooMany) => {
                 use crate::plan::serving;
+                let worker = &mut *step.worker;
                 let free: i64 = serving(&feature.lots, want.version).map(|lot| worker.count(lot.bucket)).sum();
                 let lot = serving(&feature.lots, want.version).next().filter(|_| free + 1 >= i64::from(seats));
                 let lot = lot.ok_or(Short::NoSeat)?;
@@ -112,28 +125,74 @@ impl Asking<'_> {
         }
     }
 
+    /// The same with the book in hand, after everybody who waits.
     fn take_by_book(
         &self,
-        worker: &mut Worker,
+        step: &mut Step<'_>,
         feature: &FeaturePlan,
         want: &Want<'_>,
         uses: &mut Vec<Use>,
     ) -> Result<u64, Hurdle> {
-        // Made before the book is in hand: who holds it holds up everybody.
-        let asked = self.asked(feature, want);
-        let mut book = lock(&feature.seats().book);
+        let pool = feature.seats();
+        let mut book = lock(&pool.book);
         // Whoever held it may have put other lots in force: then nothing is taken under this plan.
         if !book.is_of(&feature.lots) {
             return Err(Hurdle::NoSeat);
         }
-        if !book.quotas.is_on() {
-            return book.take(worker, want, uses).map(|()| 0).map_err(|_| Hurdle::NoSeat);
+        let own = book.queue.turn_of(self.request.claim);
+        let passed = self.shared.serve_ahead(self.realm, self.now, (&mut book, own), step);
+        if own.is_some_and(|own| book.queue.is_called(own)) {
+            // Seats are being given to this very claim.
+            return Err(Hurdle::NoSeat);
         }
-        let case = book.quotas.case(asked);
+        let number = self.take_in(step.worker, &mut book, (feature, want), &passed, uses)?;
+        if own.is_some() {
+            book.queue.note_served(self.now.mono);
+        }
+        Ok(number)
+    }
+
+    /// The same for whose turn it is, after those of `passed`.
+    pub(super) fn take_in(
+        &self,
+        worker: &mut Worker,
+        book: &mut Book,
+        (feature, want): (&FeaturePlan, &Want<'_>),
+        passed: &Passed,
+        uses: &mut Vec<Use>,
+    ) -> Result<u64, Hurdle> {
+        let behind = Want { barred: &passed.barred, ..*want };
+        if !book.quotas.is_on() {
+            book.take(worker, &behind, uses).map_err(|_| Hurdle::NoSeat)?;
+            book.queue.note_passing(passed, uses);
+            return Ok(0);
+        }
+        let case = book.quotas.case(self.asked(feature, want));
+        // What is kept for him is not what the others wait for.
+        let is_kept = book.quotas.keeps_all(&case);
+        let want = if is_kept { want } else { &behind };
         book.take_counted(worker, want, (&case, self.blind_until().is_some()), uses)?;
+        if !is_kept {
+            book.queue.note_passing(passed, uses);
+        }
         let number = self.shared.leases.next_number();
         book.enter(number, case, uses);
         Ok(number)
+    }
+
+    /// Gives seats back that were taken for a lease which is not opened.
+    pub(super) fn give_back(&self, pool: &Arc<Pool>, uses: &[Use], number: u64, worker: &mut Worker) {
+        let mut book = lock(&pool.book);
+        book.quotas.leave(number);
+        uses.iter().for_each(|used| _ = worker.give(used.bucket, used.seats));
+        if !book.queue.is_empty() {
+            self.shared.leases.queues.stir(pool);
+        }
+    }
+
+    /// The same for all of it.
+    pub(in crate::engine) fn put_back(&self, taken: &Taken, worker: &mut Worker) {
+        self.give_back(&taken.pool, &taken.uses, taken.number, worker);
     }
 
     /// What rules count the request as.
