@@ -133,6 +133,11 @@ impl Checkout<'_> {
         Self(self.0.retry_for(patience))
     }
 
+    /// As [`crate::Checkout::wait`]; the thread waits with it.
+    pub fn wait(self, patience: Duration) -> Self {
+        Self(self.0.wait(patience))
+    }
+
     /// As [`crate::Checkout::answer_within`].
     pub fn answer_within(self, limit: Duration) -> Self {
         Self(self.0.answer_within(limit))

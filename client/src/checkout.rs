@@ -13,14 +13,14 @@ use leasehold_protocol::{
     time::UnixMillis,
     vocab::{FeatureName, LeaseId, SeatCount, Version},
 };
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::{
     blocking::wait,
     client::Client,
-    driver::{Handle, Held, View, shelf::LocalGuard},
+    driver::{Handle, Held, Patience, View, shelf::LocalGuard},
     error::{CheckoutError, Misuse},
-    holder::{CheckoutSpec, LeaseHandle, LeaseState, LossCause},
+    holder::{CheckoutSpec, LeaseHandle, LeaseState, LossCause, Place},
 };
 
 pub use crate::driver::LeaseEvent;
@@ -33,9 +33,13 @@ pub struct Checkout<'c> {
     feature: String,
     version: Option<String>,
     seats: u32,
-    patience: Duration,
+    patience: Patience,
     limit: Duration,
 }
+
+/// The places a checkout comes to while it waits, as the server tells them.
+#[derive(Debug)]
+pub struct Places(mpsc::UnboundedReceiver<Place>);
 
 /// Seats this program holds. Renewed in the background; given back by [`Lease::checkin`] or by dropping it.
 #[derive(Debug)]
@@ -75,7 +79,7 @@ const CHECKIN_LIMIT: Duration = Duration::from_secs(5);
 
 impl<'c> Checkout<'c> {
     pub(crate) fn new(client: &'c Client, feature: &str) -> Self {
-        let (version, patience, limit) = (None, Duration::ZERO, client.limit);
+        let (version, patience, limit) = (None, Patience::None, client.limit);
         Self { client, feature: feature.to_owned(), version, seats: 1, patience, limit }
     }
 
@@ -94,8 +98,32 @@ impl<'c> Checkout<'c> {
     /// Where a denial may clear, asks again when the server says so, for as long as this. Default: the first answer
     /// counts.
     pub fn retry_for(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+        self.patience = Patience::Asks(patience);
         self
+    }
+
+    /// Where a denial may clear, takes a place in the server's queue for as long as this: seats that come back go to whoever is
+    /// next, and nobody passes him. Whoever drops the future leaves the queue. A server that has no queues is asked again as by
+    /// [`Checkout::retry_for`]. Default: the first answer counts.
+    pub fn wait(mut self, patience: Duration) -> Self {
+        let places = match self.patience {
+            Patience::Queues(_, places) => places,
+            _ => None,
+        };
+        self.patience = Patience::Queues(patience, places);
+        self
+    }
+
+    /// Tells the places this checkout comes to while it [waits](Checkout::wait): the reader gets each as the server tells it,
+    /// and `None` once the checkout is answered.
+    pub fn places(mut self) -> (Self, Places) {
+        let (tell, told) = mpsc::unbounded_channel();
+        let patience = match self.patience {
+            Patience::Queues(patience, _) | Patience::Asks(patience) => patience,
+            Patience::None => Duration::ZERO,
+        };
+        self.patience = Patience::Queues(patience, Some(tell));
+        (self, Places(told))
     }
 
     /// How long to wait for an answer of any kind. Default: the client's
@@ -132,7 +160,7 @@ impl<'c> Checkout<'c> {
 
     async fn ask_server(&self, spec: CheckoutSpec) -> Result<Lease, CheckoutError> {
         let (feature, handle) = (spec.feature.clone(), Arc::clone(&self.client.handle));
-        let (lease, answer) = handle.with(|desk| desk.checkout(spec, self.patience, self.limit))?;
+        let (lease, answer) = handle.with(|desk| desk.checkout(spec, self.patience.clone(), self.limit))?;
         // From here on, whatever ends this future gives the seats back.
         let guard = Guard::Server { handle, lease };
         let held = answer.await.unwrap_or(Err(CheckoutError::ApiMisuse(Misuse::Closed)))?;
@@ -250,6 +278,13 @@ impl Lease {
             Some(answer) => answer.await.unwrap_or(Err(CheckoutError::ApiMisuse(Misuse::Closed))),
             None => Ok(()),
         }
+    }
+}
+
+impl Places {
+    /// The next place; `None` once the checkout is answered or was given up.
+    pub async fn next(&mut self) -> Option<Place> {
+        self.0.recv().await
     }
 }
 

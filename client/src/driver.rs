@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use answers::{Held, View};
+pub(crate) use answers::{Held, Patience, View};
 pub use answers::{LeaseEvent, ServerInfo};
 pub(crate) use desk::Desk;
 pub use identity::this_process;

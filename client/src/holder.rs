@@ -32,13 +32,13 @@ use std::{
     time::Duration,
 };
 
-pub use event::{HolderEvent, LeaseState, LossCause, Misbehaved, RejectReason};
+pub use event::{HolderEvent, LeaseState, LossCause, Misbehaved, Place, RejectReason};
 pub use lease::LeaseInfo;
 pub use probe::{OfferHint, Probe};
 pub use setup::{CheckoutSpec, Destination, HolderConfig, Identity, LeaseHandle, Target};
 
 use attempt::Attempt;
-use lease::{Lease, Pace};
+use lease::{Lease, Pace, Patience};
 use leasehold_protocol::{
     Entropy,
     crypto::PublicKey,
@@ -146,17 +146,26 @@ impl Holder {
     /// Asks for seats. [`HolderEvent::Granted`] or [`HolderEvent::Denied`] answers; while there is no session it waits
     /// for one.
     pub fn checkout(&mut self, now: Now, spec: CheckoutSpec) -> LeaseHandle {
-        self.checkout_patiently(now, spec, Duration::ZERO)
+        self.begin_checkout(now, spec, Patience::None)
     }
 
     /// As [`Holder::checkout`]; a denial that may clear is answered by asking again when the server says so, for as
     /// long as `patience`.
     pub fn checkout_patiently(&mut self, now: Now, spec: CheckoutSpec, patience: Duration) -> LeaseHandle {
+        self.begin_checkout(now, spec, Patience::Asks { until: now.mono.plus(patience) })
+    }
+
+    /// As [`Holder::checkout`], with a place in the server's queue for as long as `patience`: [`HolderEvent::Queued`] tells
+    /// of it. A server that has no queues is asked again as by [`Holder::checkout_patiently`].
+    pub fn checkout_in_turn(&mut self, now: Now, spec: CheckoutSpec, patience: Duration) -> LeaseHandle {
+        self.begin_checkout(now, spec, Patience::Queues { until: now.mono.plus(patience) })
+    }
+
+    fn begin_checkout(&mut self, now: Now, spec: CheckoutSpec, patience: Patience) -> LeaseHandle {
         self.observe(now);
         let handle = LeaseHandle(self.next_lease);
         self.next_lease += 1;
-        let patience_ms = now.mono.plus(patience).ms_since(now.mono);
-        let lease = Lease::new(now.mono, spec, patience_ms, &mut *self.entropy);
+        let lease = Lease::new(now.mono, spec, patience, &mut *self.entropy);
         self.leases.insert(handle, lease);
         self.turn(now);
         handle

@@ -66,7 +66,7 @@ pub use address::{AddressError, ServerAddress};
 #[cfg(feature = "tokio")]
 pub use builder::ClientBuilder;
 #[cfg(feature = "tokio")]
-pub use checkout::{Checkout, Lease, LeaseEvent, LeaseEvents, LeaseLost};
+pub use checkout::{Checkout, Lease, LeaseEvent, LeaseEvents, LeaseLost, Places};
 #[cfg(feature = "tokio")]
 pub use client::{Client, ServerInfo};
 #[cfg(feature = "tokio")]
@@ -74,7 +74,7 @@ pub use discover::{DiscoverOptions, FoundServer, discover};
 #[cfg(feature = "tokio")]
 pub use driver::{Found, this_process};
 pub use error::{CheckoutError, ConnectError, Denied, Misuse};
-pub use holder::{LeaseState, LossCause, Misbehaved, RejectReason};
+pub use holder::{LeaseState, LossCause, Misbehaved, Place, RejectReason};
 /// The words of the protocol: features, versions, keys, messages.
 pub use leasehold_protocol as protocol;
 #[cfg(feature = "tokio")]

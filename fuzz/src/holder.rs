@@ -203,7 +203,11 @@ impl<'a> World<'a> {
             claim: if self.chance.below(8) == 7 { Some(ClaimKey([self.chance.byte(); 16])) } else { None },
         };
         let patience = if self.chance.coin() { self.chance.wait_ms() } else { 0 };
-        let lease = self.holder.checkout_patiently(self.now, spec, Duration::from_millis(patience));
+        let patience = Duration::from_millis(patience);
+        let lease = match self.chance.coin() {
+            true => self.holder.checkout_in_turn(self.now, spec, patience),
+            false => self.holder.checkout_patiently(self.now, spec, patience),
+        };
         self.leases.push(lease);
     }
 

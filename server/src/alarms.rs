@@ -107,6 +107,7 @@ mod tests {
             free: 5,
             overage: 0,
             reserved: 0,
+            waiting: 0,
             leases: 0,
             next_end: Some(UnixMillis(end)),
             not_started: None,

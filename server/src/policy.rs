@@ -76,7 +76,8 @@ fn without_licence(shared: &Shared, now: Now) -> Option<String> {
     let access = policy.rules().iter().flat_map(|rule| rule.features.iter().flatten());
     let limits = policy.limits().iter().flat_map(|limit| limit.features.iter().flatten());
     let reservations = policy.reservations().iter().map(|reservation| &reservation.feature);
-    let named: BTreeSet<&FeatureName> = access.chain(limits).chain(reservations).collect();
+    let priorities = policy.priorities().iter().flat_map(|priority| priority.features.iter().flatten());
+    let named: BTreeSet<&FeatureName> = access.chain(limits).chain(reservations).chain(priorities).collect();
     if named.is_empty() {
         return None;
     }

@@ -13,7 +13,7 @@ mod watch;
 use std::{ffi::OsString, path::Path, time::Duration};
 
 use clap::ValueEnum;
-use leasehold::{CheckoutError, Client, Lease};
+use leasehold::{CheckoutError, Client, Lease, Place};
 use leasehold_protocol::vocab::{FeatureName, Label, NumberError, SeatCount, Version};
 
 use crate::{
@@ -36,7 +36,7 @@ help; 76: server not trusted; 77: denied; 126, 127: COMMAND cannot be run, was n
 
 Examples:
   leasehold checkout VR_MODE -- my-app --full-screen
-  leasehold checkout CAD_PRO -v 2026.1 -n 2 --retry-for 10m -- cad model.step
+  leasehold checkout CAD_PRO -v 2026.1 -n 2 --wait 10m -- cad model.step
   leasehold checkout SOLVER --server 5097@licences --publisher-key acme.pub -- solve
   leasehold checkout VR_MODE                     hold a seat until Ctrl-C")]
 pub struct Args {
@@ -56,8 +56,12 @@ pub struct Args {
     #[arg(long, short = 'n', value_name = "N", default_value = "1", value_parser = seats, help_heading = "What")]
     seats: SeatCount,
 
-    /// If denied and waiting may help, ask again for this long
+    /// If there is no seat, wait in the server's queue for this long: whoever is next gets the seat that comes back
     #[arg(long, value_name = "TIME", value_parser = human::span, help_heading = "What")]
+    wait: Option<Duration>,
+
+    /// If denied and waiting may help, ask again for this long, without a place in the queue
+    #[arg(long, value_name = "TIME", value_parser = human::span, conflicts_with = "wait", help_heading = "What")]
     retry_for: Option<Duration>,
 
     /// Project the seat is used for, for reports
@@ -151,12 +155,30 @@ async fn checkout(args: &Args, client: &Client) -> Result<Lease, CheckoutError> 
     if let Some(version) = args.version {
         checkout = checkout.version(&version.to_string());
     }
+    if let Some(patience) = args.wait {
+        let (checkout, mut places) = checkout.wait(patience).places();
+        let tell = async {
+            let (mut told, limit) = (None, human::show(patience));
+            while let Some(place) = places.next().await {
+                if told.replace((place.place, place.length)) != Some((place.place, place.length)) {
+                    say!("{}", paint(FAINT, format_args!("leasehold: {}, up to {limit}", in_queue(&place))));
+                }
+            }
+        };
+        return tokio::join!(checkout.send(), tell).0;
+    }
     if let Some(patience) = args.retry_for {
         // The answer to the last asking may take its time, too.
         checkout = checkout.retry_for(patience).answer_within(patience + Duration::from_secs(15));
         say!("{}", paint(FAINT, format_args!("leasehold: waiting for a seat up to {}", human::show(patience))));
     }
     checkout.await
+}
+
+/// `place 3 of 12 in the queue (no-seat), some 4 min to go`.
+fn in_queue(place: &Place) -> String {
+    let expected = place.expected.map_or(String::new(), |wait| format!(", some {} to go", human::show(wait)));
+    format!("place {} of {} in the queue ({}){expected}", place.place, place.length, place.why)
 }
 
 /// Runs the program, or waits for a signal, and tells what becomes of the lease.

@@ -102,7 +102,7 @@ fn check(args: &CheckArgs) -> Result<Exit, Failure> {
 
 /// How many rules of all kinds there are.
 fn rules(policy: &Policy) -> usize {
-    policy.rules().len() + policy.limits().len() + policy.reservations().len()
+    policy.rules().len() + policy.limits().len() + policy.reservations().len() + policy.priorities().len()
 }
 
 fn wrong(error: &ConfigError) -> Failure {

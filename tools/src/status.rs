@@ -184,17 +184,19 @@ fn head(rest: &Rest, server: &Server) -> String {
 }
 
 fn feature_rows(features: &[FeatureLine]) -> Rows {
-    let heading = &["feature", "version", "used", "free", "reserved", "count", "leases", "next end", "publisher"];
-    let mut rows = Rows::new(heading).numbers(&[2, 3, 4, 5, 6]);
+    let heading =
+        &["feature", "version", "used", "free", "count", "leases", "reserved", "waiting", "next end", "publisher"];
+    let mut rows = Rows::new(heading).numbers(&[2, 3, 4, 5, 6, 7]);
     for line in features {
         rows.push(vec![
             line.feature.clone(),
             line.version.clone(),
             line.used.to_string(),
             line.free.map_or_else(|| "-".to_owned(), |free| free.to_string()),
-            line.reserved.to_string(),
             line.count.map_or_else(|| "uncounted".to_owned(), |count| count.to_string()),
             line.leases.to_string(),
+            line.reserved.to_string(),
+            line.waiting.to_string(),
             line.ends(),
             line.publisher.clone(),
         ]);

@@ -19,7 +19,7 @@ fn the_example_has_no_mistake_and_answers_who_may() {
     let example = home.run(&["policy", "example"]).ends_with(0).out;
     write(&home, "policy.toml", &example);
     let checked = home.run(&["policy", "check", "policy.toml"]).ends_with(0);
-    assert_eq!((&*checked.out, &*checked.err), ("✓ policy.toml: 7 rules, 4 groups\n", ""));
+    assert_eq!((&*checked.out, &*checked.err), ("✓ policy.toml: 8 rules, 4 groups\n", ""));
     let ask = |feature, user, status| {
         let line =
             ["policy", "explain", "policy.toml", feature, "--user", user, "--host", "ws7", "--address", "10.1.2.3"];

@@ -149,12 +149,36 @@ fn each_kind_of_no_has_its_status_and_its_remedy() {
     let mut held = Guarded(Some(all.stdin(Stdio::piped()).spawn().unwrap()));
     server.wait_until_used(&home, "VR_MODE", 20);
     let full = run(&["VR_MODE"]).ends_with(75);
-    assert!(full.err.contains("no-seat") && full.err.contains("--retry-for"), "{full:#?}");
+    assert!(full.err.contains("no-seat") && full.err.contains("--wait"), "{full:#?}");
 
     let patient = home.command(&checkout(&["VR_MODE", "--retry-for", "20s"], &clients, &["true"])).spawn().unwrap();
     drop(held.child().stdin.take());
     held.end("checkout").ends_with(0);
     Ran::of(patient, &["checkout --retry-for"]).ends_with(0);
+}
+
+#[test]
+fn whoever_waits_in_the_queue_is_told_his_place_and_gets_the_seat_that_comes_back() {
+    let home = Home::new();
+    let server = Server::start(&home, &[]);
+    let clients = server.for_clients();
+    let mut all = home.command(&checkout(&["VR_MODE", "-n", "20"], &clients, &["cat"]));
+    let mut held = Guarded(Some(all.stdin(Stdio::piped()).spawn().unwrap()));
+    server.wait_until_used(&home, "VR_MODE", 20);
+    let waiter = || home.command(&checkout(&["VR_MODE", "--wait", "60s"], &clients, &["true"])).spawn().unwrap();
+    let first = waiter();
+    server.wait_until_waiting(&home, "VR_MODE", 1);
+    let second = waiter();
+    server.wait_until_waiting(&home, "VR_MODE", 2);
+    let given_up = home.run(&checkout(&["VR_MODE", "--wait", "1s"], &clients, &["true"])).ends_with(75);
+    assert!(given_up.err.contains("place 3 of 3 in the queue (no-seat)"), "{given_up:#?}");
+    server.wait_until_waiting(&home, "VR_MODE", 2);
+    drop(held.child().stdin.take());
+    held.end("checkout").ends_with(0);
+    let told = Ran::of(first, &["checkout --wait"]).ends_with(0);
+    assert!(told.err.contains("place 1 of 1 in the queue (no-seat)"), "{told:#?}");
+    Ran::of(second, &["checkout --wait"]).ends_with(0);
+    assert_eq!(server.used(&home, "VR_MODE"), 0);
 }
 
 #[test]

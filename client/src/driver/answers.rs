@@ -11,12 +11,12 @@ use leasehold_protocol::{
     time::{Mono, UnixMillis},
     vocab::{LeaseId, RealmId, SeatCount},
 };
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::plan::Found;
 use crate::{
     error::{CheckoutError, ConnectError, Misuse},
-    holder::LeaseState,
+    holder::{LeaseState, Place},
 };
 
 /// The server in use.
@@ -76,6 +76,17 @@ pub(crate) struct Held {
     pub(crate) grant: Granted,
     pub(crate) view: watch::Receiver<View>,
     pub(crate) events: broadcast::Receiver<LeaseEvent>,
+}
+
+/// What becomes of a denial that may clear.
+#[derive(Clone, Debug)]
+pub(crate) enum Patience {
+    /// It is the answer.
+    None,
+    /// It is asked again for so long.
+    Asks(Duration),
+    /// A place in the queue is taken for so long, and told.
+    Queues(Duration, Option<mpsc::UnboundedSender<Place>>),
 }
 
 /// What a query's waiter gets.

@@ -12,11 +12,12 @@ use leasehold_protocol::{
     time::{Mono, Now},
     vocab::{FeatureName, LeaseId, OperationId},
 };
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
     answers::{
-        CheckoutAnswer, Held, LeaseEvent, Listed, OpenAnswer, QueryAnswer, ReleaseAnswer, ServerInfo, View, Waiter,
+        CheckoutAnswer, Held, LeaseEvent, Listed, OpenAnswer, Patience, QueryAnswer, ReleaseAnswer, ServerInfo, View,
+        Waiter,
     },
     clock::{self, SleepWatch},
     net::Net,
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     error::{CheckoutError, Denied},
-    holder::{CheckoutSpec, Holder, HolderEvent, LeaseHandle, LeaseState},
+    holder::{CheckoutSpec, Holder, HolderEvent, LeaseHandle, LeaseState, Place},
 };
 
 /// A client's holder, its sockets, and everybody who waits.
@@ -65,6 +66,8 @@ struct Slot {
     view: watch::Sender<View>,
     events: broadcast::Sender<LeaseEvent>,
     released: Option<Waiter<ReleaseAnswer>>,
+    /// Who is told of places in the queue.
+    places: Option<mpsc::UnboundedSender<Place>>,
 }
 
 /// The clocks are looked at this often while a lease is held: a timer does not run while the machine sleeps.
@@ -126,19 +129,23 @@ impl Desk {
         answer
     }
 
-    /// Asks for seats. `patience`: for a denial that may clear. `limit`: for an answer of any kind.
+    /// Asks for seats; `how` says what becomes of a denial that may clear. `limit`: for an answer of any kind.
     pub(crate) fn checkout(
         &mut self,
         spec: CheckoutSpec,
-        patience: Duration,
+        how: Patience,
         limit: Duration,
     ) -> (LeaseHandle, oneshot::Receiver<CheckoutAnswer>) {
         let now = clock::now();
         let (waiter, answer) = Waiter::new(now.mono, limit);
-        let handle = self.holder.checkout_patiently(now, spec.clone(), patience);
+        let (handle, places) = match how {
+            Patience::None => (self.holder.checkout(now, spec.clone()), None),
+            Patience::Asks(patience) => (self.holder.checkout_patiently(now, spec.clone(), patience), None),
+            Patience::Queues(patience, places) => (self.holder.checkout_in_turn(now, spec.clone(), patience), places),
+        };
         let event = LeaseEvent { state: LeaseState::Asking, at: clock::wall_of(now.mono, now), until: None };
         let (view, events) = (View { event, id: LeaseId::NONE }, broadcast::channel(EVENTS_KEPT).0);
-        let slot = Slot { spec, waiter: Some(waiter), view: watch::channel(view).0, events, released: None };
+        let slot = Slot { spec, waiter: Some(waiter), view: watch::channel(view).0, events, released: None, places };
         self.leases.insert(handle, slot);
         self.drain();
         (handle, answer)
@@ -292,6 +299,15 @@ impl Desk {
                     waiter.until = again_at.plus(waiter.patience);
                 }
             }
+            HolderEvent::Queued { lease, place, again_at } => {
+                if let Some(slot) = self.leases.get_mut(&lease) {
+                    // Nobody may be listening.
+                    let _ = slot.places.as_ref().map(|places| places.send(place));
+                    if let Some(waiter) = slot.waiter.as_mut() {
+                        waiter.until = again_at.plus(waiter.patience);
+                    }
+                }
+            }
             HolderEvent::Misbehaved { lease, what } => {
                 self.answer_checkout(lease, CheckoutError::ServerMisbehaved(what));
             }
@@ -332,6 +348,7 @@ impl Desk {
     fn on_granted(&mut self, now: Now, lease: LeaseHandle, grant: Box<Grant>) {
         let Some(slot) = self.leases.get_mut(&lease) else { return };
         slot.view.send_modify(|view| view.id = grant.lease);
+        slot.places = None;
         let Some(waiter) = slot.waiter.take() else { return };
         let held = Held { grant: grant.into(), view: slot.view.subscribe(), events: slot.events.subscribe() };
         if waiter.reply.send(Ok(held)).is_err() {

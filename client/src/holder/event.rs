@@ -1,6 +1,6 @@
 //! What a holder has to say.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use leasehold_protocol::{
     crypto::{Fingerprint, PublicKey},
@@ -77,6 +77,15 @@ pub enum HolderEvent {
         lease: LeaseHandle,
         /// Why it waits.
         deny: Box<Deny>,
+        /// When it asks again.
+        again_at: Mono,
+    },
+    /// The checkout is in the queue. A grant may come at any time; it asks again so that its place is kept.
+    Queued {
+        /// Whose.
+        lease: LeaseHandle,
+        /// Where it stands.
+        place: Place,
         /// When it asks again.
         again_at: Mono,
     },
@@ -291,3 +300,17 @@ impl fmt::Display for RejectReason {
 }
 
 impl std::error::Error for RejectReason {}
+
+/// A place in a server's queue for seats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Place {
+    /// 1 is next.
+    pub place: u32,
+    /// How many wait.
+    pub length: u32,
+    /// How long it may take, as seats came back of late; `None` if nobody knows.
+    pub expected: Option<Duration>,
+    /// Why there is no seat now.
+    pub why: Denial,
+}

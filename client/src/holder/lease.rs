@@ -5,7 +5,7 @@ mod answers;
 use leasehold_protocol::{
     Entropy,
     crypto::ticket::SealedTicket,
-    message::{self, Activity, ClientFrame, Release, Renew, Request},
+    message::{self, Activity, ClientFrame, Release, Renew, Request, Wait},
     time::{Mono, UnixMillis},
     vocab::{ClaimKey, LeaseId, OperationId, SeatCount},
 };
@@ -23,13 +23,25 @@ pub(super) struct Lease {
     ask: Option<(Verb, Ask)>,
     /// The renewal being asked goes in a frame of its own: from a common one it was left out, and only a DENY says why.
     alone: bool,
-    /// Until when a denial that may clear is answered by asking again.
-    patient_until: Option<Mono>,
+    patience: Patience,
+    /// The WAIT that was last answered by a place, and when it was first sent: a grant may come for it at any time.
+    queued: Option<(OperationId, Mono)>,
     /// How many questions went out: with the first, a server may know of it.
     asked: u32,
     /// When a release nobody answers is given up.
     release_until: Mono,
     pub(super) activity: Activity,
+}
+
+/// What a checkout does that is denied and may be granted later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// It ends.
+    None,
+    /// It asks again when the server says so.
+    Asks { until: Mono },
+    /// It waits in the server's queue.
+    Queues { until: Mono },
 }
 
 /// What the server gave.
@@ -85,8 +97,19 @@ pub(super) struct Pace {
 const UNKNOWN_TTL_MS: u64 = 300_000;
 /// A release of a lease past its deadline is still tried for this long.
 const LATE_RELEASE_MS: u64 = 5_000;
+
+impl Patience {
+    /// Until when, if at all.
+    const fn until(self) -> Option<Mono> {
+        match self {
+            Self::None => None,
+            Self::Asks { until } | Self::Queues { until } => Some(until),
+        }
+    }
+}
+
 impl Lease {
-    pub(super) fn new(now: Mono, mut spec: CheckoutSpec, patience_ms: u64, entropy: &mut dyn Entropy) -> Self {
+    pub(super) fn new(now: Mono, mut spec: CheckoutSpec, patience: Patience, entropy: &mut dyn Entropy) -> Self {
         let claim = spec.claim.take().unwrap_or_else(|| ClaimKey::random(entropy));
         Self {
             spec,
@@ -95,7 +118,8 @@ impl Lease {
             granted: None,
             ask: Some((Verb::Request, Ask::at(now, entropy))),
             alone: false,
-            patient_until: (patience_ms > 0).then(|| now.plus_ms(patience_ms)),
+            patience,
+            queued: None,
             asked: 0,
             release_until: Mono(0),
             activity: Activity::default(),
@@ -194,7 +218,7 @@ impl Lease {
     pub(super) fn question(
         &mut self,
         now: Mono,
-        mark: ServerMark,
+        (mark, has_queues): (ServerMark, bool),
         who: &message::Holder,
         pace: Pace,
         entropy: &mut dyn Entropy,
@@ -220,7 +244,14 @@ impl Lease {
             self.state = LeaseState::Retrying { since: ask.first_sent().unwrap_or(now) };
         }
         let (verb, operation) = (*verb, ask.id);
-        Some(self.frame(now, verb, operation, who))
+        let frame = self.frame(now, verb, operation, who);
+        Some(match frame {
+            // The last asking of all is one without a queue: it leaves the place if it is denied.
+            ClientFrame::Request(request) if has_queues && self.queues(now) => {
+                ClientFrame::Wait(Box::new(Wait { request: *request, queue_only: false }))
+            }
+            frame => frame,
+        })
     }
 
     fn frame(&self, now: Mono, verb: Verb, operation: OperationId, who: &message::Holder) -> ClientFrame {
@@ -240,6 +271,22 @@ impl Lease {
                 // believe the ticket.
                 ticket: granted.filter(|g| now < g.deadline).map(|g| g.ticket),
             })),
+        }
+    }
+
+    /// Whether it asks for a place in the queue rather than for a seat now or never.
+    fn queues(&self, now: Mono) -> bool {
+        let patient = matches!(self.patience, Patience::Queues { until } if now < until);
+        patient && self.state == LeaseState::Asking
+    }
+
+    /// The server has no queues: what was asked so is asked at once without.
+    pub(super) fn ask_without_queue(&mut self, now: Mono) {
+        if self.queues(now)
+            && let Some((Verb::Request, ask)) = &mut self.ask
+            && ask.first_sent().is_some()
+        {
+            ask.restart(now);
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Session {
     pub(super) mark: ServerMark,
     /// Whether it is sent renewals in frames for many: until it says that it does not know them (W-9).
     pub(super) renews_many: bool,
+    /// Whether it is asked for places in its queues, likewise.
+    pub(super) has_queues: bool,
     server_sid: u32,
     keys: SessionKeys,
     next_counter: u64,
@@ -60,6 +62,7 @@ impl Session {
             server,
             mark: ServerMark { key: server.key, boot_id: info.boot_id.get() },
             renews_many: true,
+            has_queues: true,
             server_sid,
             keys,
             next_counter: 0,

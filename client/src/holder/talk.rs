@@ -1,16 +1,20 @@
 //! What is said inside a session: leases, queries, and how frames share datagrams.
 
+use std::time::Duration;
+
 use leasehold_protocol::{
     Entropy,
     frame::{self, Frames},
-    message::{ClientFrame, ClientGoodbye, Deny, Grant, Known, ProofQuery, Released, Renewed, ServerFrame},
+    message::{
+        ClientFrame, ClientGoodbye, Deny, Grant, Known, ProofQuery, Queued, Released, Renewed, ServerFrame, Wait,
+    },
     packet::PLAINTEXT_MAX,
     time::{Mono, Now},
     vocab::OperationId,
 };
 
 use super::{
-    Destination, Holder, HolderEvent, LeaseHandle, LeaseState,
+    Destination, Holder, HolderEvent, LeaseHandle, LeaseState, Place,
     attempt::Stage,
     lease::{Lease, Outcome},
     query::Query,
@@ -54,6 +58,7 @@ impl Holder {
         match frame {
             ServerFrame::Grant(grant) => self.on_grant(now.mono, grant),
             ServerFrame::Deny(deny) => self.on_deny(now.mono, deny),
+            ServerFrame::Queued(queued) => self.on_queued(now.mono, &queued),
             ServerFrame::Renewed(renewed) => self.on_renewed(now.mono, &renewed),
             ServerFrame::RenewedMany(renewed) => self.on_renewed_many(now.mono, &renewed),
             ServerFrame::Released(released) => self.on_released(&released),
@@ -67,6 +72,7 @@ impl Holder {
             }
             ServerFrame::Unsupported(told) => {
                 self.on_unsupported(now.mono, told.frame_type);
+                self.on_no_queues(now.mono, told.frame_type);
                 self.on_unknown_query(told.frame_type);
             }
             // The answer to a key confirmation: nothing to do.
@@ -96,6 +102,25 @@ impl Holder {
         }
         if let Some(handle) = nonsense {
             self.begin_release(now, handle);
+        }
+    }
+
+    fn on_queued(&mut self, now: Mono, queued: &Queued) {
+        for (handle, lease) in &mut self.leases {
+            if let Outcome::Waits { again_at } = lease.on_queued(now, queued, &mut *self.entropy) {
+                let expected = queued.expected_ms.map(|ms| Duration::from_millis(ms.into()));
+                let place = Place { place: queued.place, length: queued.length, expected, why: queued.code };
+                self.events.push_back(HolderEvent::Queued { lease: *handle, place, again_at });
+                return;
+            }
+        }
+    }
+
+    /// The server is older than WAIT.
+    fn on_no_queues(&mut self, now: Mono, frame_type: u8) {
+        if let Some(session) = self.session.as_mut().filter(|_| frame_type == Wait::KIND) {
+            session.has_queues = false;
+            self.leases.values_mut().for_each(|lease| lease.ask_without_queue(now));
         }
     }
 
@@ -206,7 +231,7 @@ impl Holder {
         let mut renewals = Vec::new();
         for (handle, lease) in leases {
             let before = lease.state();
-            match lease.question(now, session.mark, &identity.who, *pace, &mut **entropy) {
+            match lease.question(now, (session.mark, session.has_queues), &identity.who, *pace, &mut **entropy) {
                 Some(ClientFrame::Renew(renew)) if session.renews_many && !lease.renews_alone() => {
                     renewals.push((*handle, renew));
                 }
@@ -216,9 +241,9 @@ impl Holder {
         }
         common.pack(now, renewals, &mut **entropy, frames);
         let withdrawn = withdrawn.iter_mut();
-        frames.extend(
-            withdrawn.filter_map(|lease| lease.question(now, session.mark, &identity.who, *pace, &mut **entropy)),
-        );
+        frames.extend(withdrawn.filter_map(|lease| {
+            lease.question(now, (session.mark, session.has_queues), &identity.who, *pace, &mut **entropy)
+        }));
     }
 
     /// Gives up releases that nobody answered for as long as the lease could have lived.
@@ -321,7 +346,7 @@ impl Packer<'_> {
 /// The length a frame's datagram is padded to because its answer may be that long; 0 for frames that share one.
 const fn pad_of(frame: &ClientFrame) -> usize {
     match frame {
-        ClientFrame::Request(_) => REQUEST_PAD,
+        ClientFrame::Request(_) | ClientFrame::Wait(_) => REQUEST_PAD,
         ClientFrame::FeatureQuery(_) | ClientFrame::LicenceQuery(_) | ClientFrame::ProofQuery(_) => PLAINTEXT_MAX,
         _ => 0,
     }

@@ -4,6 +4,7 @@
 mod lan;
 mod leases;
 mod many;
+mod queue;
 pub(crate) mod server;
 mod sessions;
 mod strangers;

@@ -4,8 +4,8 @@ use leasehold_protocol::{
     crypto::ticket::SealedTicket,
     message::{
         ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, LicenceInfo, LicenceLine, LicenceQuery, LotUse,
-        PathToken, Proof, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany, ServerFrame, ServerGoodbye,
-        Unsupported,
+        PathToken, Proof, Queued, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany, ServerFrame, ServerGoodbye,
+        Unsupported, Wait,
     },
     time::UnixMillis,
     vocab::{CertificateId, ClaimKey, Denial, FeatureName, LeaseId, OperationId, SeatCount, Version},
@@ -30,6 +30,12 @@ fn to(question: &ClientFrame, chance: &mut Chance<'_>) -> ServerFrame {
             grant(chance, r.operation, r.claim, seats)
         }
         ClientFrame::Request(r) => deny(chance, r.operation, r.claim),
+        ClientFrame::Wait(_) if chance.below(8) == 7 => ServerFrame::Unsupported(Unsupported { frame_type: Wait::KIND }),
+        ClientFrame::Wait(w) => match chance.below(4) {
+            0 => grant(chance, w.request.operation, w.request.claim, w.request.seats),
+            1 => deny(chance, w.request.operation, w.request.claim),
+            _ => queued(chance, w.request.operation, w.request.claim),
+        },
         ClientFrame::Renew(r) if chance.below(4) > 0 => ServerFrame::Renewed(Renewed {
             lease: r.lease,
             operation: r.operation,
@@ -118,6 +124,19 @@ fn grant(chance: &mut Chance<'_>, operation: OperationId, claim: ClaimKey, seats
         right_ends: maybe(chance).map(|ms| UnixMillis(1_795_334_400_000 + u64::from(ms))),
         ticket: SealedTicket([chance.byte(); 106]),
     }))
+}
+
+fn queued(chance: &mut Chance<'_>, operation: OperationId, claim: ClaimKey) -> ServerFrame {
+    ServerFrame::Queued(Queued {
+        operation,
+        claim,
+        code: denial(chance),
+        place: chance.u32(),
+        length: chance.u32(),
+        expected_ms: maybe(chance),
+        ttl_ms: ttl_ms(chance),
+        ask_after_ms: ttl_ms(chance),
+    })
 }
 
 fn deny(chance: &mut Chance<'_>, operation: OperationId, claim: ClaimKey) -> ServerFrame {

@@ -147,7 +147,7 @@ impl Scrape {
         let (realms, features) = (self.state.shared.realms(), self.state.shared.features(self.now));
         let publisher = |id| realms.iter().find(|r| r.id == id).map_or("", |r| r.publisher.as_str());
         type Value = fn(&leasehold_core::FeatureStatus) -> Option<i64>;
-        let families: [(&str, &str, Value); 13] = [
+        let families: [(&str, &str, Value); 14] = [
             ("feature_seats", "Seats there are; absent if they are not counted", |f| f.count.map(i64::from)),
             ("feature_seats_used", "Seats out", |f| Some(i64::from(f.used))),
             ("feature_seats_free", "Seats left, below zero in overage", |f| f.count.map(|_| f.free)),
@@ -167,6 +167,7 @@ impl Scrape {
             }),
             ("feature_seats_reserved", "Free seats that reservations keep for some", |f| Some(i64::from(f.reserved))),
             ("feature_units_used_up", "Units of a meter that are used up for good", |f| i64::try_from(f.used_up).ok()),
+            ("feature_waiting", "Requests that wait for its seats", |f| Some(i64::from(f.waiting))),
             ("feature_leases", "Leases that hold the seats", |f| Some(i64::from(f.leases))),
             ("feature_next_end_timestamp_seconds", "When one of its rights ends next", |f| {
                 f.next_end.and_then(|end| i64::try_from(end.0 / 1000).ok())

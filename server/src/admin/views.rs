@@ -116,6 +116,8 @@ pub struct FeatureView {
     pub reserved: u32,
     /// How many leases hold the seats.
     pub leases: u32,
+    /// How many wait for its seats.
+    pub waiting: u32,
     /// When one of its rights ends next.
     pub next_end_at: Option<String>,
     /// How long that is from now.
@@ -361,6 +363,7 @@ impl FeatureView {
             overage: feature.overage,
             reserved: feature.reserved,
             leases: feature.leases,
+            waiting: feature.waiting,
             next_end_at: feature.next_end.map(rfc3339),
             next_end_ms: feature.next_end.map(|UnixMillis(ms)| ms.saturating_sub(now.wall.0)),
             starts_at: feature.not_started.map(rfc3339),

@@ -25,6 +25,7 @@ pub(super) enum Kind {
     Access,
     Limit,
     Reservation,
+    Priority,
 }
 
 /// Everything that is doubtful about `policy`.
@@ -38,8 +39,10 @@ pub(super) fn of(policy: &Policy) -> Vec<Doubt> {
 fn unused(policy: &Policy) -> Vec<Doubt> {
     let groups = policy.groups().all();
     let by_limits = policy.limits().iter().flat_map(|limit| [Some(limit.group), limit.exempt]).flatten();
+    let by_priorities = policy.priorities().iter().map(|priority| priority.group);
     let by_reservations = policy.reservations().iter().map(|reservation| reservation.group);
-    let by_rules = policy.rules().iter().map(|rule| rule.group).chain(by_limits).chain(by_reservations);
+    let by_rules =
+        policy.rules().iter().map(|rule| rule.group).chain(by_limits).chain(by_reservations).chain(by_priorities);
     let used: BTreeSet<GroupId> =
         groups.iter().flat_map(|group| group.groups.iter().copied()).chain(by_rules).collect();
     let is_unused = |(id, _): &(GroupId, &String)| !used.contains(id);
@@ -69,12 +72,14 @@ fn empty(policy: &Policy) -> Vec<Doubt> {
         .reservations()
         .iter()
         .map(|r| (r.group, format!("reservation {} keeps {} of {} for nobody", r.id, r.seats, r.feature)));
+    let priorities = policy.priorities().iter().map(|p| (p.group, format!("priority {} is nobody's", p.id)));
     let numbered = |kind: Kind, all: Vec<(GroupId, String)>| {
         all.into_iter().enumerate().map(move |(index, (group, message))| (kind, index, group, message))
     };
     let all = numbered(Kind::Access, access.collect())
         .chain(numbered(Kind::Limit, limits.collect()))
-        .chain(numbered(Kind::Reservation, reservations.collect()));
+        .chain(numbered(Kind::Reservation, reservations.collect()))
+        .chain(numbered(Kind::Priority, priorities.collect()));
     let help = Some("put somebody into its group".to_owned());
     all.filter(|(_, _, group, _)| is_empty(*group))
         .map(|(kind, index, _, message)| Doubt { at: At::Rule(kind, index), message, help: help.clone() })

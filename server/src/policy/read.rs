@@ -19,7 +19,7 @@ use crate::config::{Problem, Quote, place};
 
 type Value<'a> = Spanned<DeValue<'a>>;
 
-const KEYS: &[&str] = &["case", "groups", "rules", "limits", "reservations"];
+const KEYS: &[&str] = &["case", "groups", "rules", "limits", "reservations", "priorities", "queue"];
 const GROUP_KEYS: &[&str] = &["everyone", "users", "hosts", "displays", "projects", "addresses", "devices", "groups"];
 
 /// Reads `text`, the whole of the file called `name`.
@@ -46,7 +46,7 @@ struct Reader<'a> {
     unnamed: BTreeMap<Group, GroupId>,
     rules: Rules,
     /// By kind of rule, and by rule: where its id is.
-    rule_places: [Vec<Range<usize>>; 3],
+    rule_places: [Vec<Range<usize>>; 4],
     ids: BTreeMap<String, usize>,
 }
 
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
     }
 
     fn file(&mut self, table: &DeTable<'_>) {
-        self.check_keys(table, KEYS, "expected case, groups, rules, limits or reservations");
+        self.check_keys(table, KEYS, "expected case, groups, queue, or a kind of rule");
         self.ignores_case = table.get("case").is_none_or(|value| self.ignores_case(value));
         if let Some(groups) = table.get("groups") {
             self.groups(groups);
@@ -76,6 +76,10 @@ impl<'a> Reader<'a> {
         self.tables(table, "rules", Self::rule);
         self.tables(table, "limits", Self::limit);
         self.tables(table, "reservations", Self::reservation);
+        self.tables(table, "priorities", Self::priority);
+        if let Some(queue) = table.get("queue") {
+            self.queue(queue);
+        }
     }
 
     /// Reads each table of the list `key`.
@@ -84,7 +88,7 @@ impl<'a> Reader<'a> {
             None => {}
             Some((_, DeValue::Array(all))) => all.iter().for_each(|one| read(self, one)),
             Some((span, _)) => {
-                let one = key.trim_end_matches('s');
+                let one = if key == "priorities" { "priority" } else { key.trim_end_matches('s') };
                 let help = Some(format!("begin each {one} with a line [[{key}]]"));
                 self.wrong(span, format!("{key} is a list of tables"), format!("expected [[{key}]]"), help);
             }

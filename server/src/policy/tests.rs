@@ -19,19 +19,26 @@ fn every_mistake_is_told_with_its_place_and_what_to_do() {
     let rule = |rest: &str| format!("[groups.cad]\nusers = [\"ann\"]\n[[rules]]\n{rest}");
     let limit = |rest: &str| format!("[groups.cad]\nusers = [\"ann\"]\n[[limits]]\nid = \"l\"\n{rest}");
     let kept = |rest: &str| format!("[groups.cad]\nusers = [\"ann\"]\n[[reservations]]\nid = \"r\"\n{rest}");
+    let first = |rest: &str| format!("[groups.cad]\nusers = [\"ann\"]\n[[priorities]]\nid = \"p\"\n{rest}");
     let cases = [
-        ("casee = \"exact\"".into(), "p.toml:1:1: there is no \"casee\" here | expected case, groups, rules, limits or reservations | did you mean \"case\"?"),
+        ("casee = \"exact\"".into(), "p.toml:1:1: there is no \"casee\" here | expected case, groups, queue, or a kind of rule | did you mean \"case\"?"),
         ("case = 3".into(), "p.toml:1:8: there is no such way to compare names | expected \"ignore\" or \"exact\" | ignore is what goes without saying: Windows tells users and hosts in either case"),
         ("groups = 1".into(), "p.toml:1:10: groups is a table | expected [groups.NAME] | "),
         ("rules = {}".into(), "p.toml:1:9: rules is a list of tables | expected [[rules]] | begin each rule with a line [[rules]]"),
         ("limits = 2".into(), "p.toml:1:10: limits is a list of tables | expected [[limits]] | begin each limit with a line [[limits]]"),
         ("reservations = [1]".into(), "p.toml:1:17: a reservation is a table | expected [[reservations]] | "),
         (limit("per = \"user\"\nfeatures = \"all\""), "p.toml:3:1: it does not say how many: max is missing | expected a number from 0 to 2147483647 | "),
-        (limit("max = -1\nper = \"user\"\nfeatures = \"all\""), "p.toml:5:7: max is no number of seats | expected a number from 0 to 2147483647 | "),
+        (limit("max = -1\nper = \"user\"\nfeatures = \"all\""), "p.toml:5:7: this is no max | expected a number from 0 to 2147483647 | "),
         (limit("max = 1\nfeatures = \"all\""), "p.toml:3:1: the limit does not say who counts as one | expected per = \"group\", \"user\", \"host\", \"display\", \"project\" or \"device\" | say who has so many: each user, or all of the group together"),
         (limit("max = 1\nper = \"users\"\nfeatures = \"all\""), "p.toml:6:7: nothing counts as one by that | expected per = \"group\", \"user\", \"host\", \"display\", \"project\" or \"device\" | did you mean \"user\"?"),
         (limit("max = 1\nper = \"user\"\nexempt = \"cda\"\nfeatures = \"all\""), "p.toml:7:10: there is no group \"cda\" | expected the name of a group | did you mean \"cad\"?"),
-        (kept("seats = 0\nfeature = \"A\"\nfor = \"cad\""), "p.toml:5:9: seats is no number of seats | expected a number from 1 to 2147483647 | "),
+        (first("level = 101\nfor = \"cad\"\nfeatures = \"all\""), "p.toml:5:9: this is no level | expected a number from 0 to 100 | "),
+        (first("level = 1\nfeatures = \"all\""), "p.toml:3:1: the priority is nobody's | expected for | say whom: for = \"GROUP\", or for = { users = [\"ann\"] }"),
+        ("priorities = 1".into(), "p.toml:1:14: priorities is a list of tables | expected [[priorities]] | begin each priority with a line [[priorities]]"),
+        ("queue = 1".into(), "p.toml:1:9: queue is a table | expected [queue] | "),
+        ("[queue]\npassing_max = 1".into(), "p.toml:2:1: there is no \"passing_max\" here | expected passing-max or waiters-max | did you mean \"passing-max\"?"),
+        ("[queue]\nwaiters-max = 2000000".into(), "p.toml:2:15: this is no waiters-max | expected a number from 0 to 1000000 | "),
+        (kept("seats = 0\nfeature = \"A\"\nfor = \"cad\""), "p.toml:5:9: this is no seats | expected a number from 1 to 2147483647 | "),
         (kept("seats = 1\nfor = \"cad\""), "p.toml:3:1: the reservation is of no feature | expected feature | one feature each: feature = \"CAD\""),
         (kept("seats = 1\nfeature = \"a b\"\nfor = \"cad\""), "p.toml:6:11: this is no feature | expected 1 to 64 of letters, digits, _ - . + | "),
         (kept("seats = 1\nfeature = \"A\""), "p.toml:3:1: the seats are kept for nobody | expected for | say whom: for = \"GROUP\", or for = { users = [\"ann\"] }"),

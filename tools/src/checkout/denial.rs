@@ -54,7 +54,7 @@ fn of_denial(feature: &str, denied: &Denied) -> Failure {
     if denied.code == Denial::NOT_STARTED {
         failure.remedy("ask again once it has begun")
     } else if denied.may_clear() {
-        failure.remedy("wait for a seat: --retry-for 10m")
+        failure.remedy("wait for a seat: --wait 10m")
     } else if denied.code == Denial::NO_SUCH_FEATURE {
         failure
     } else {

@@ -1,5 +1,6 @@
 //! `leasehold policy reservations`: what the running server keeps for whom (P-3).
 
+use leasehold_protocol::vocab::Version;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -63,7 +64,8 @@ pub(super) fn run(args: &ReservationsArgs) -> Result<Exit, Failure> {
     rows = rows.numbers(&[3, 4, 5]);
     for line in &lines {
         let numbers = [line.seats, line.used, line.short].map(|n| n.to_string());
-        let words = [&line.rule, &line.feature, &line.version].map(Clone::clone);
+        let version = if line.version == Version::ANY.to_string() { "any".to_owned() } else { line.version.clone() };
+        let words = [line.rule.clone(), line.feature.clone(), version];
         rows.push(words.into_iter().chain(numbers).chain([line.publisher.clone()]).collect());
     }
     let sum = match short {

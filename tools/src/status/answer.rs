@@ -37,6 +37,9 @@ pub(super) struct FeatureLine {
     #[serde(default)]
     pub reserved: u32,
     pub leases: u32,
+    /// Older servers do not say.
+    #[serde(default)]
+    pub waiting: u32,
     pub next_end_at: Option<String>,
     pub starts_at: Option<String>,
     pub ended_at: Option<String>,

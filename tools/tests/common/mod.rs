@@ -164,12 +164,16 @@ impl Server {
 
     /// Seats of `feature` that are out, as `status --json` tells.
     pub fn used(&self, home: &Home, feature: &str) -> u64 {
+        self.number(home, feature, "used")
+    }
+
+    fn number(&self, home: &Home, feature: &str, of: &str) -> u64 {
         let more = self.for_status();
         let mut line = vec!["status", "--json"];
         line.extend(more.iter().map(String::as_str));
         let told = home.run(&line).ends_with(0).json();
         let features = told["features"].as_array().unwrap();
-        features.iter().find(|line| line["feature"] == feature).unwrap()["used"].as_u64().unwrap()
+        features.iter().find(|line| line["feature"] == feature).unwrap()[of].as_u64().unwrap()
     }
 
     /// Waits until so many seats are out.
@@ -177,6 +181,14 @@ impl Server {
         let began = Instant::now();
         while self.used(home, feature) != wanted {
             assert!(began.elapsed() < PATIENCE, "{feature} never has {wanted} seats out");
+        }
+    }
+
+    /// Waits until so many wait in its queue.
+    pub fn wait_until_waiting(&self, home: &Home, feature: &str, wanted: u64) {
+        let began = Instant::now();
+        while self.number(home, feature, "waiting") != wanted {
+            assert!(began.elapsed() < PATIENCE, "{wanted} never wait for {feature}");
         }
     }
 }

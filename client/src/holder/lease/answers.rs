@@ -2,14 +2,14 @@
 
 use leasehold_protocol::{
     Entropy,
-    message::{Deny, Extended, Grant, Renewed},
+    message::{Deny, Extended, Grant, Queued, Renewed},
     time::Mono,
     vocab::{Denial, OperationId},
 };
 
 use super::{
     super::{LeaseState, LossCause, Misbehaved, pace::jittered_by, session::ServerMark},
-    Granted, Lease, Pace, Verb,
+    Granted, Lease, Pace, Patience, Verb,
 };
 
 /// What an answer came to.
@@ -47,7 +47,8 @@ impl Lease {
         pace: Pace,
         entropy: &mut dyn Entropy,
     ) -> Outcome {
-        let Some(first) = self.answered(Verb::Request, grant.operation, grant.claim) else { return Outcome::Stale };
+        let asked = self.answered(Verb::Request, grant.operation, grant.claim);
+        let Some(first) = asked.or_else(|| self.waited_for(grant)) else { return Outcome::Stale };
         if grant.seats != self.spec.seats {
             return Outcome::Nonsense(Misbehaved::SeatCount { asked: self.spec.seats, granted: grant.seats });
         }
@@ -68,6 +69,25 @@ impl Lease {
         };
         self.granted = Some(granted);
         self.extend(now, first, (grant.ttl_ms, grant.renew_after_ms), pace, entropy)
+    }
+
+    /// When the WAIT was first sent that `grant` was given for in its turn, after a place had been the answer.
+    fn waited_for(&self, grant: &Grant) -> Option<Mono> {
+        let (operation, first) = self.queued.filter(|_| self.state == LeaseState::Asking)?;
+        (operation == grant.operation && grant.claim == self.claim).then_some(first)
+    }
+
+    /// A place in the queue: it is asked for again, so that it is kept.
+    pub(in crate::holder) fn on_queued(&mut self, now: Mono, queued: &Queued, entropy: &mut dyn Entropy) -> Outcome {
+        let Some(first) = self.answered(Verb::Request, queued.operation, queued.claim) else { return Outcome::Stale };
+        let Some(until) = self.patience.until().filter(|_| self.state == LeaseState::Asking) else {
+            return Outcome::Stale;
+        };
+        self.queued = Some((queued.operation, first));
+        let after_ms = u64::from(queued.ask_after_ms).min(u64::from(queued.ttl_ms) / 2).max(HINT_MIN_MS);
+        let again_at = now.plus_ms(after_ms).min(until.max(now));
+        self.ask_for(Verb::Request, again_at, entropy);
+        Outcome::Waits { again_at }
     }
 
     pub(in crate::holder) fn on_renewed(
@@ -131,7 +151,8 @@ impl Lease {
             return Outcome::AskedAnew;
         }
         self.ask = None;
-        self.patient_until = None;
+        self.patience = Patience::None;
+        self.queued = None;
         self.state = LeaseState::Healthy;
         Outcome::Lives { took_ms: now.ms_since(asked_at) }
     }
@@ -169,7 +190,7 @@ impl Lease {
 
     /// "No" to a checkout: the end, unless it is patient and waiting can help.
     fn refused(&mut self, now: Mono, deny: &Deny, entropy: &mut dyn Entropy) -> Outcome {
-        let Some(until) = self.patient_until.filter(|until| *until > now && deny.retry_after_ms.is_some()) else {
+        let Some(until) = self.patience.until().filter(|until| *until > now && deny.retry_after_ms.is_some()) else {
             return Outcome::NeverWas;
         };
         // The last asking of all is at the very end of the patience.

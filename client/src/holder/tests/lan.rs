@@ -143,6 +143,13 @@ impl Lan {
         lease
     }
 
+    pub(super) fn checkout_in_turn(&mut self, feature: &str, patience: Duration) -> LeaseHandle {
+        let now = self.clock();
+        let lease = self.holder.checkout_in_turn(now, spec(feature), patience);
+        self.drain();
+        lease
+    }
+
     pub(super) fn release(&mut self, lease: LeaseHandle) {
         let now = self.clock();
         self.holder.release(now, lease);

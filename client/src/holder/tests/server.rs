@@ -15,8 +15,8 @@ use leasehold_protocol::{
     frame::{self, Frames},
     message::{
         Claimed, ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, Known, LicenceInfo, LicenceLine,
-        LicenceQuery, Proof, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany, Request, ServerFrame,
-        Unsupported,
+        LicenceQuery, Proof, Queued, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany, Request, ServerFrame,
+        Unsupported, Wait,
     },
     packet::{self, Discover, Hello1, Hello2, OfferHead, Packet, PacketType, Prefix, Retry},
     vocab::{ClaimKey, Denial, LeaseId, RealmId},
@@ -43,6 +43,10 @@ pub(crate) struct TestServer {
     pub(crate) deny: Option<(Denial, Option<u32>)>,
     /// Knows RENEW_MANY.
     pub(crate) renews_many: bool,
+    /// Has queues.
+    pub(crate) has_queues: bool,
+    /// Who waits in them.
+    pub(crate) waiting: Vec<Request>,
     /// Changes each answer to a RENEW_MANY.
     pub(crate) spoil_many: fn(&mut RenewedMany),
     /// Changes each grant.
@@ -104,6 +108,8 @@ impl TestServer {
             grace_ms: 0,
             deny: None,
             renews_many: true,
+            has_queues: true,
+            waiting: Vec::new(),
             spoil_many: |_| {},
             spoil: |_| {},
             features: Vec::new(),
@@ -256,6 +262,10 @@ impl TestServer {
     fn answer(&mut self, frame: &ClientFrame) -> Option<ServerFrame> {
         Some(match frame {
             ClientFrame::Request(request) => self.request(request),
+            ClientFrame::Wait(_) if !self.has_queues => {
+                ServerFrame::Unsupported(Unsupported { frame_type: Wait::KIND })
+            }
+            ClientFrame::Wait(wait) => self.queued(&wait.request),
             ClientFrame::Renew(renew) if self.deny.is_none() && self.leases.get(&renew.claim) == Some(&renew.lease) => {
                 let (ttl_ms, renew_after_ms) = (self.ttl_ms, self.renew_after_ms);
                 let (lease, operation) = (renew.lease, renew.operation);
@@ -275,6 +285,7 @@ impl TestServer {
                 ServerFrame::RenewedMany(Arc::new(renewed))
             }
             ClientFrame::Release(release) => {
+                self.waiting.retain(|request| request.claim != release.claim);
                 let freed = self.leases.remove(&release.claim).is_some();
                 let outcome = if freed { ReleaseOutcome::Freed } else { ReleaseOutcome::NotHeld };
                 ServerFrame::Released(Released { lease: release.lease, operation: release.operation, outcome })
@@ -334,6 +345,37 @@ impl TestServer {
         };
         (self.spoil)(&mut grant);
         ServerFrame::Grant(Box::new(grant))
+    }
+
+    fn queued(&mut self, request: &Request) -> ServerFrame {
+        let denied = match self.request(request) {
+            ServerFrame::Deny(deny) if deny.code == Denial::NO_SEAT => deny,
+            answer => return answer,
+        };
+        let place = self.waiting.iter().position(|known| known.claim == request.claim);
+        let place = place.unwrap_or_else(|| {
+            self.waiting.push(request.clone());
+            self.waiting.len() - 1
+        });
+        self.waiting[place] = request.clone();
+        ServerFrame::Queued(Queued {
+            operation: request.operation,
+            claim: request.claim,
+            code: denied.code,
+            place: u32::try_from(place + 1).unwrap(),
+            length: u32::try_from(self.waiting.len()).unwrap(),
+            expected_ms: Some(7_000),
+            ttl_ms: 15_000,
+            ask_after_ms: 1_000,
+        })
+    }
+
+    /// The grant of whoever waits first; its lease is of `ttl_ms`.
+    pub(crate) fn serve_next(&mut self, ttl_ms: u32) -> ServerFrame {
+        let request = self.waiting.remove(0);
+        self.seats += 1;
+        let ServerFrame::Grant(grant) = self.request(&request) else { panic!("not granted") };
+        ServerFrame::Grant(Box::new(Grant { ttl_ms, renew_after_ms: ttl_ms / 3, ..*grant }))
     }
 
     fn denial(

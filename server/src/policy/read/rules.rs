@@ -1,8 +1,8 @@
 //! Rules: who may, how many, and what is kept for whom.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
-use leasehold_core::policy::{AccessRule, Action, Group, GroupId, Limit, Per, Reservation};
+use leasehold_core::policy::{AccessRule, Action, Group, GroupId, Limit, Per, Priority, QueueRules, Reservation};
 use leasehold_protocol::{
     licence::nearest::nearest,
     vocab::{FeatureName, SeatCount, Version},
@@ -15,6 +15,12 @@ use crate::policy::doubts::Kind;
 const RULE_KEYS: &[&str] = &["id", "include", "exclude", "features"];
 const LIMIT_KEYS: &[&str] = &["id", "max", "per", "for", "exempt", "features"];
 const RESERVATION_KEYS: &[&str] = &["id", "seats", "feature", "version", "for"];
+const PRIORITY_KEYS: &[&str] = &["id", "level", "for", "features"];
+const QUEUE_KEYS: &[&str] = &["passing-max", "waiters-max"];
+/// The highest priority.
+const PRIORITY_MAX: u8 = 100;
+/// The most that may be let wait for one feature: a gigabyte of them.
+const WAITERS_MAX: u32 = 1_000_000;
 /// The longest id of a rule: a denial has 100 bytes for the rule (SPEC 5.6).
 const ID_MAX: usize = 64;
 
@@ -101,6 +107,48 @@ impl Reader<'_> {
         }
     }
 
+    /// Who is served first of those who wait.
+    pub(super) fn priority(&mut self, value: &Value<'_>) {
+        let DeValue::Table(table) = value.get_ref() else {
+            return self.wrong(value.span(), "a priority is a table", "expected [[priorities]]", None);
+        };
+        self.check_keys(table, PRIORITY_KEYS, "expected id, level, for and features");
+        let id = self.id(table, value.span());
+        let level = self.within(table, "level", value.span(), 0..=PRIORITY_MAX.into());
+        let group = match table.get("for") {
+            Some(who) => self.group(who),
+            None => {
+                let help = Some("say whom: for = \"GROUP\", or for = { users = [\"ann\"] }".to_owned());
+                self.wrong(value.span(), "the priority is nobody's", "expected for", help);
+                None
+            }
+        };
+        let features = self.features(table, value.span());
+        let level = level.and_then(|level| u8::try_from(level).ok());
+        if let (Some((id, at)), Some(level), Some(group), Some(features)) = (id, level, group, features) {
+            self.rules.priorities.push(Priority { id, level, group, features });
+            self.rule_places[Kind::Priority as usize].push(at);
+        }
+    }
+
+    /// What holds for all who wait.
+    pub(super) fn queue(&mut self, value: &Value<'_>) {
+        let DeValue::Table(table) = value.get_ref() else {
+            return self.wrong(value.span(), "queue is a table", "expected [queue]", None);
+        };
+        self.check_keys(table, QUEUE_KEYS, "expected passing-max or waiters-max");
+        let mut rules = QueueRules::default();
+        if table.contains_key("passing-max") {
+            let most = self.within(table, "passing-max", value.span(), 0..=SeatCount::MAX.get());
+            rules.passing_max = most.unwrap_or(rules.passing_max);
+        }
+        if table.contains_key("waiters-max") {
+            let most = self.within(table, "waiters-max", value.span(), 0..=WAITERS_MAX);
+            rules.waiters_max = most.unwrap_or(rules.waiters_max);
+        }
+        self.rules.queue = rules;
+    }
+
     /// A group by its name, or a rule's own.
     fn group(&mut self, who: &Value<'_>) -> Option<GroupId> {
         match who.get_ref() {
@@ -131,7 +179,17 @@ impl Reader<'_> {
 
     /// A number of seats, at least `least`.
     fn number(&mut self, table: &DeTable<'_>, key: &str, rule: Range<usize>, least: u32) -> Option<u32> {
-        let most = SeatCount::MAX.get();
+        self.within(table, key, rule, least..=SeatCount::MAX.get())
+    }
+
+    fn within(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        rule: Range<usize>,
+        range: RangeInclusive<u32>,
+    ) -> Option<u32> {
+        let (least, most) = (range.start(), range.end());
         let expected = format!("expected a number from {least} to {most}");
         let Some(value) = table.get(key) else {
             self.wrong(rule, format!("it does not say how many: {key} is missing"), expected, None);
@@ -139,9 +197,9 @@ impl Reader<'_> {
         };
         let digits = value.get_ref().as_integer().filter(|number| number.radix() == 10);
         let number = digits.and_then(|number| number.as_str().parse().ok());
-        let number = number.filter(|number| (least..=most).contains(number));
+        let number = number.filter(|number| range.contains(number));
         if number.is_none() {
-            self.wrong(value.span(), format!("{key} is no number of seats"), expected, None);
+            self.wrong(value.span(), format!("this is no {key}"), expected, None);
         }
         number
     }
