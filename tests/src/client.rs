@@ -43,6 +43,8 @@ pub struct Watched {
     pub renewals: u64,
     /// Denials heard.
     pub denials: Vec<(Instant, Deny)>,
+    /// Places in a queue that were told, and when.
+    pub places: Vec<(Instant, u32)>,
     /// Whether the program gave it back, and when it heard that the seats are free.
     pub given_back: bool,
     /// When the server's answer to that came.
@@ -63,6 +65,7 @@ impl Watched {
             grants: 0,
             renewals: 0,
             denials: Vec::new(),
+            places: Vec::new(),
             given_back: false,
             released_at: None,
             believed: false,

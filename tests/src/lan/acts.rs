@@ -2,8 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use leasehold::holder::{CheckoutSpec, LeaseHandle, LeaseState};
-use leasehold_protocol::vocab::{ClaimKey, Version};
+use leasehold::holder::{CheckoutSpec, Holder, LeaseHandle, LeaseState};
+use leasehold_protocol::{
+    time::Now,
+    vocab::{ClaimKey, Version},
+};
 
 use super::{Lan, What};
 use crate::{
@@ -29,6 +32,21 @@ impl Lan {
 
     /// A client asks for `seats` of `feature` under a claim key of the test's choice.
     pub fn checkout_as(&mut self, client: usize, feature: &str, seats: u32, claim: ClaimKey) -> Seat {
+        self.begin(client, (feature, seats, claim), |holder, now, spec| holder.checkout(now, spec))
+    }
+
+    /// A client asks for `seats` of `feature`, and waits in the queue for up to `patience`.
+    pub fn checkout_in_turn(&mut self, client: usize, feature: &str, seats: u32, patience: Duration) -> Seat {
+        let claim = ClaimKey::random(&mut self.rng);
+        self.begin(client, (feature, seats, claim), |holder, now, spec| holder.checkout_in_turn(now, spec, patience))
+    }
+
+    fn begin(
+        &mut self,
+        client: usize,
+        (feature, seats, claim): (&str, u32, ClaimKey),
+        ask: impl FnOnce(&mut Holder, Now, CheckoutSpec) -> LeaseHandle,
+    ) -> Seat {
         let pool = self.pool(feature);
         let spec = CheckoutSpec {
             feature: feature_name(feature),
@@ -37,7 +55,8 @@ impl Lan {
             claim: Some(claim),
         };
         let them = &mut self.clients[client];
-        let lease = them.holder.checkout(them.clock.now(self.at), spec).0;
+        let now = them.clock.now(self.at);
+        let lease = ask(&mut them.holder, now, spec).0;
         them.leases.insert(lease, Watched::new(claim, pool, u64::from(seats)));
         self.report.checkouts += 1;
         self.demand(|lan| lan.drain_client(client));

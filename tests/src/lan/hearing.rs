@@ -11,6 +11,9 @@ use crate::{
     server::Told,
 };
 
+/// How long a lease lives that its client has not asked for just now, in milliseconds.
+const OFFERED_MS: u64 = 15_000;
+
 impl Lan {
     pub(super) fn hear(&mut self, server: usize, told: Told) -> Checked {
         let at = self.at;
@@ -21,7 +24,9 @@ impl Lan {
             }
             Told::Granted { claim, lease, pool, seats, until } => {
                 self.report.server_grants += 1;
-                let deadline = self.free_at(server, pool, until)?;
+                // Whoever waited is granted the seats for a short while, until he says that he is still there (SPEC 5.19.2).
+                let offered = self.servers[server].free_at(self.at, self.model.pools[pool].ttl_ms.min(OFFERED_MS));
+                let deadline = if until == offered { offered } else { self.free_at(server, pool, until)? };
                 let held = Held { pool, seats, lease, deadline, forgotten: false };
                 self.model.granted(at, server, claim, held)
             }
@@ -54,6 +59,11 @@ impl Lan {
     pub(super) fn hear_client(&mut self, client: usize, event: HolderEvent) -> Checked {
         let at = self.at;
         match event {
+            HolderEvent::Queued { lease, place, .. } => {
+                if let Some(watched) = self.clients[client].leases.get_mut(&lease.0) {
+                    watched.places.push((at, place.place));
+                }
+            }
             HolderEvent::Connected { address, .. } => self.clients[client].connections.push((at, address)),
             HolderEvent::ServerRejected { address, why } => {
                 self.clients[client].rejections.push((at, address, why.to_string()));

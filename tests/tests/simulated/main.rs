@@ -9,6 +9,7 @@ mod healing;
 mod hour;
 mod many;
 mod midnights;
+mod queues;
 mod roaming;
 mod seeds;
 mod strangers;
