@@ -55,6 +55,8 @@ mod discover;
 #[cfg(feature = "tokio")]
 mod driver;
 mod error;
+#[cfg(feature = "tokio")]
+mod first;
 pub mod holder;
 #[cfg(feature = "tokio")]
 mod licences;
@@ -74,6 +76,8 @@ pub use discover::{DiscoverOptions, FoundServer, discover};
 #[cfg(feature = "tokio")]
 pub use driver::{Found, this_process};
 pub use error::{CheckoutError, ConnectError, Denied, Misuse};
+#[cfg(feature = "tokio")]
+pub use first::first_of;
 pub use holder::{LeaseState, LossCause, Misbehaved, Place, RejectReason};
 /// The words of the protocol: features, versions, keys, messages.
 pub use leasehold_protocol as protocol;

@@ -257,3 +257,78 @@ async fn many_clients_at_once_get_every_seat_and_not_one_more() {
     eventually("all seats are back", || seats_out(&running) == 0).await;
     running.stop_now().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rr_23_whoever_waits_at_three_servers_keeps_exactly_one_seat() {
+    const SERVERS: usize = 3;
+    let houses: Vec<House> = (0..SERVERS).map(|_| House::with(&[feature("CAD", 1, 300)])).collect();
+    let (mut servers, mut programs, mut holders) = (vec![], vec![], vec![]);
+    for house in &houses {
+        let running = serve(house, 0).await;
+        programs.push(named(house, running.udp_address()).open().await.unwrap());
+        holders.push(named(house, running.udp_address()).open().await.unwrap());
+        servers.push(running);
+    }
+    let waiting = |servers: &[Running]| -> Vec<u32> {
+        let of = |running: &Running| running.shared().features(leasehold_server::clock_now())[0].waiting;
+        servers.iter().map(of).collect()
+    };
+    let out = |servers: &[Running]| servers.iter().map(seats_out).sum::<u32>();
+    for round in 0..12 {
+        let mut held = vec![];
+        for holder in &holders {
+            held.push(holder.checkout("CAD").await.unwrap());
+        }
+        let asked = tokio::spawn({
+            let programs = programs.clone();
+            async move {
+                let all = programs.iter().map(|client| client.checkout("CAD").wait(Duration::from_secs(60)));
+                leasehold::first_of(all).await
+            }
+        });
+        eventually("it waits at all three", || waiting(&servers) == [1; SERVERS]).await;
+        // One seat comes back, or all of them in the same moment.
+        let count = [1, 2, SERVERS][round % 3];
+        let first = round % SERVERS;
+        let kept: Vec<_> = held
+            .into_iter()
+            .enumerate()
+            .filter_map(|(n, lease)| {
+                let goes = (n + SERVERS - first) % SERVERS < count;
+                (!goes).then_some(lease)
+            })
+            .collect();
+        let (which, lease) = asked.await.unwrap().unwrap();
+        assert!((which + SERVERS - first) % SERVERS < count, "round {round}: server {which} had no seat");
+        let others = u32::try_from(kept.len()).unwrap();
+        eventually("every other seat and place is given up", || {
+            out(&servers) == others + 1 && waiting(&servers) == [0; SERVERS]
+        })
+        .await;
+        // And it stays so: nothing is granted late.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!((out(&servers), lease.state()), (others + 1, LeaseState::Healthy));
+        drop((lease, kept));
+        eventually("all are back", || out(&servers) == 0).await;
+    }
+    // A server that goes away is one fewer to wait for.
+    let mut held = vec![];
+    for holder in &holders {
+        held.push(holder.checkout("CAD").await.unwrap());
+    }
+    let asked = tokio::spawn({
+        let programs = programs.clone();
+        async move {
+            let all = programs.iter().map(|client| client.checkout("CAD").wait(Duration::from_secs(60)));
+            leasehold::first_of(all).await.map(|(which, _)| which)
+        }
+    });
+    eventually("it waits at all three", || waiting(&servers) == [1; SERVERS]).await;
+    servers.remove(0).stop_now().await;
+    held.pop();
+    assert_eq!(asked.await.unwrap().unwrap(), 2);
+    for running in servers {
+        running.shared().check_ledger().unwrap();
+        running.stop_now().await;
+    }
+}

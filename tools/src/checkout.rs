@@ -4,16 +4,18 @@
 //! |---|---|
 //! | `child` | the program: started, sent our signals, waited for |
 //! | `denial` | a "no", with what to do about it |
+//! | `queue` | waiting in queues, and at several servers at once |
 //! | `watch` | what becomes of the lease meanwhile |
 
 mod child;
 mod denial;
+mod queue;
 mod watch;
 
 use std::{ffi::OsString, path::Path, time::Duration};
 
 use clap::ValueEnum;
-use leasehold::{CheckoutError, Client, Lease, Place};
+use leasehold::{Checkout, CheckoutError, Client, Lease};
 use leasehold_protocol::vocab::{FeatureName, Label, NumberError, SeatCount, Version};
 
 use crate::{
@@ -37,6 +39,7 @@ help; 76: server not trusted; 77: denied; 126, 127: COMMAND cannot be run, was n
 Examples:
   leasehold checkout VR_MODE -- my-app --full-screen
   leasehold checkout CAD_PRO -v 2026.1 -n 2 --wait 10m -- cad model.step
+  leasehold checkout CAD_PRO --wait 1h --server berlin,paris -- cad     whichever has a seat first
   leasehold checkout SOLVER --server 5097@licences --publisher-key acme.pub -- solve
   leasehold checkout VR_MODE                     hold a seat until Ctrl-C")]
 pub struct Args {
@@ -56,7 +59,8 @@ pub struct Args {
     #[arg(long, short = 'n', value_name = "N", default_value = "1", value_parser = seats, help_heading = "What")]
     seats: SeatCount,
 
-    /// If there is no seat, wait in the server's queue for this long: whoever is next gets the seat that comes back
+    /// If there is no seat, wait in the server's queue for this long: whoever is next gets the seat that comes back. With
+    /// several servers, at all of them at once
     #[arg(long, value_name = "TIME", value_parser = human::span, help_heading = "What")]
     wait: Option<Duration>,
 
@@ -117,28 +121,35 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 async fn acquire(args: &Args) -> Result<(Client, Lease), Failure> {
-    let client = open(args).await?;
-    if let Some(server) = client.server() {
-        let how = connect::how_found(&server.found);
-        let told = format!("leasehold: server {} ({how}), key {}", server.address, server.fingerprint);
-        say!("{}", paint(FAINT, told));
+    if let (Some(patience), Some(servers)) = (args.wait, args.connect.named().filter(|list| list.contains(','))) {
+        return queue::at_all(args, servers, patience).await;
     }
+    let client = open(args, &args.connect).await?;
+    tell_server(&client);
     match checkout(args, &client).await {
         Ok(lease) => {
-            say!(
-                "leasehold: {} of {} held (lease {})",
-                human::count(lease.seats().get(), "seat"),
-                lease.feature(),
-                lease.id()
-            );
+            tell_lease(&lease);
             Ok((client, lease))
         }
         Err(e) => Err(denial::failure(args, &client, e).await),
     }
 }
 
-async fn open(args: &Args) -> Result<Client, Failure> {
-    let mut builder = connect::builder(&args.connect)?;
+fn tell_server(client: &Client) {
+    if let Some(server) = client.server() {
+        let how = connect::how_found(&server.found);
+        let told = format!("leasehold: server {} ({how}), key {}", server.address, server.fingerprint);
+        say!("{}", paint(FAINT, told));
+    }
+}
+
+fn tell_lease(lease: &Lease) {
+    let seats = human::count(lease.seats().get(), "seat");
+    say!("leasehold: {seats} of {} held (lease {})", lease.feature(), lease.id());
+}
+
+async fn open(args: &Args, connect: &ConnectArgs) -> Result<Client, Failure> {
+    let mut builder = connect::builder(connect)?;
     let mut who = leasehold::this_process();
     if let Some(name) = args.command.first().and_then(|command| Path::new(command).file_name()) {
         who.process = Label::lossy(&name.to_string_lossy());
@@ -150,35 +161,29 @@ async fn open(args: &Args) -> Result<Client, Failure> {
     builder.open().await.map_err(|e| connect::failure(&format!("cannot check {} out", args.feature), &e))
 }
 
-async fn checkout(args: &Args, client: &Client) -> Result<Lease, CheckoutError> {
-    let mut checkout = client.checkout(args.feature.as_str()).seats(args.seats.get());
-    if let Some(version) = args.version {
-        checkout = checkout.version(&version.to_string());
+/// What is asked for.
+fn asked<'c>(args: &Args, client: &'c Client) -> Checkout<'c> {
+    let checkout = client.checkout(args.feature.as_str()).seats(args.seats.get());
+    match args.version {
+        Some(version) => checkout.version(&version.to_string()),
+        None => checkout,
     }
-    if let Some(patience) = args.wait {
-        let (checkout, mut places) = checkout.wait(patience).places();
-        let tell = async {
-            let (mut told, limit) = (None, human::show(patience));
-            while let Some(place) = places.next().await {
-                if told.replace((place.place, place.length)) != Some((place.place, place.length)) {
-                    say!("{}", paint(FAINT, format_args!("leasehold: {}, up to {limit}", in_queue(&place))));
-                }
-            }
-        };
-        return tokio::join!(checkout.send(), tell).0;
-    }
-    if let Some(patience) = args.retry_for {
-        // The answer to the last asking may take its time, too.
-        checkout = checkout.retry_for(patience).answer_within(patience + Duration::from_secs(15));
-        say!("{}", paint(FAINT, format_args!("leasehold: waiting for a seat up to {}", human::show(patience))));
-    }
-    checkout.await
 }
 
-/// `place 3 of 12 in the queue (no-seat), some 4 min to go`.
-fn in_queue(place: &Place) -> String {
-    let expected = place.expected.map_or(String::new(), |wait| format!(", some {} to go", human::show(wait)));
-    format!("place {} of {} in the queue ({}){expected}", place.place, place.length, place.why)
+async fn checkout(args: &Args, client: &Client) -> Result<Lease, CheckoutError> {
+    let checkout = asked(args, client);
+    match (args.wait, args.retry_for) {
+        (Some(patience), _) => {
+            let (checkout, places) = checkout.wait(patience).places();
+            tokio::join!(checkout.send(), queue::tell(places, patience, None)).0
+        }
+        (None, Some(patience)) => {
+            say!("{}", paint(FAINT, format_args!("leasehold: waiting for a seat up to {}", human::show(patience))));
+            // The answer to the last asking may take its time, too.
+            checkout.retry_for(patience).answer_within(patience + Duration::from_secs(15)).await
+        }
+        (None, None) => checkout.await,
+    }
 }
 
 /// Runs the program, or waits for a signal, and tells what becomes of the lease.

@@ -182,6 +182,48 @@ fn whoever_waits_in_the_queue_is_told_his_place_and_gets_the_seat_that_comes_bac
 }
 
 #[test]
+fn with_several_servers_the_first_seat_that_comes_back_at_any_of_them_is_taken() {
+    let (home, other) = (Home::new(), Home::new());
+    let (first, second) = (Server::start(&home, &[]), Server::start(&other, &[]));
+    let mut holders: Vec<Guarded> = [(&home, &first), (&other, &second)]
+        .into_iter()
+        .map(|(home, server)| {
+            let clients = server.for_clients();
+            let mut all = home.command(&checkout(&["VR_MODE", "-n", "20"], &clients, &["cat"]));
+            Guarded(Some(all.stdin(Stdio::piped()).spawn().unwrap()))
+        })
+        .collect();
+    first.wait_until_used(&home, "VR_MODE", 20);
+    second.wait_until_used(&other, "VR_MODE", 20);
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let servers = format!("{},{},{nobody}", first.udp, second.udp);
+    let keys = [&first, &second].map(|server| server.publisher_key.display().to_string());
+    let line = [
+        "checkout",
+        "VR_MODE",
+        "--wait",
+        "60s",
+        "--server",
+        &servers,
+        "--publisher-key",
+        &keys[0],
+        "--publisher-key",
+        &keys[1],
+    ];
+    let waiter = home.command(&[&line[..], &["--", "true"]].concat()).spawn().unwrap();
+    first.wait_until_waiting(&home, "VR_MODE", 1);
+    second.wait_until_waiting(&other, "VR_MODE", 1);
+    let mut holder = holders.remove(1);
+    drop(holder.child().stdin.take());
+    holder.end("checkout").ends_with(0);
+    let told = Ran::of(waiter, &["checkout --wait"]).ends_with(0);
+    assert!(told.err.contains(&format!("{nobody} is left out")), "{told:#?}");
+    assert!(told.err.contains(&format!("place 1 of 1 in the queue (no-seat) at {}", first.udp)), "{told:#?}");
+    first.wait_until_waiting(&home, "VR_MODE", 0);
+    assert_eq!(second.used(&other, "VR_MODE"), 0);
+}
+
+#[test]
 fn a_server_that_is_not_there_or_not_the_right_one_is_told_apart() {
     let home = Home::new();
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

@@ -32,7 +32,7 @@ impl Lan {
 
     /// A client asks for `seats` of `feature` under a claim key of the test's choice.
     pub fn checkout_as(&mut self, client: usize, feature: &str, seats: u32, claim: ClaimKey) -> Seat {
-        self.begin(client, (feature, seats, claim), |holder, now, spec| holder.checkout(now, spec))
+        self.begin(client, (feature, seats, claim), Holder::checkout)
     }
 
     /// A client asks for `seats` of `feature`, and waits in the queue for up to `patience`.

@@ -109,7 +109,8 @@ fn a_priority_mix_is_served_by_priority_and_within_one_in_order() {
         serve_all(&mut lan, &waiting, 3 * SECOND, 10 * MINUTE);
         let of = |of: usize| granted(&lan, &waiting.iter().skip(of).step_by(3).copied().collect::<Vec<_>>());
         let (high, low, middle) = (of(0), of(1), of(2));
-        let (first, last) = (|all: &[Option<Instant>]| all.iter().min().copied(), |all: &[Option<Instant>]| all.iter().max().copied());
+        let (first, last) =
+            (|all: &[Option<Instant>]| all.iter().min().copied(), |all: &[Option<Instant>]| all.iter().max().copied());
         // Two seats: of two turns next to each other the later may be heard of first.
         let slack = |at: Option<Option<Instant>>| at.flatten().map(|at| at + 3_000);
         assert!(last(&high).flatten() <= slack(first(&middle)), "seed {seed}: {high:?} {middle:?}");
