@@ -8,7 +8,7 @@
 //! | `watch` | what becomes of the lease meanwhile |
 
 mod child;
-mod denial;
+pub(crate) mod denial;
 mod queue;
 mod watch;
 
@@ -121,7 +121,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 async fn acquire(args: &Args) -> Result<(Client, Lease), Failure> {
-    if let (Some(patience), Some(servers)) = (args.wait, args.connect.named().filter(|list| list.contains(','))) {
+    if let (Some(patience), Some(servers)) = (args.wait, args.connect.named().filter(|list| list.contains([',', ';'])))
+    {
         return queue::at_all(args, servers, patience).await;
     }
     let client = open(args, &args.connect).await?;

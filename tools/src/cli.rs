@@ -26,7 +26,7 @@ Start here:
   leasehold serve                         ... and serve them
   leasehold checkout VR_MODE -- my-app    hold a seat while a program runs
 
-More: leasehold help exit-codes | environment | addresses | COMMAND"
+More: leasehold help exit-codes | denials | environment | addresses | COMMAND"
 )]
 pub struct Cli {
     /// What to do

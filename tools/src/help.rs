@@ -6,9 +6,10 @@ use clap::{
     CommandFactory,
     builder::{StyledStr, styling},
 };
-use leasehold_protocol::licence::nearest::nearest;
+use leasehold_protocol::{licence::nearest::nearest, vocab::Denial};
 
 use crate::{
+    checkout::denial,
     cli::Cli,
     exit::{self, Exit, Failure},
     output::{self, STRONG, paint},
@@ -59,7 +60,7 @@ fn grouped(command: &clap::Command) -> String {
 /// What to help with.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// A command (`checkout`, `config show`) or a topic: exit-codes, environment, addresses
+    /// A command (`checkout`, `config show`) or a topic: exit-codes, denials, environment, addresses
     #[arg(value_name = "COMMAND|TOPIC")]
     words: Vec<String>,
 }
@@ -104,7 +105,8 @@ fn no_such(word: &str, commands: &[String]) -> Failure {
 /// A topic's name, and who writes its text.
 type Topic = (&'static str, fn() -> String);
 
-const TOPICS: &[Topic] = &[("exit-codes", exit_codes), ("environment", environment), ("addresses", addresses)];
+const TOPICS: &[Topic] =
+    &[("exit-codes", exit_codes), ("denials", denials), ("environment", environment), ("addresses", addresses)];
 
 fn topic_text(topic: &str) -> String {
     TOPICS.iter().find(|(name, _)| *name == topic).map(|(_, text)| text()).unwrap_or_default()
@@ -115,6 +117,16 @@ fn exit_codes() -> String {
     for (status, meaning) in exit::TABLE {
         let _ = writeln!(text, "  {status:<7} {meaning}");
     }
+    text
+}
+
+fn denials() -> String {
+    let mut text = String::from("Why a server says no, the code that programs read, and what to do:\n\n");
+    for code in Denial::ALL {
+        let (name, meaning) = (code.name().unwrap_or_default(), code.meaning().unwrap_or_default());
+        let _ = writeln!(text, "  {:>2} {name:<19} {meaning}\n     {:<19} → {}", code.0, "", denial::remedy(*code));
+    }
+    text.push_str("\nA denial that waiting may clear ends `leasehold checkout` with status 75, any other with 77.\n");
     text
 }
 

@@ -51,14 +51,28 @@ fn of_denial(feature: &str, denied: &Denied) -> Failure {
         let due = human::show(std::time::Duration::from_millis(next.in_ms.into()));
         failure = failure.because(format!("the next one is due back{who} in {due}, unless renewed"));
     }
-    if denied.code == Denial::NOT_STARTED {
-        failure.remedy("ask again once it has begun")
-    } else if denied.may_clear() {
-        failure.remedy("wait for a seat: --wait 10m")
-    } else if denied.code == Denial::NO_SUCH_FEATURE {
-        failure
-    } else {
-        failure.remedy("show this to whoever administers the licences")
+    // What else the server has is told with the names, where they are known.
+    match denied.code {
+        Denial::NO_SUCH_FEATURE => failure,
+        // More than the limit allows at any time.
+        Denial::LIMIT_REACHED if !denied.may_clear() => failure.remedy(remedy(Denial::TOO_MANY_SEATS)),
+        code => failure.remedy(remedy(code)),
+    }
+}
+
+/// What to do about a denial.
+#[must_use]
+pub fn remedy(code: Denial) -> &'static str {
+    match code {
+        Denial::NO_SUCH_FEATURE => "see what there is: leasehold info",
+        Denial::VERSION_TOO_HIGH => "ask for a lower version, -v, or have a newer licence loaded",
+        Denial::NOT_STARTED => "ask again once it has begun",
+        Denial::TOO_MANY_SEATS => "ask for fewer: -n",
+        Denial::NO_SEAT | Denial::RESERVED | Denial::LIMIT_REACHED => "wait for a seat: --wait 10m",
+        Denial::EXCLUDED | Denial::NOT_INCLUDED => "ask the administrator, who has: leasehold policy explain",
+        Denial::HOSTID_MISMATCH => "send the publisher what this prints here: leasehold hostid",
+        code if code.may_clear() => "ask again for a while: --retry-for 10m",
+        _ => "show this to whoever administers the licences",
     }
 }
 
@@ -79,3 +93,69 @@ async fn with_features(failure: Failure, feature: &str, client: &Client) -> Fail
 
 /// Features named in a message.
 const SHOWN: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use std::{fmt::Write as _, path::Path};
+
+    use leasehold::holder::CheckoutSpec;
+    use leasehold_protocol::{
+        message::{Deny, NextDue},
+        vocab::{ClaimKey, FeatureName, OperationId, SeatCount, Version},
+    };
+
+    use super::*;
+
+    /// What the server's own golden page says of `code`; what it never says yet stands for itself.
+    fn said(page: &str, code: Denial) -> Deny {
+        let mut deny = Deny {
+            operation: OperationId(1),
+            claim: ClaimKey([1; 16]),
+            code,
+            sentence: code.meaning().unwrap_or_default().to_owned(),
+            rule: String::new(),
+            seats_out: 0,
+            seats_total: 0,
+            next_due: None,
+            retry_after_ms: code.may_clear().then_some(1_000),
+        };
+        let mut lines = page.lines().filter(|line| !line.starts_with('#'));
+        while let (Some(head), Some(rule), Some(sentence)) = (lines.next(), lines.next(), lines.next()) {
+            let [name, out, total, due, again] = head.split(' ').collect::<Vec<_>>()[..] else { panic!("{head}") };
+            if Some(name) == code.name() {
+                (deny.rule, deny.sentence) = (rule.trim().to_owned(), sentence.trim().to_owned());
+                (deny.seats_out, deny.seats_total) = (out.parse().unwrap(), total.parse().unwrap());
+                deny.retry_after_ms = again.parse().ok();
+                let by = |in_ms| NextDue { user: Label::new("ada").ok(), host: Label::new("ws1").ok(), in_ms };
+                deny.next_due = due.parse().ok().map(by);
+            }
+        }
+        deny
+    }
+
+    /// Every code, as `leasehold checkout` explains it.
+    #[test]
+    fn every_denial_is_explained_with_its_rule_and_what_to_do() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let page = std::fs::read_to_string(folder.join("../server/core/tests/golden/denials.txt")).unwrap();
+        let spec = CheckoutSpec {
+            feature: FeatureName::new("VR_MODE").unwrap(),
+            version: Version::ANY,
+            seats: SeatCount::ONE,
+            claim: None,
+        };
+        let mut text = String::new();
+        for code in Denial::ALL {
+            let failure = of_denial("VR_MODE", &Denied::new(&spec, said(&page, *code)));
+            let _ = writeln!(text, "leasehold: {}", failure.what());
+            failure.why().iter().for_each(|why| _ = writeln!(text, "  because {why}"));
+            failure.remedies().iter().for_each(|remedy| _ = writeln!(text, "  → {remedy}"));
+            let _ = writeln!(text, "  (status {})\n", failure.status().0);
+        }
+        let golden = folder.join("tests/golden/denials.txt");
+        if std::env::var_os("LEASEHOLD_WRITE_GOLDEN").is_some() {
+            std::fs::write(&golden, &text).unwrap();
+        }
+        assert_eq!(text, std::fs::read_to_string(golden).unwrap());
+    }
+}

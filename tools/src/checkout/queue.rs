@@ -14,10 +14,10 @@ use crate::{
     say,
 };
 
-/// Waits at all of `servers`, a list with commas, and keeps the first seat there is. Those that are out of reach are told and
+/// Waits at all of `servers`, a list with commas or semicolons, and keeps the first seat there is. Those that are out of reach are told and
 /// left out.
 pub(super) async fn at_all(args: &Args, servers: &str, patience: Duration) -> Result<(Client, Lease), Failure> {
-    let named: Vec<&str> = servers.split(',').map(str::trim).filter(|server| !server.is_empty()).collect();
+    let named: Vec<&str> = servers.split([',', ';']).map(str::trim).filter(|server| !server.is_empty()).collect();
     let opened = named.iter().map(|server| async move {
         let connect = ConnectArgs { server: Some((*server).to_owned()), ..args.connect.clone() };
         open(args, &connect).await

@@ -44,7 +44,7 @@ fn out(site: &Site) -> (u32, u32, u32) {
 }
 
 #[test]
-fn a_released_seat_stays_with_its_holder_to_the_millisecond() {
+fn rr_17_a_released_seat_stays_with_its_holder_to_the_millisecond() {
     let mut site = Site::new();
     assert_eq!(site.load(&[linger(1, 60)]).lines[0].warnings, Vec::<String>::new());
     let mut client = Client::connected(1, &mut site);
@@ -113,7 +113,7 @@ fn nobody_else_takes_it_over_and_neither_does_another_wish_of_his() {
 
 /// "Minimum checkout likewise": counted from the grant.
 #[test]
-fn a_least_time_counts_from_the_grant() {
+fn rr_19_a_least_time_counts_from_the_grant() {
     let mut site = Site::new();
     site.load(&[Lot::of("A", 1).exclusive().ttl_s(1000).terms(|t| t.min_checkout_s = Some(100))]);
     let mut client = Client::connected(1, &mut site);

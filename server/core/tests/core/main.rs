@@ -1,6 +1,7 @@
 //! The engine as its driver sees it: datagrams in, datagrams out, and a clock the test moves.
 
 mod claims;
+mod denials;
 mod discovery;
 mod door;
 mod expiry;

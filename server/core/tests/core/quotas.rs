@@ -362,7 +362,7 @@ fn overdraft_is_nothing_to_keep_and_uncounted_seats_are_enough_for_all() {
 }
 
 #[test]
-fn access_rules_limits_and_reservations_hold_together() {
+fn po_09_access_rules_limits_and_reservations_hold_together() {
     let (mut site, mut client) = site(&[Lot::of("A", 5)]);
     let exclude = AccessRule { id: "not-eve".into(), action: Action::Exclude, group: 1, features: None };
     let rules = Rules {

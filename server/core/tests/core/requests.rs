@@ -44,7 +44,7 @@ fn the_client_is_told_less_time_than_the_server_waits() {
 }
 
 #[test]
-fn a_denial_says_what_there_is_and_who_is_due_back_next() {
+fn rr_29_a_denial_says_what_there_is_and_who_is_due_back_next() {
     let mut site = Site::new();
     site.load(&[Lot::of("A", 3)]);
     let (mut one, mut two) = (Client::connected(1, &mut site), Client::connected(2, &mut site));
@@ -67,7 +67,7 @@ fn a_denial_says_what_there_is_and_who_is_due_back_next() {
 }
 
 #[test]
-fn each_reason_has_its_own_code_and_a_sentence_that_helps() {
+fn rr_27_each_reason_has_its_own_code_and_a_sentence_that_helps() {
     let mut site = Site::new();
     site.load(&[
         Lot::of("CAD", 2),
@@ -259,4 +259,20 @@ fn a_draining_server_denies_new_requests_and_keeps_what_is_out() {
     client.request_as(&mut site, grant.claim, "A", 1).unwrap();
     client.renew(&mut site, grant.lease, grant.claim).unwrap();
     assert_eq!(client.release(&mut site, grant.lease, grant.claim), ReleaseOutcome::Freed);
+}
+
+#[test]
+fn rr_33_who_holds_a_lease_is_told_in_the_words_of_his_machine() {
+    let mut site = Site::new();
+    site.load(&[Lot::of("A", 2)]);
+    let mut client = Client::connected(7, &mut site);
+    let claim = client.claim();
+    let mut request = client.request_frame(claim, "A", 1);
+    let label = |text: &str| leasehold_protocol::vocab::Label::new(text).unwrap();
+    (request.holder.display, request.holder.project) = (Some(label(":1")), Some(label("wing")));
+    client.send_request(&mut site, &request).unwrap();
+    let all = site.shared.leases(site.now);
+    let [lease] = &all[..] else { panic!("{all:?}") };
+    assert_eq!(*lease.holder, request.holder);
+    assert_eq!((lease.holder.process.as_str(), lease.holder.pid, lease.address), ("solver", 4711, Some(client.from)));
 }

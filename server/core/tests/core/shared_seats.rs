@@ -84,7 +84,7 @@ fn one_component_in_use_holds_the_packages_seat_for_its_holder_and_the_others_wi
 
 ///
 #[test]
-fn requests_that_are_equal_in_what_the_right_chose_share_and_others_do_not() {
+fn rr_16_requests_that_are_equal_in_what_the_right_chose_share_and_others_do_not() {
     let user_host = ShareBy::USER.with(ShareBy::HOST);
     for (by, second_shares) in [
         (ShareBy::USER, [true, true, false, false]),
