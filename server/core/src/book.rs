@@ -193,9 +193,9 @@ impl Book {
         self.set_waited(worker, !self.homeless.is_empty() || !self.queue.is_empty());
     }
 
-    /// Whether any seat of any lot is free.
-    pub(crate) fn has_free(&self, worker: &mut Worker) -> bool {
-        self.lots.iter().any(|lot| worker.count(lot.bucket) > 0)
+    /// Whether any seat is free, of any lot but those of `barred`.
+    pub(crate) fn has_free(&self, worker: &mut Worker, barred: &[BucketId]) -> bool {
+        self.lots.iter().any(|lot| !barred.contains(&lot.bucket) && worker.count(lot.bucket) > 0)
     }
 
     /// Puts `lots` in force instead of those before. What is out of a lot that is not among them stays out, over its

@@ -94,10 +94,15 @@ pub(crate) struct Queues {
     /// How many those are.
     stirring: Tally,
     by_claim: Mutex<BTreeMap<(RealmId, ClaimKey), Arc<Pool>>>,
+    /// How many wait.
+    waiting: Tally,
 }
 
 /// How long a place is kept without a word, in milliseconds: three askings of the slower pace.
 pub(crate) const PLACE_TTL_MS: u64 = 15_000;
+/// At how many who wait is looked, from the first on, for one who can be served while others cannot: so that a long queue of large
+/// requests before a few free seats holds nobody up. Those behind come nearer.
+pub(crate) const LOOKS_MAX: usize = 256;
 /// How often whoever is near the front asks again, and how often the others do. They are told when it is their turn; asking is
 /// for what was lost.
 const ASK_NEAR_MS: u32 = 1_000;
@@ -112,6 +117,11 @@ impl Queue {
 
     pub(crate) fn len(&self) -> usize {
         self.waiters.len()
+    }
+
+    /// How many have asked in time, whether or not anybody has looked.
+    pub(crate) fn waiting(&self, now: Mono) -> usize {
+        self.ends.iter().rev().take_while(|(ends, _)| *ends > now).count()
     }
 
     /// Puts `asks` into the queue, or notes that it asked again: then it keeps its number, and its place unless its priority is
@@ -247,18 +257,26 @@ impl Queues {
         pool
     }
 
-    /// The pool in whose queue `claim` was last.
+    /// The pool in whose queue `claim` was last, for who holds the claim's lock. Where nobody waits no lock is taken: whoever
+    /// began to wait by this claim held that same lock.
     pub(crate) fn pool_of(&self, realm: RealmId, claim: ClaimKey) -> Option<Arc<Pool>> {
+        if self.waiting.get() == 0 {
+            return None;
+        }
         lock(&self.by_claim).get(&(realm, claim)).cloned()
     }
 
     /// Notes that `claim` waits in the queue of `pool`.
     pub(crate) fn note(&self, realm: RealmId, claim: ClaimKey, pool: &Arc<Pool>) {
-        lock(&self.by_claim).insert((realm, claim), pool.clone());
+        let mut by_claim = lock(&self.by_claim);
+        by_claim.insert((realm, claim), pool.clone());
+        self.waiting.set(by_claim.len() as u64);
     }
 
     /// Notes that it does no more.
     pub(crate) fn forget(&self, realm: RealmId, claim: ClaimKey) {
-        lock(&self.by_claim).remove(&(realm, claim));
+        let mut by_claim = lock(&self.by_claim);
+        by_claim.remove(&(realm, claim));
+        self.waiting.set(by_claim.len() as u64);
     }
 }

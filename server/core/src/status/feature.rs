@@ -19,7 +19,7 @@ pub(crate) fn feature_status(
 ) -> Option<FeatureStatus> {
     let (Counts { out, overage }, count, (overdraft, overdraft_used), used_up, (reserved, waiting)) = {
         let book = lock(&pool.book);
-        let beside = (book.reserved(worker), book.queue.len() as u64);
+        let beside = (book.reserved(worker), book.queue.waiting(now.mono) as u64);
         (book.stand(worker), book.capacity(), book.overdraft(worker), book.used_up(), beside)
     };
     if plan.is_none() && out == 0 {

@@ -7,9 +7,13 @@ use std::{
     thread,
 };
 
-use leasehold_core::policy::{Group, Groups, Limit, Per, Policy, Priority, QueueRules, Reservation, Rules};
+use leasehold_core::{
+    ServerConfig,
+    policy::{Group, Groups, Limit, Per, Policy, Priority, QueueRules, Reservation, Rules},
+};
 use leasehold_protocol::{
     Entropy,
+    crypto::SiteKey,
     licence::certificate::ShareBy,
     message::{ClientFrame, Deny, Grant, Queued, Release, ReleaseOutcome, ServerFrame, Wait},
     time::{Mono, Now},
@@ -599,4 +603,38 @@ fn workers_racing_for_a_queue_lose_no_wake_up() {
     site.shared.check_ledger().unwrap();
     let feature = site.feature("A");
     assert_eq!((feature.used, feature.waiting, site.shared.live_leases()), (0, 0, 0));
+}
+
+/// A long queue of large requests before one free seat: nobody is served who cannot be, those who can are bounded in how many pass,
+/// and no more than some are looked at.
+#[test]
+fn a_long_queue_of_large_requests_before_a_free_seat_is_not_walked_to_its_end() {
+    let mut hall = Hall::new(&[Lot::of("A", 3).ttl_s(3_000)], 3);
+    let held: Vec<Grant> = (0..2).map(|_| hall.request(0, 1).grant()).collect();
+    let large: Vec<ClaimKey> = (0..600).map(|_| hall.queue(1, 2)).collect();
+    let small = hall.clients[2].claim();
+    assert_eq!(hall.wait(2, small, 1).grant().claim, small, "it passes them");
+    for grant in &held {
+        hall.release(0, grant);
+    }
+    assert_eq!(hall.unasked(1).unwrap().claim, large[0]);
+    assert_eq!(hall.site.feature("A").waiting, 599);
+}
+
+#[test]
+fn while_there_is_no_room_for_a_lease_nobody_loses_his_place() {
+    let mut site = Site::with(ServerConfig { leases_max: 2, ..ServerConfig::default() }, SiteKey::OPEN);
+    site.load(&[Lot::of("A", 1).ttl_s(300), Lot::of("B", 9).ttl_s(300)]);
+    let clients = (1..=3).map(|n| Client::connected(n, &mut site)).collect();
+    let mut hall = Hall { site, clients, heard: BTreeMap::new(), deaf: false };
+    let held = hall.request(0, 1).grant();
+    let waits = hall.queue(1, 1);
+    for _ in 0..2 {
+        let claim = hall.clients[2].claim();
+        let request = hall.clients[2].request_frame(claim, "B", 1);
+        hall.ask(2, &ClientFrame::Request(Box::new(request)));
+    }
+    // The seat of A comes back, and so does the room for its lease.
+    hall.release(0, &held);
+    assert_eq!(hall.unasked(1).map(|grant| grant.claim), Some(waits));
 }

@@ -208,7 +208,7 @@ impl Asking<'_> {
     }
 
     /// Whether there is room for one more lease: asked before seats are taken, so that nobody is denied those for nothing.
-    fn check_room(&self) -> Result<(), Refusal> {
+    pub(super) fn check_room(&self) -> Result<(), Refusal> {
         let stock = &self.shared.leases.stock;
         let leases_max = stock.slab().leases_max();
         if stock.live() < u64::from(leases_max) { Ok(()) } else { Err(Refusal::too_many_leases(leases_max)) }

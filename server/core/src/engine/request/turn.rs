@@ -12,7 +12,7 @@ use crate::{
     engine::refusal::Refusal,
     lock,
     pool::{BucketId, Worker},
-    queue::{Asks, PLACE_TTL_MS, Passed, Place, Turn},
+    queue::{Asks, LOOKS_MAX, PLACE_TTL_MS, Passed, Place, Turn},
     quota::Hurdle,
     realm::Realm,
 };
@@ -74,7 +74,8 @@ impl Asking<'_> {
         let Some(feature) = plan.features.get(&self.request.feature) else { return Err(Vec::new()) };
         let machine = self.machine(feature);
         // Whoever may not have any by now is told so when he asks again.
-        let may = self.check_policy().is_ok() && self.check_right(feature, &machine).is_ok();
+        let may =
+            self.check_policy().is_ok() && self.check_right(feature, &machine).is_ok() && self.check_room().is_ok();
         let Some(seats) = self.cost(feature).ok().filter(|_| may && book.is_of(&feature.lots)) else {
             return Err(Vec::new());
         };
@@ -101,14 +102,17 @@ impl Shared {
     ) -> Passed {
         self.forget_gone(realm, book, now, step.worker);
         let most = self.policy.load().queue().passing_max;
-        let (mut passed, mut last) = (Passed::default(), None);
+        let (mut passed, mut last, mut looks) = (Passed::default(), None, 0);
         // Whoever is going away grants nothing new.
         while !self.is_draining()
+            && looks < LOOKS_MAX
             && let Some((turn, asks)) = book.queue.next(last)
             && until.is_none_or(|until| turn < until)
-            && book.has_free(step.worker)
+            // Where seats are reserved, what is barred for one may be kept for another.
+            && book.has_free(step.worker, if book.quotas.is_on() { &[] } else { &passed.barred })
         {
             last = Some(turn);
+            looks += 1;
             let Asks { sender, request } = &*asks;
             let asking = Asking { shared: self, realm, now, sender, request, waits: None, offered_ms: None };
             match asking.take_in_turn(step.worker, book, &passed) {
