@@ -1,6 +1,8 @@
 //! `leasehold policy import`: what other servers call options, as a policy of ours, with what became of each line (P-1).
 
 mod flexnet;
+mod members;
+mod rms;
 
 use std::{fmt::Write as _, path::PathBuf};
 
@@ -26,7 +28,8 @@ Exit status: 0 every line means the same; 1 some do not; 2 the file could not be
 
 Examples:
   leasehold policy import --from flexnet acme.opt > policy.toml
-  leasehold policy import --from flexnet acme.opt --output policy.toml --json")]
+  leasehold policy import --from flexnet acme.opt --output policy.toml --json
+  leasehold policy import --from rms lsreserv > policy.toml")]
 pub(super) struct ImportArgs {
     /// Whose file it is
     #[arg(long, value_enum)]
@@ -54,6 +57,8 @@ pub(super) struct ImportArgs {
 enum From {
     /// An options file of a FlexNet vendor daemon
     Flexnet,
+    /// A reservation file of Sentinel RMS, lsreserv
+    Rms,
 }
 
 /// A policy, and what became of each line.
@@ -94,8 +99,10 @@ enum Became {
 pub(super) fn run(args: &ImportArgs) -> Result<Exit, Failure> {
     let text = read_text(&args.file)?;
     let name = args.file.display().to_string();
-    let From::Flexnet = args.from;
-    let imported = flexnet::import(&name, &text)?;
+    let imported = match args.from {
+        From::Flexnet => flexnet::import(&name, &text)?,
+        From::Rms => rms::import(&name, &text),
+    };
     // What we write we must be able to read: otherwise nothing is written.
     PolicyFile::parse("the imported policy", &imported.policy).map_err(|e| super::wrong(&e))?;
     if let Some(path) = &args.output {
@@ -148,21 +155,31 @@ mod tests {
 
     use super::*;
 
-    /// The policy and the report of a realistic options file, as people see them.
-    #[test]
-    fn an_options_file_becomes_a_policy_with_a_report_line_by_line() {
+    /// The policy and the report of a realistic file, as people see them; the policy, read again.
+    fn golden(file: &str, golden: &str, import: impl Fn(&str) -> Imported) -> leasehold_core::policy::Policy {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-        let options = std::fs::read_to_string(folder.join("options/acme.opt")).unwrap();
-        let imported = flexnet::import("acme.opt", &options).unwrap();
+        let imported = import(&std::fs::read_to_string(folder.join("options").join(file)).unwrap());
         let report = anstream::adapter::strip_str(&report(&imported.lines)).to_string();
         let page = format!("{}\n---- report ----\n{report}\n", imported.policy);
-        let golden = folder.join("golden/flexnet-options.txt");
+        let golden = folder.join("golden").join(golden);
         if std::env::var_os("LEASEHOLD_WRITE_GOLDEN").is_some() {
             std::fs::write(&golden, &page).unwrap();
         }
         assert_eq!(page, std::fs::read_to_string(golden).unwrap());
-        let policy = PolicyFile::parse("imported", &imported.policy).unwrap().policy;
+        PolicyFile::parse("imported", &imported.policy).unwrap().policy
+    }
+
+    #[test]
+    fn an_options_file_becomes_a_policy_with_a_report_line_by_line() {
+        let import = |text: &str| flexnet::import("acme.opt", text).unwrap();
+        let policy = golden("acme.opt", "flexnet-options.txt", import);
         assert_eq!((policy.rules().len(), policy.limits().len(), policy.reservations().len()), (8, 3, 2));
+    }
+
+    #[test]
+    fn po_07_a_reservation_file_becomes_a_policy_with_a_report_line_by_line() {
+        let policy = golden("lsreserv", "rms-reservations.txt", |text| rms::import("lsreserv", text));
+        assert_eq!((policy.rules().len(), policy.limits().len(), policy.reservations().len()), (3, 0, 4));
     }
 
     #[test]

@@ -2,24 +2,16 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use ipnet::IpNet;
-use leasehold_protocol::vocab::{FeatureName, Label, SeatCount};
+use leasehold_protocol::vocab::{FeatureName, SeatCount};
 
-use super::{Became, Imported, Line};
+use super::{
+    Became, Imported, Line,
+    members::{Members, fits, quoted},
+};
 use crate::{
     exit::Failure,
     flexnet::{Word, lines},
 };
-
-/// What is written of a group, or of a rule's own list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Members {
-    users: Vec<String>,
-    hosts: Vec<String>,
-    displays: Vec<String>,
-    projects: Vec<String>,
-    addresses: Vec<String>,
-}
 
 #[derive(Default)]
 struct Importer<'t> {
@@ -205,7 +197,7 @@ impl Importer<'_> {
                 let mut members = Members::default();
                 match names.iter().find(|name| !members.add(kind, name)) {
                     Some(name) => Err(format!("{name} cannot be told apart here as a {kind}")),
-                    None => Ok(format!("{{ {} }}", members.written().join(", "))),
+                    None => Ok(members.inline()),
                 }
             }
             (kind, _) => Err(format!("what a {kind} is has no counterpart here")),
@@ -242,63 +234,6 @@ fn said<'w>(text: &'w str, word: &'w Word) -> &'w str {
     if word.key.is_some() { &text[word.span.clone()] } else { &word.value }
 }
 
-impl Members {
-    /// Adds `name` as a `kind`; whether it can be one.
-    fn add(&mut self, kind: &str, name: &str) -> bool {
-        if matches!(kind, "HOST" | "INTERNET")
-            && let Some(network) = network(name)
-        {
-            self.addresses.push(network);
-            return true;
-        }
-        let list = match kind {
-            "USER" => &mut self.users,
-            "HOST" => &mut self.hosts,
-            "DISPLAY" => &mut self.displays,
-            "PROJECT" => &mut self.projects,
-            _ => return false,
-        };
-        if fits(name) {
-            list.push(name.to_owned());
-        }
-        fits(name)
-    }
-
-    /// Its lines in a policy.
-    fn written(&self) -> Vec<String> {
-        let lists = [
-            ("users", &self.users),
-            ("hosts", &self.hosts),
-            ("displays", &self.displays),
-            ("projects", &self.projects),
-            ("addresses", &self.addresses),
-        ];
-        let line = |(key, names): (&str, &Vec<String>)| {
-            let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
-            (!names.is_empty()).then(|| format!("{key} = [{}]", names.join(", ")))
-        };
-        lists.into_iter().filter_map(line).collect()
-    }
-}
-
-/// An address, or one whose last parts are `*`, as a network.
-fn network(text: &str) -> Option<String> {
-    if text.parse::<std::net::IpAddr>().is_ok() || text.parse::<IpNet>().is_ok_and(|network| network.trunc() == network)
-    {
-        return Some(text.to_owned());
-    }
-    let parts: Vec<&str> = text.split('.').collect();
-    let fixed = parts.iter().take_while(|part| **part != "*").count();
-    let is_range = parts.len() == 4 && fixed < 4 && parts[fixed..].iter().all(|part| *part == "*");
-    let bytes: Vec<u8> = parts[..fixed].iter().map(|part| part.parse().ok()).collect::<Option<_>>()?;
-    let address = (0..4).map(|n| bytes.get(n).copied().unwrap_or(0).to_string()).collect::<Vec<_>>().join(".");
-    is_range.then(|| format!("{address}/{}", fixed * 8))
-}
-
-fn fits(name: &str) -> bool {
-    Label::new(name).is_ok()
-}
-
 /// A group's name in the policy: user groups and host groups have names of their own there, so a host group gives way.
 fn key_of(group: &str, host: bool, importer: &Importer<'_>) -> String {
     let mut key = group.to_owned();
@@ -314,10 +249,6 @@ fn grouped(group: &str, members: &[&str], fits: impl Fn(&str) -> bool) -> Told {
         [] => (Became::Same, format!("group {group}")),
         _ => (Became::Changed, format!("group {group}, without {}: no name a holder can have here", out.join(", "))),
     }
-}
-
-fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
 }
 
 fn line_of(text: &str, at: usize) -> usize {
