@@ -59,6 +59,8 @@ enum From {
     Flexnet,
     /// A reservation file of Sentinel RMS, lsreserv
     Rms,
+    /// An options file of an ISV server of RLM
+    Rlm,
 }
 
 /// A policy, and what became of each line.
@@ -100,7 +102,8 @@ pub(super) fn run(args: &ImportArgs) -> Result<Exit, Failure> {
     let text = read_text(&args.file)?;
     let name = args.file.display().to_string();
     let imported = match args.from {
-        From::Flexnet => flexnet::import(&name, &text)?,
+        From::Flexnet => flexnet::import(&name, &text, false)?,
+        From::Rlm => flexnet::import(&name, &text, true)?,
         From::Rms => rms::import(&name, &text),
     };
     // What we write we must be able to read: otherwise nothing is written.
@@ -171,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_options_file_becomes_a_policy_with_a_report_line_by_line() {
-        let import = |text: &str| flexnet::import("acme.opt", text).unwrap();
+        let import = |text: &str| flexnet::import("acme.opt", text, false).unwrap();
         let policy = golden("acme.opt", "flexnet-options.txt", import);
         assert_eq!((policy.rules().len(), policy.limits().len(), policy.reservations().len()), (8, 3, 2));
     }
@@ -183,18 +186,27 @@ mod tests {
     }
 
     #[test]
+    fn options_of_rlm_become_a_policy_with_a_report_line_by_line() {
+        let policy = golden("rlm.opt", "rlm-options.txt", |text| flexnet::import("rlm.opt", text, true).unwrap());
+        assert_eq!((policy.limits().len(), policy.priorities().len(), policy.queue().passing_max), (2, 3, 0));
+        let limit = &policy.limits()[0];
+        let exempt = &policy.groups().all()[limit.exempt.unwrap() as usize];
+        assert_eq!((exempt.users.len(), exempt.groups.len()), (2, 1));
+    }
+
+    #[test]
     fn every_line_is_told_of_and_none_breaks_the_policy() {
         let text = "INCLUDE\nEXCLUDE a b c d\nINCLUDE \"a b\" USER x\nGROUP\nGROUP \"g h\" ann\nEXCLUDEALL USER \"o'neil\"\n\
                     EXCLUDE f INTERNET 1.2.*.4\nHOST_GROUP g *.*.*.* 300.1.*.*\nNEW thing\nEXCLUDEALL GROUP \"g h\"\n\
                     MAX x CAD USER ann\nMAX 0 CAD USER ann\nRESERVE 0 CAD USER ann\nRESERVE 2 CAD GROUP nobody\nMAX 2 CAD";
-        let imported = flexnet::import("x.opt", text).unwrap();
+        let imported = flexnet::import("x.opt", text, false).unwrap();
         assert_eq!(imported.lines.len(), 15);
         PolicyFile::parse("imported", &imported.policy).unwrap();
     }
 
     #[test]
     fn a_text_that_is_not_closed_is_named_with_its_line() {
-        let refused = flexnet::import("x.opt", "NOLOG IN\nINCLUDE \"CAD USER ann\n").unwrap_err();
+        let refused = flexnet::import("x.opt", "NOLOG IN\nINCLUDE \"CAD USER ann\n", false).unwrap_err();
         assert!(refused.what().starts_with("x.opt:"), "{}", refused.what());
     }
 }

@@ -1,4 +1,6 @@
-//! Options files of FlexNet vendor daemons, line by line.
+//! Options files of FlexNet vendor daemons, and of RLM's ISV servers, which are of the same kind, line by line.
+
+mod rlm;
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -22,6 +24,8 @@ struct Importer<'t> {
     host_groups: BTreeMap<String, Members>,
     rules: String,
     lines: Vec<Line>,
+    /// What RLM has beside, if it is RLM's.
+    rlm: Option<rlm::Beside>,
 }
 
 /// What became of a line.
@@ -46,13 +50,14 @@ const WITHOUT: &[(&str, &str)] = &[
     ("FQDN_MATCHING", "a host name without a dot is also that of the host with its domain: nothing to switch"),
 ];
 
-/// Reads the options file `text`, which is called `name`.
-pub(super) fn import(name: &str, text: &str) -> Result<Imported, Failure> {
+/// Reads the options file `text`, which is called `name`; of RLM, if `is_rlm`.
+pub(super) fn import(name: &str, text: &str, is_rlm: bool) -> Result<Imported, Failure> {
     let statements = lines(text).map_err(|broken| {
         let line = line_of(text, broken.at);
         Failure::usage(format!("{name}:{line} cannot be read: {}", broken.expected))
     })?;
-    let mut importer = Importer { text, ..Importer::default() };
+    let mut importer = Importer { text, ignores_case: is_rlm, ..Importer::default() };
+    importer.rlm = is_rlm.then(rlm::Beside::default);
     // Groups and case first: rules may come before them.
     for statement in &statements {
         importer.prepare(statement);
@@ -73,6 +78,7 @@ impl Importer<'_> {
                 let users = members.iter().filter(|name| fits(name)).map(ToString::to_string);
                 self.groups.entry((*group).to_owned()).or_default().users.extend(users);
             }
+            (verb, rest) if self.rlm.is_some() && rlm::KEYWORDS.contains(&verb) => self.prepare_rlm(verb, rest),
             ("HOST_GROUP", [group, members @ ..]) => {
                 let mut added = Members::default();
                 members.iter().for_each(|host| _ = added.add("HOST", host));
@@ -86,9 +92,11 @@ impl Importer<'_> {
 
     fn statement(&mut self, words: &[Word]) {
         let said: Vec<String> = words.iter().map(|word| said(self.text, word).to_owned()).collect();
-        let rest: Vec<&str> = said[1..].iter().map(String::as_str).collect();
+        let mut rest: Vec<&str> = said[1..].iter().map(String::as_str).collect();
         let line = line_of(self.text, words[0].span.start);
+        let only = if self.rlm.is_some() { rlm::take_id(&mut rest) } else { None };
         let (became, note) = match (said[0].to_ascii_uppercase().as_str(), &rest[..]) {
+            (verb, rest) if self.rlm.is_some() && rlm::KEYWORDS.contains(&verb) => self.rlm_statement(verb, rest, line),
             ("GROUPCASEINSENSITIVE", [_, ..]) if self.ignores_case => (
                 Became::Changed,
                 "case = \"ignore\", which is for users and hosts that a rule names itself, too".to_owned(),
@@ -123,6 +131,10 @@ impl Importer<'_> {
                 let known = WITHOUT.iter().find(|(name, _)| *name == verb).map(|(_, why)| *why);
                 (Became::Nothing, known.unwrap_or("this statement is not known here").to_owned())
             }
+        };
+        let (became, note) = match only {
+            Some(id) if became == Became::Same => (Became::Changed, format!("{note}, for all licences, not only {id}")),
+            _ => (became, note),
         };
         self.lines.push(Line { line, text: said.join(" "), became, note });
     }
@@ -171,7 +183,10 @@ impl Importer<'_> {
         };
         let (id_text, name) = (quoted(&id), quoted(name));
         let written = if is_max {
-            format!("[[limits]]\nid = {id_text}\nmax = {seats}\nper = \"group\"\nfor = {who}\nfeatures = [{name}]")
+            let exempt = self.exempt_of(&name);
+            format!(
+                "[[limits]]\nid = {id_text}\nmax = {seats}\nper = \"group\"\nfor = {who}\n{exempt}features = [{name}]"
+            )
         } else {
             format!("[[reservations]]\nid = {id_text}\nseats = {seats}\nfeature = {name}\nfor = {who}")
         };
@@ -187,12 +202,27 @@ impl Importer<'_> {
         }
     }
 
+    /// What the group called `name` is called where it was written down. RLM has no regard to case.
+    fn known<'g>(&self, groups: &'g BTreeMap<String, Members>, name: &str) -> Option<&'g String> {
+        let is = |known: &&String| *known == name || (self.rlm.is_some() && known.eq_ignore_ascii_case(name));
+        groups.keys().find(is)
+    }
+
     /// Who a rule is for, as a policy says it.
     fn who(&self, kind: &str, names: &[&str]) -> Result<String, String> {
         match (&*kind.to_ascii_uppercase(), names) {
-            ("GROUP", [group]) if self.groups.contains_key(*group) => Ok(quoted(&key_of(group, false, self))),
-            ("HOST_GROUP", [group]) if self.host_groups.contains_key(*group) => Ok(quoted(&key_of(group, true, self))),
-            (kind @ ("GROUP" | "HOST_GROUP"), [group]) => Err(format!("there is no {kind} {group} in this file")),
+            ("GROUP", [group]) if let Some(group) = self.known(&self.groups, group) => {
+                Ok(quoted(&key_of(group, false, self)))
+            }
+            ("HOST_GROUP", [group]) if let Some(group) = self.known(&self.host_groups, group) => {
+                Ok(quoted(&key_of(group, true, self)))
+            }
+            ("INTERNET_GROUP", [group]) if let Some(group) = self.internet_group(group) => {
+                Ok(quoted(&rlm::internet_key(group)))
+            }
+            (kind @ ("GROUP" | "HOST_GROUP" | "INTERNET_GROUP"), [group]) => {
+                Err(format!("there is no {kind} {group} in this file"))
+            }
             (kind @ ("USER" | "HOST" | "DISPLAY" | "INTERNET" | "PROJECT"), names) => {
                 let mut members = Members::default();
                 match names.iter().find(|name| !members.add(kind, name)) {
@@ -213,6 +243,7 @@ impl Importer<'_> {
                 members.written().iter().for_each(|line| _ = writeln!(policy, "{line}"));
             }
         }
+        policy += &self.rlm_groups();
         Imported { policy: policy + &self.rules, lines: self.lines }
     }
 }

@@ -42,7 +42,8 @@ fn reservation(line: &str, number: usize) -> Told {
         return Err("expected FEATURE,VERSION:GROUP:SEATS:MEMBERS".to_owned());
     };
     let (feature, version) = what.split_once(',').map_or((what, ""), |(feature, version)| (feature, version.trim()));
-    let feature = FeatureName::new(feature.trim()).map_err(|_| format!("{feature} is no name a feature can have here"))?;
+    let feature =
+        FeatureName::new(feature.trim()).map_err(|_| format!("{feature} is no name a feature can have here"))?;
     let seats: u32 = seats.parse().map_err(|_| format!("{seats} is no number of seats"))?;
     let (mut included, mut excluded, mut changes) = (Members::default(), Members::default(), Vec::new());
     for member in members.split([' ', ',', '\t']).filter(|member| !member.is_empty()) {
