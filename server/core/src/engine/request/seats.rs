@@ -116,7 +116,7 @@ impl Asking<'_> {
                 let worker = &mut *step.worker;
                 let free: i64 = serving(&feature.lots, want.version).map(|lot| worker.count(lot.bucket)).sum();
                 let lot = serving(&feature.lots, want.version).next().filter(|_| free + 1 >= i64::from(seats));
-                let lot = lot.ok_or(Short::NoSeat)?;
+                let lot = lot.ok_or(Hurdle::NoSeat)?;
                 worker.overdraw(lot.bucket, seats);
                 uses.push(Use { bucket: lot.bucket, seats });
                 Ok(0)
