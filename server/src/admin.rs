@@ -28,6 +28,7 @@ mod auth;
 mod changes;
 mod listen;
 mod metrics;
+mod policy;
 mod routes;
 mod views;
 

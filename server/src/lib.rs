@@ -51,7 +51,9 @@ mod watch;
 
 pub use clock::clock_now;
 pub use error::{StartError, exit};
-pub use loader::{AddReport, AddedLine, ChangeError, FeatureChange, Loader, ReloadError};
+pub use loader::{
+    AddReport, AddedLine, ChangeError, FeatureChange, Loader, PolicyChange, PolicyInForce, PolicyRefused, ReloadError,
+};
 pub use running::{Running, StopReport};
 pub use serve::{Ending, run, run_with};
 pub use settings::{BUSY_POLL_MAX, HttpListen, Limits, ListenOn, LogFormat, LogSettings, Settings, WORKERS_MAX};

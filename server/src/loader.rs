@@ -4,6 +4,10 @@
 //! What came over the channel is read after all files: first what was kept in `added.lic` of the data folder, then what
 //! lives in memory alone, each in the order it came.
 
+mod policies;
+
+pub use self::policies::{PolicyChange, PolicyInForce, PolicyRefused};
+
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use leasehold_core::{Past, Shared, Step, preview, timetable};
@@ -32,6 +36,8 @@ pub struct Loader {
     licences: Licences,
     publisher_keys: Vec<std::path::PathBuf>,
     policy: Option<std::path::PathBuf>,
+    /// The text of the policy in force.
+    policy_text: String,
     shared: Arc<Shared>,
     /// Warnings about files, which stay until the next reading.
     file_warnings: Vec<String>,
@@ -130,9 +136,10 @@ impl Loader {
         licences: Licences,
         shared: Arc<Shared>,
         file_warnings: Vec<String>,
+        policy_text: String,
     ) -> Self {
         let (publisher_keys, policy) = (settings.publisher_keys.clone(), settings.policy.clone());
-        Self { folder, serving, licences, publisher_keys, policy, shared, file_warnings }
+        Self { folder, serving, licences, publisher_keys, policy, policy_text, shared, file_warnings }
     }
 
     /// Until when only holders of tickets are granted seats.
@@ -160,8 +167,9 @@ impl Loader {
         self.file_warnings.extend(self.newcomers(&trust));
         if let Some(file) = policy {
             self.file_warnings.extend(file.warnings());
-            tracing::info!(rules = file.policy.rules().len(), "policy read");
+            tracing::info!(rules = file.policy.len(), "policy read");
             self.shared.set_policy(file.policy);
+            self.policy_text = file.text;
         }
         self.refresh_warnings(state, clock_now());
         Ok(report)

@@ -30,6 +30,8 @@ pub struct PolicyFile {
     pub policy: Policy,
     /// What is no mistake and may not be meant: groups nobody uses, rules that change nothing.
     pub doubts: Vec<Problem>,
+    /// As it was written.
+    pub text: String,
 }
 
 impl PolicyFile {
@@ -61,7 +63,9 @@ impl PolicyFile {
     /// # Errors
     /// As [`PolicyFile::read`].
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        read::read(name, text).map_err(|problems| ConfigError { problems })
+        let read = read::read(name, text).map_err(|problems| ConfigError { problems })?;
+        let (policy, doubts) = read;
+        Ok(Self { policy, doubts, text: text.to_owned() })
     }
 }
 

@@ -56,9 +56,11 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let shared = Shared::new(config, std::mem::take(&mut ready.realms), &mut SystemEntropy);
     let (uses, past) = Uses::open(&mut ready.folder)?;
     loader::tell_past(&shared, &past);
+    let mut policy_text = String::new();
     if let Some(file) = ready.policy.take() {
-        tracing::info!(rules = file.policy.rules().len(), "policy read");
+        tracing::info!(rules = file.policy.len(), "policy read");
         shared.set_policy(file.policy);
+        policy_text = file.text;
     }
     let mut report = ready.licences.apply(found, &shared, now);
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -66,7 +68,7 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let blind_until = serving.blind_until();
     let state = admin_state(&ready, shared, report, blind_until, now);
     let Ready { folder, licences, file_warnings, interfaces, listeners, http, .. } = ready;
-    let loader = Loader::new(&settings, folder, serving, licences, state.shared.clone(), file_warnings);
+    let loader = Loader::new(&settings, folder, serving, licences, state.shared.clone(), file_warnings, policy_text);
     loader.refresh_warnings(&state, now);
     *state.loader.lock().unwrap_or_else(PoisonError::into_inner) = Some(loader);
     let wiring = wiring(&settings, &state, interfaces, uses, now);

@@ -19,6 +19,7 @@ mod secrets;
 mod serving;
 mod uses;
 
+pub(crate) use folder::write_whole;
 pub use folder::{Folder, StateError};
 pub use secrets::{REST_TOKEN_FILE, RestToken, Secrets, realm_key_file, realm_keys};
 pub use serving::Serving;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Home;
+use common::{Home, Server};
 use serde_json::Value;
 
 fn json(text: &str) -> Value {
@@ -72,4 +72,43 @@ fn an_imported_policy_is_written_whole_and_never_over_another_unasked() {
     write(&home, "b.opt", "TIMEOUTALL 3600\n");
     let partly = home.run(&["policy", "import", "--from", "flexnet", "b.opt", "--json"]).ends_with(1);
     assert_eq!(json(&partly.out)["lines"][0]["became"], "nothing");
+}
+
+#[test]
+fn a_policy_is_compared_put_in_force_and_taken_back() {
+    let home = Home::new();
+    let first = "[groups.lab]\nusers = [\"ann\"]\n[[limits]]\nid = \"two\"\nmax = 2\nper = \"user\"\nfor = \"lab\"\nfeatures = [\"CAD\"]\n";
+    write(&home, "policy.toml", first);
+    write(
+        &home,
+        "draft.toml",
+        &first.replace("ann", "bob").replace("max = 2", "max = 3").replace("\"two\"", "\"three\""),
+    );
+    let differ = home.run(&["policy", "diff", "policy.toml", "draft.toml"]).ends_with(1);
+    let says = "~ group lab: users bob\n    before: users ann\n+ limit three: 3 seats per user of lab, of CAD\n\
+                - limit two: 2 seats per user of lab, of CAD\n3 differences\n";
+    assert_eq!(differ.out, says);
+    let same = home.run(&["policy", "diff", "policy.toml", "policy.toml"]).ends_with(0);
+    assert_eq!(same.out, "they say the same\n");
+
+    let path = home.path().join("policy.toml").display().to_string();
+    let server = Server::start(&home, &["--policy", &path]);
+    let at = server.for_status();
+    let run = |words: &[&str], status: i32| {
+        home.run(&[words, &at.iter().map(String::as_str).collect::<Vec<_>>()].concat()).ends_with(status)
+    };
+    assert_eq!(run(&["policy", "show"], 0).out, first);
+    run(&["policy", "diff", "policy.toml"], 0);
+    run(&["policy", "diff", "draft.toml"], 1);
+    run(&["policy", "rollback"], 1);
+    write(&home, "bad.toml", "limits = 1\n");
+    run(&["policy", "apply", "bad.toml"], 2);
+    assert_eq!(run(&["policy", "apply", "draft.toml", "--dry-run"], 0).out, "✓ 1 rule would be in force\n");
+    run(&["policy", "diff", "draft.toml"], 1);
+    assert_eq!(run(&["policy", "apply", "draft.toml"], 0).out, "✓ 1 rule in force\n");
+    run(&["policy", "diff", "draft.toml"], 0);
+    assert_eq!(run(&["policy", "apply", "draft.toml"], 0).out, "✓ 1 rule in force, as before\n");
+    run(&["policy", "rollback"], 0);
+    assert_eq!(run(&["policy", "show"], 0).out, first);
+    assert_eq!(std::fs::read_to_string(home.path().join("policy.toml")).unwrap(), first);
 }

@@ -102,6 +102,19 @@ impl Policy {
         &self.rules.access
     }
 
+    /// How many rules of all kinds there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let Rules { access, limits, reservations, priorities, queue: _ } = &self.rules;
+        access.len() + limits.len() + reservations.len() + priorities.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Those that are for `feature`, or for all, in the order of the file.
     pub fn rules_for<'a>(&'a self, feature: &'a FeatureName) -> impl Iterator<Item = &'a AccessRule> {
         self.rules().iter().filter(move |rule| rule.features.as_ref().is_none_or(|features| features.contains(feature)))

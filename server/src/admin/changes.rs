@@ -107,7 +107,7 @@ pub(super) async fn reload(State(state): State<Arc<AdminState>>, Extension(peer)
 }
 
 /// Runs what blocks where nobody else waits for it.
-async fn aside<T: Send + 'static, E: Send + 'static>(
+pub(super) async fn aside<T: Send + 'static, E: Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E> {
     match tokio::task::spawn_blocking(work).await {

@@ -14,7 +14,7 @@ use leasehold_protocol::{licence::text, vocab::FeatureName};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{AdminState, auth, changes, metrics, views};
+use super::{AdminState, auth, changes, metrics, policy, views};
 use crate::clock::clock_now;
 
 /// How long an answer may take: ten thousand certificates are checked and put in force in less.
@@ -22,6 +22,9 @@ const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// Leases on one page unless asked otherwise, and at most.
 const PAGE: usize = 100;
 const PAGE_MAX: usize = 1000;
+
+/// The longest policy that is taken, in bytes.
+const POLICY_MAX: usize = 64 << 20;
 
 /// Every route with its guards. The token is asked for before anything else, even before "no such page".
 pub(super) fn router(state: Arc<AdminState>) -> Router {
@@ -36,6 +39,8 @@ pub(super) fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/licences", get(changes::list).post(changes::add))
         .route("/api/v1/licences/reload", post(changes::reload))
         .route("/api/v1/licences/{id}", delete(changes::remove))
+        .route("/api/v1/policy", get(policy::show).post(policy::apply).layer(DefaultBodyLimit::max(POLICY_MAX)))
+        .route("/api/v1/policy/rollback", post(policy::roll_back))
         .fallback(no_such_page)
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(text::FILE_MAX))
@@ -114,13 +119,13 @@ async fn leases(State(state): State<Arc<AdminState>>, page: Result<Query<Page>, 
 }
 
 async fn no_such_page() -> Response {
-    let message = "no such page; there are /healthz, /readyz, /metrics and /api/v1/{status,features,leases,reservations,licences} \
-                   with licences/reload and licences/ID";
+    let message = "no such page; there are /healthz, /readyz, /metrics and /api/v1/{status,features,leases,reservations,licences, \
+                   policy} with licences/reload, licences/ID and policy/rollback";
     auth::error(StatusCode::NOT_FOUND, "not_found", message)
 }
 
 async fn not_so() -> Response {
     let message = "this page does not do that: pages are read by GET; /api/v1/licences takes POST, /api/v1/licences/reload \
-                   POST, /api/v1/licences/ID DELETE";
+                   POST, /api/v1/licences/ID DELETE, /api/v1/policy and /api/v1/policy/rollback POST";
     auth::error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

@@ -12,7 +12,7 @@ use toml::{
 };
 
 use super::{
-    PolicyFile, doubts,
+    doubts,
     names::{self, Named},
 };
 use crate::config::{Problem, Quote, place};
@@ -23,7 +23,7 @@ const KEYS: &[&str] = &["case", "groups", "rules", "limits", "reservations", "pr
 const GROUP_KEYS: &[&str] = &["everyone", "users", "hosts", "displays", "projects", "addresses", "devices", "groups"];
 
 /// Reads `text`, the whole of the file called `name`.
-pub(super) fn read(name: &str, text: &str) -> Result<PolicyFile, Vec<Problem>> {
+pub(super) fn read(name: &str, text: &str) -> Result<(Policy, Vec<Problem>), Vec<Problem>> {
     let whole = Quote::new(name, text, 0..0);
     let mut reader = Reader::new(name, whole);
     match DeTable::parse(text) {
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<PolicyFile, Vec<Problem>> {
+    fn finish(mut self) -> Result<(Policy, Vec<Problem>), Vec<Problem>> {
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
                         }
                     })
                     .collect();
-                Ok(PolicyFile { policy, doubts })
+                Ok((policy, doubts))
             }
             Err(GroupsError::Cycle(way)) => {
                 let name_of =

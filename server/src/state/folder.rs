@@ -207,7 +207,8 @@ fn take(folder: &Path) -> Result<File, StateError> {
     Ok(file)
 }
 
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+/// Writes the whole of a file, so that it is the old one or the new one at any time, whatever happens.
+pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let temporary = path.with_added_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(text.as_bytes())?;

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::{
     client::Client,
-    http::{Answer, raw},
+    http::{self, Answer, raw},
+    seats::bearer,
     site::Site,
 };
 use crate::{Running, clock_now};
@@ -31,14 +32,7 @@ fn file(site: &Site, key_type: KeyType, seats: u32) -> String {
 
 async fn send(running: &Running, method: &str, path: &str, body: &str) -> Answer {
     let address = running.http_address().unwrap();
-    let token = std::fs::read_to_string(running.rest_token_path()).unwrap();
-    let head = format!(
-        "{method} /api/v1/licences{path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n",
-        token.trim(),
-        body.len()
-    );
-    raw(address, format!("{head}{body}").as_bytes()).await
+    http::send(address, method, &format!("/api/v1/licences{path}"), Some(&bearer(running)), body).await
 }
 
 async fn post(running: &Running, query: &str, body: &str) -> Value {

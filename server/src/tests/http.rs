@@ -29,6 +29,13 @@ pub async fn ask(address: SocketAddr, method: &str, path: &str, authorization: O
     raw(address, request.as_bytes()).await
 }
 
+/// The same with a body.
+pub async fn send(address: SocketAddr, method: &str, path: &str, authorization: Option<&str>, body: &str) -> Answer {
+    let authorization = authorization.map_or(String::new(), |value| format!("Authorization: {value}\r\n"));
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Connection: close\r\n");
+    raw(address, format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).await
+}
+
 pub async fn raw(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();

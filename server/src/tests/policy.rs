@@ -4,8 +4,8 @@ use leasehold_protocol::vocab::Denial;
 
 use super::{
     client::Client,
-    http::get,
-    seats::bearer,
+    http::{self, get},
+    seats::{self, bearer},
     site::{Site, eventually},
 };
 use crate::{ReloadError, Running, Settings, StartError, error::exit};
@@ -117,5 +117,56 @@ async fn limits_and_reservations_hold_are_told_by_rest_and_warn_where_licences_f
     let deny = client.request("CAD").await.unwrap_err();
     assert_eq!((deny.code, &*deny.rule), (Denial::LIMIT_REACHED, "policy rule one-each"));
     assert!(running.warnings().iter().all(|warning| !warning.contains("lack")), "{:?}", running.warnings());
+    running.stop_now().await;
+}
+
+#[tokio::test]
+async fn a_policy_over_the_network_is_kept_checked_and_taken_back() {
+    let site = Site::new();
+    let running = start(&site, NOBODY).await;
+    let (address, bearer) = (running.http_address().unwrap(), bearer(&running));
+    let mut client = Client::connect(running.udp_address()).await;
+    let page = "/api/v1/policy";
+    let shown = get(address, page, Some(&bearer)).await.json();
+    assert_eq!((&shown["text"], &shown["rules"], &shown["has_before"]), (&NOBODY.into(), &1.into(), &false.into()));
+    let ask = |path: &'static str, body: &'static str| {
+        let bearer = bearer.clone();
+        async move { http::send(address, "POST", path, Some(&bearer), body).await }
+    };
+    assert_eq!(ask("/api/v1/policy/rollback", "").await.status, 404);
+
+    // A mistake, and a trial: nothing changes.
+    let refused = ask(page, "rules = 3").await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.body.contains("the policy:1:9: rules is a list of tables"), "{}", refused.body);
+    let told = ask("/api/v1/policy?dry_run=true", "[groups.idle]\nusers = [\"x\"]\n").await.json();
+    assert_eq!(
+        (&told["changed"], &told["rules"], told["doubts"].as_array().map(Vec::len)),
+        (&false.into(), &0.into(), Some(1))
+    );
+    assert_eq!(client.request("CAD").await.unwrap_err().code, Denial::EXCLUDED);
+
+    let told = ask(page, "# nobody is kept out\n").await.json();
+    assert_eq!(told["changed"], true);
+    let grant = client.request("CAD").await.unwrap();
+    assert_eq!(std::fs::read_to_string(site.data_dir().join("policy.toml")).unwrap(), "# nobody is kept out\n");
+    running.reload().unwrap();
+    client.request("CAD").await.unwrap();
+
+    // Back, and back again; no lease ends by it.
+    assert_eq!(ask("/api/v1/policy/rollback", "").await.json()["changed"], true);
+    assert_eq!(client.request("CAD").await.unwrap_err().code, Denial::EXCLUDED);
+    client.renew(&grant).await;
+    assert_eq!(std::fs::read_to_string(site.data_dir().join("policy.toml")).unwrap(), NOBODY);
+    ask("/api/v1/policy/rollback", "").await;
+    client.request("CAD").await.unwrap();
+    assert_eq!(get(address, page, None).await.status, 401);
+    running.stop_now().await;
+
+    // Without a file there is nowhere to keep one.
+    let running = site.start().await;
+    let told = http::send(running.http_address().unwrap(), "POST", page, Some(&seats::bearer(&running)), "").await;
+    assert_eq!(told.status, 409);
+    assert!(told.body.contains("--policy FILE"), "{}", told.body);
     running.stop_now().await;
 }

@@ -137,6 +137,12 @@ impl Groups {
         &self.all
     }
 
+    /// Whether names are compared without regard to case.
+    #[must_use]
+    pub const fn ignores_case(&self) -> bool {
+        self.ignores_case
+    }
+
     /// The groups `holder`, who asks from `address`, is in; in order, each once.
     #[must_use]
     pub fn of(&self, holder: &Holder, address: IpAddr) -> Vec<GroupId> {

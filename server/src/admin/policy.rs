@@ -1,0 +1,83 @@
+//! The policy over the administration's channel (P-6). Every change is a line of the log that says who and what.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Extension, Query, State, rejection::QueryRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+
+use super::{
+    AdminState, auth,
+    changes::{Peer, aside},
+};
+use crate::loader::{PolicyChange, PolicyRefused};
+
+pub(super) async fn show(State(state): State<Arc<AdminState>>) -> Response {
+    let shown = aside(move || Ok::<_, std::convert::Infallible>(state.loader().policy_in_force())).await;
+    match shown {
+        Ok(policy) => Json(policy).into_response(),
+        Err(never) => match never {},
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct How {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+pub(super) async fn apply(
+    State(state): State<Arc<AdminState>>,
+    Extension(peer): Extension<Peer>,
+    how: Result<Query<How>, QueryRejection>,
+    body: Bytes,
+) -> Response {
+    let how = match how {
+        Ok(Query(how)) => how,
+        Err(e) => {
+            let message = format!("{}; dry_run is understood, true or false", e.body_text());
+            return auth::error(StatusCode::BAD_REQUEST, "bad_query", &message);
+        }
+    };
+    let text = match String::from_utf8(body.into()) {
+        Ok(text) => text,
+        Err(e) => {
+            let message = format!("what was sent is not text: byte {} is no UTF-8", e.utf8_error().valid_up_to());
+            return auth::error(StatusCode::BAD_REQUEST, "not_text", &message);
+        }
+    };
+    let applied = aside(move || state.loader().apply_policy(&text, how.dry_run, &state));
+    tell(applied.await, peer, "policy put in force over the network")
+}
+
+pub(super) async fn roll_back(State(state): State<Arc<AdminState>>, Extension(peer): Extension<Peer>) -> Response {
+    let rolled = aside(move || state.loader().roll_back_policy(&state));
+    tell(rolled.await, peer, "policy before put in force over the network")
+}
+
+fn tell(done: Result<PolicyChange, PolicyRefused>, Peer(by): Peer, what: &str) -> Response {
+    match done {
+        Ok(change) => {
+            if change.changed {
+                tracing::info!(%by, rules = change.rules, "{what}");
+            }
+            Json(change).into_response()
+        }
+        Err(e) => {
+            let (status, code) = match &e {
+                PolicyRefused::NoFile => (StatusCode::CONFLICT, "no_policy_file"),
+                PolicyRefused::Mistakes(_) => (StatusCode::UNPROCESSABLE_ENTITY, "faulty_policy"),
+                PolicyRefused::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_long"),
+                PolicyRefused::NoneBefore(_) => (StatusCode::NOT_FOUND, "none_before"),
+                PolicyRefused::File { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "not_kept"),
+            };
+            auth::error(status, code, &e.to_string())
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The policy over the administration's channel: shown, put in place of the one before, and taken back (P-6).
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::Loader;
+use crate::{
+    admin::AdminState,
+    clock::clock_now,
+    config::ConfigError,
+    policy::{FILE_MAX, PolicyFile},
+    state::write_whole,
+};
+
+/// Why a policy was not put in force. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyRefused {
+    /// There is no file to keep it in.
+    #[error("this server was started without a policy file: start it with --policy FILE, which may be empty")]
+    NoFile,
+    /// It has mistakes: `place: why`, one a line.
+    #[error("the policy in force is kept, because of:\n{0}")]
+    Mistakes(ConfigError),
+    /// It is longer than any policy that is read.
+    #[error("the policy has {0} bytes, and {FILE_MAX} are read at most")]
+    TooLong(usize),
+    /// There is none to go back to.
+    #[error("there is no {0} to go back to: nothing was put in force over the network yet")]
+    NoneBefore(String),
+    /// The file system.
+    #[error("the policy in force is kept: {path} cannot be {what}: {source}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What was to be done with it.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// The policy in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PolicyInForce {
+    /// The file it is kept in; null if the server was started without one.
+    pub file: Option<String>,
+    /// How many rules of all kinds it has.
+    pub rules: usize,
+    /// Its text.
+    pub text: String,
+    /// Whether there is one to go back to.
+    pub has_before: bool,
+}
+
+/// What putting one in force did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PolicyChange {
+    /// Whether another one is in force than before.
+    pub changed: bool,
+    /// How many rules of all kinds it has.
+    pub rules: usize,
+    /// What is no mistake and may not be meant, `place: what`.
+    pub doubts: Vec<String>,
+}
+
+impl Loader {
+    /// The policy in force.
+    pub fn policy_in_force(&self) -> PolicyInForce {
+        PolicyInForce {
+            file: self.policy.as_ref().map(|path| path.display().to_string()),
+            rules: self.shared.policy().len(),
+            text: self.policy_text.clone(),
+            has_before: self.policy.as_deref().is_some_and(|path| before(path).exists()),
+        }
+    }
+
+    /// Puts the policy `text` in force, and in the policy file; the one before is kept beside it. With `dry_run` nothing is
+    /// done but told.
+    ///
+    /// # Errors
+    /// If it has a mistake, or cannot be kept: nothing is changed then.
+    pub fn apply_policy(
+        &mut self,
+        text: &str,
+        dry_run: bool,
+        state: &AdminState,
+    ) -> Result<PolicyChange, PolicyRefused> {
+        let path = self.policy_path()?;
+        let file = parse("the policy", text)?;
+        let change = self.change(&file);
+        if dry_run || !change.changed {
+            return Ok(PolicyChange { changed: false, ..change });
+        }
+        write(&before(&path), &self.policy_text)?;
+        write(&path, text)?;
+        self.put_policy_in_force(file, state);
+        Ok(change)
+    }
+
+    /// Goes back to the policy before the last one that was put in force so; a second time back again.
+    ///
+    /// # Errors
+    /// If there is none, or it has a mistake by now: nothing is changed then.
+    pub fn roll_back_policy(&mut self, state: &AdminState) -> Result<PolicyChange, PolicyRefused> {
+        let path = self.policy_path()?;
+        let before = before(&path);
+        let name = before.display().to_string();
+        let text = match fs::read_to_string(&before) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(PolicyRefused::NoneBefore(name)),
+            Err(source) => return Err(PolicyRefused::File { path: name, what: "read", source }),
+        };
+        let file = parse(&name, &text)?;
+        let change = self.change(&file);
+        write(&before, &self.policy_text)?;
+        write(&path, &text)?;
+        self.put_policy_in_force(file, state);
+        Ok(change)
+    }
+
+    fn policy_path(&self) -> Result<PathBuf, PolicyRefused> {
+        let path = self.policy.as_deref().ok_or(PolicyRefused::NoFile)?;
+        // A bare name has no folder that could be named.
+        std::path::absolute(path).map_err(|source| PolicyRefused::File {
+            path: path.display().to_string(),
+            what: "found",
+            source,
+        })
+    }
+
+    fn change(&self, file: &PolicyFile) -> PolicyChange {
+        let (changed, rules) = (file.text != self.policy_text, file.policy.len());
+        PolicyChange { changed, rules, doubts: file.warnings().collect() }
+    }
+
+    fn put_policy_in_force(&mut self, file: PolicyFile, state: &AdminState) {
+        self.shared.set_policy(file.policy);
+        self.policy_text = file.text;
+        self.refresh_warnings(state, clock_now());
+    }
+}
+
+/// Where the one before is kept.
+fn before(path: &Path) -> PathBuf {
+    path.with_added_extension("before")
+}
+
+fn parse(name: &str, text: &str) -> Result<PolicyFile, PolicyRefused> {
+    if text.len() as u64 > FILE_MAX {
+        return Err(PolicyRefused::TooLong(text.len()));
+    }
+    PolicyFile::parse(name, text).map_err(PolicyRefused::Mistakes)
+}
+
+/// Writes a file whole, and leaves it to those who could read it before.
+fn write(path: &Path, text: &str) -> Result<(), PolicyRefused> {
+    let mode = fs::metadata(path).map(|meta| meta.permissions());
+    let written = write_whole(path, text).and_then(|()| mode.map_or(Ok(()), |mode| fs::set_permissions(path, mode)));
+    written.map_err(|source| PolicyRefused::File { path: path.display().to_string(), what: "written", source })
+}
