@@ -18,6 +18,7 @@ use std::{
 
 use leasehold_protocol::{message::Holder, vocab::FeatureName};
 
+use self::groups::Looked;
 pub use self::{
     groups::{Group, GroupId, Groups, GroupsError, MEMBERSHIPS_MAX, PATTERNS_MAX},
     rules::{AccessRule, Action, Limit, PRIORITY_DEFAULT, Per, Priority, QueueRules, Reservation, Rules},
@@ -29,7 +30,7 @@ pub struct Policy {
     groups: Groups,
     rules: Rules,
     of_all: Scope,
-    by_feature: BTreeMap<FeatureName, Scope>,
+    by_feature: Looked<FeatureName, Scope>,
     /// By reservation: see [`rank`].
     ranks: Vec<u8>,
 }
@@ -241,7 +242,7 @@ impl Scope {
 /// Does `add` to the scope of each of `features`, or to the one of all.
 fn each_scope(
     of_all: &mut Scope,
-    by_feature: &mut BTreeMap<FeatureName, Scope>,
+    by_feature: &mut Looked<FeatureName, Scope>,
     features: Option<&[FeatureName]>,
     mut add: impl FnMut(&mut Scope),
 ) {

@@ -1,7 +1,8 @@
 //! Groups of holders, and which of them a holder is in.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{BuildHasherDefault, DefaultHasher},
     net::IpAddr,
 };
 
@@ -69,10 +70,14 @@ pub struct Groups {
     ignores_case: bool,
 }
 
+/// What is looked up, once compiled: by a hash that is the same in every process, for whoever chooses what is in here is the
+/// administrator, and strangers only ask.
+pub(super) type Looked<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
 /// Names of one kind.
 #[derive(Debug, Default)]
 struct Words {
-    exact: BTreeMap<String, Vec<GroupId>>,
+    exact: Looked<String, Vec<GroupId>>,
     patterns: RegexSet,
     /// By pattern.
     of_pattern: Vec<GroupId>,
