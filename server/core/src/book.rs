@@ -5,67 +5,25 @@
 //! moves where (L-10), and who is next while somebody waits (E-4). As long as that is so, the buckets of the feature say
 //! that they are waited for, and checkouts come here; otherwise nobody does.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{Ordering, fence},
-    },
-};
+mod counted;
+mod pools;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold_protocol::{
     message::LotUse,
-    time::{Mono, UnixMillis},
-    vocab::{FeatureName, HostId, LeaseId, RealmId, SeatCount, Version},
+    time::UnixMillis,
+    vocab::{HostId, LeaseId, SeatCount, Version},
 };
 
+pub(crate) use self::pools::{NextDueHint, Pool, Pools};
 use crate::{
-    joint::Joints,
     lease::Leases,
-    lock,
     plan::{Lot, LotKey, LotKind, groups, serving},
-    policy::Reservation,
-    pool::{BucketId, Rank, Short, Stock, Tally, Use, Worker},
+    pool::{BucketId, Rank, Short, Use, Worker},
     queue::Queue,
-    quota::{Case, FreeLot, Hurdle, Quotas},
+    quota::Quotas,
 };
-
-/// All seats of one feature in one realm. Outlives every plan.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    /// Unique on this server.
-    pub(crate) id: u32,
-    pub(crate) realm: RealmId,
-    pub(crate) name: FeatureName,
-    /// Its leases, counted as an uncounted bucket counts: by those who open and close them.
-    pub(crate) leases: BucketId,
-    /// Its seats that are out and made of another feature's, counted likewise (L-14). Made when the first goes out.
-    drawn_out: OnceLock<Option<BucketId>>,
-    /// Its seats that stay after a release, counted likewise.
-    lingering: OnceLock<Option<BucketId>>,
-    pub(crate) book: Mutex<Book>,
-    pub(crate) next_due: Mutex<NextDueHint>,
-    /// Its leases that share seats.
-    pub(crate) joints: Mutex<Joints>,
-    /// Which policy its seats are counted by, by number; 0: by none ([`Book::quotas`]).
-    ruling: Tally,
-}
-
-/// Which lease was found to be due back next, and when that was looked up.
-#[derive(Debug, Default)]
-pub(crate) struct NextDueHint {
-    pub(crate) at: Option<Mono>,
-    pub(crate) lease: Option<LeaseId>,
-    /// The slot to go on looking at.
-    pub(crate) slot: u32,
-}
-
-/// The pools of one realm, by name. A pool is made when a certificate first names its feature and stays.
-#[derive(Debug)]
-pub(crate) struct Pools {
-    realm: RealmId,
-    by_name: Mutex<BTreeMap<FeatureName, Arc<Pool>>>,
-}
 
 /// What is decided about one feature by one at a time.
 #[derive(Debug, Default)]
@@ -92,88 +50,6 @@ pub(crate) struct Entry {
     pub(crate) in_force: bool,
     /// Units of it that are used up for ever (L-17).
     pub(crate) used_up: u64,
-}
-
-impl Pool {
-    /// The bucket that counts its seats which are made of another feature's; `None` if there is no room for one.
-    pub(crate) fn drawn_out(&self, stock: &Stock) -> Option<BucketId> {
-        *self.drawn_out.get_or_init(|| stock.add_uncounted())
-    }
-
-    /// The bucket that counts its seats that stay after a release; `None` if there is no room for one.
-    pub(crate) fn lingering(&self, stock: &Stock) -> Option<BucketId> {
-        *self.lingering.get_or_init(|| stock.add_uncounted())
-    }
-
-    /// Its seats that are out and made of another feature's.
-    pub(crate) fn drawn_seats(&self, stock: &Stock) -> u64 {
-        out_of(&self.drawn_out, stock)
-    }
-
-    /// Its seats that stay after a release.
-    pub(crate) fn lingering_seats(&self, stock: &Stock) -> u64 {
-        out_of(&self.lingering, stock)
-    }
-}
-
-impl Pool {
-    /// Which policy its seats are counted by; 0: by none. For who has just published a lease: if this is still what it was
-    /// before its seats were taken, who puts another policy in force finds the lease.
-    ///
-    /// Ordering: as in `Planner::is_still`, paired with [`Pool::set_ruling`].
-    pub(crate) fn ruling(&self) -> u64 {
-        fence(Ordering::SeqCst);
-        self.ruling.get()
-    }
-
-    /// Whether a lease of it that has been taken out of the records is to be taken out of the quotas. Whoever put it there
-    /// had its record in hand, or its own book, and had set this before.
-    pub(crate) fn is_ruled(&self) -> bool {
-        self.ruling.get() != 0
-    }
-
-    /// Ordering: see [`Pool::ruling`].
-    pub(crate) fn set_ruling(&self, number: u64) {
-        self.ruling.set(number);
-        fence(Ordering::SeqCst);
-    }
-}
-
-fn out_of(bucket: &OnceLock<Option<BucketId>>, stock: &Stock) -> u64 {
-    bucket.get().copied().flatten().map_or(0, |bucket| stock.out(bucket).max(0).unsigned_abs())
-}
-
-impl Pools {
-    pub(crate) fn new(realm: RealmId) -> Self {
-        Self { realm, by_name: Mutex::default() }
-    }
-
-    /// The pool of the feature called `name`, made if there is none; `None` if there is no room for one more.
-    pub(crate) fn of(&self, name: &FeatureName, leases: &Leases) -> Option<Arc<Pool>> {
-        let mut by_name = lock(&self.by_name);
-        if let Some(pool) = by_name.get(name) {
-            return Some(pool.clone());
-        }
-        let pool = Arc::new(Pool {
-            id: leases.next_pool_id(),
-            realm: self.realm,
-            name: name.clone(),
-            leases: leases.stock.add_uncounted()?,
-            drawn_out: OnceLock::new(),
-            lingering: OnceLock::new(),
-            book: Mutex::default(),
-            next_due: Mutex::default(),
-            joints: Mutex::default(),
-            ruling: Tally::default(),
-        });
-        by_name.insert(name.clone(), pool.clone());
-        Some(pool)
-    }
-
-    /// Every pool, by name.
-    pub(crate) fn all(&self) -> Vec<Arc<Pool>> {
-        lock(&self.by_name).values().cloned().collect()
-    }
 }
 
 impl Book {
@@ -239,68 +115,6 @@ impl Book {
         let taken = choices.iter().any(|buckets| take_of(worker, buckets, seats, uses).is_ok());
         self.settle_waited(worker);
         if taken { Ok(()) } else { Err(Short::NoSeat) }
-    }
-
-    /// The same where rules count seats: whoever takes or gives some has the book in hand, but for who began before they did.
-    ///
-    /// # Errors
-    /// What is in the way of `case`. For who had the seats before this server was started anew, whose lease is to come back
-    /// (`returns`), there is only the want of seats.
-    pub(crate) fn take_counted(
-        &self,
-        worker: &mut Worker,
-        want: &Want<'_>,
-        (case, returns): (&Case, bool),
-        uses: &mut Vec<Use>,
-    ) -> Result<(), Hurdle> {
-        if returns {
-            return self.take(worker, want, uses).map_err(|_| Hurdle::NoSeat);
-        }
-        self.quotas.check_limits(case)?;
-        if !self.homeless.is_empty() && self.spare(worker) < i64::from(want.seats.get()) {
-            return Err(Hurdle::NoSeat);
-        }
-        let choices = choices(&self.lots, want);
-        loop {
-            let all = self.free_lots(worker);
-            let mut denied = Hurdle::NoSeat;
-            let shares = choices.iter().find_map(|serving| match self.quotas.share_out(&all, serving, case) {
-                Ok(shares) => Some(shares),
-                Err(Hurdle::NoSeat) => None,
-                Err(hurdle) => {
-                    denied = hurdle;
-                    None
-                }
-            });
-            let Some(shares) = shares else { return Err(denied) };
-            *uses = shares;
-            if self.take_exactly(worker, uses).is_ok() {
-                return Ok(());
-            }
-            // Somebody was quicker, who knows of no rules yet: there are fewer now.
-        }
-    }
-
-    /// Takes `uses`, all or none. Of more buckets than one step can take from one after the other.
-    fn take_exactly(&self, worker: &mut Worker, uses: &[Use]) -> Result<(), Short> {
-        match worker.take_all(uses, Rank::Chosen) {
-            Err(Short::TooWide) => {}
-            decided => return decided,
-        }
-        let is_taken = |used: &&Use| worker.take(used.bucket, used.seats, Rank::Chosen).is_ok();
-        let taken = uses.iter().take_while(is_taken).count();
-        if taken == uses.len() {
-            return Ok(());
-        }
-        uses.iter().take(taken).for_each(|used| _ = worker.give(used.bucket, used.seats));
-        Err(Short::NoSeat)
-    }
-
-    /// Counts what grant `number` took.
-    pub(crate) fn enter(&mut self, number: u64, case: Case, uses: &[Use]) {
-        let version = |used: &Use| self.lots.iter().find(|lot| lot.bucket == used.bucket).map(|lot| lot.version);
-        let seats: Vec<_> = uses.iter().map(|used| (version(used).unwrap_or_default(), used.seats)).collect();
-        self.quotas.enter(number, case, &seats);
     }
 
     /// Moves seats that no lot in force covers onto lots that are, as far as there is room for a lease of `machine` that
@@ -379,42 +193,6 @@ impl Book {
     /// Regular seats of all lots in force; `None` if some are not counted.
     pub(crate) fn capacity(&self) -> Option<u64> {
         self.of_kind(LotKind::Regular).map(|lot| lot.count().map(u64::from)).sum()
-    }
-
-    /// Free seats that are kept for some.
-    pub(crate) fn reserved(&self, worker: &mut Worker) -> u64 {
-        if self.quotas.is_on() { self.quotas.kept(&self.free_lots(worker)) } else { 0 }
-    }
-
-    fn free_lots(&self, worker: &mut Worker) -> Vec<FreeLot> {
-        let free = |lot: &Lot| FreeLot {
-            bucket: lot.bucket,
-            version: lot.version,
-            is_regular: lot.kind == LotKind::Regular,
-            free: u64::try_from(worker.count(lot.bucket)).unwrap_or(0),
-        };
-        self.lots.iter().map(free).collect()
-    }
-
-    /// The reservations of this pool, in the order of the file: each with the seats its members have, and those that the lots in
-    /// force cannot give it.
-    pub(crate) fn reservations(&self, name: &FeatureName) -> Vec<(Reservation, u32, u32)> {
-        let mut there: Vec<(Version, u64)> =
-            self.of_kind(LotKind::Regular).map(|lot| (lot.version, lot.count().map_or(u64::MAX, u64::from))).collect();
-        // The highest versions are for those that ask for them.
-        there.sort_by_key(|(version, _)| *version);
-        let mut all = Vec::new();
-        for (reservation, used) in self.quotas.drawn_of(name) {
-            let mut short = u64::from(reservation.seats);
-            for (_, left) in there.iter_mut().filter(|(version, _)| *version >= reservation.version) {
-                let given = short.min(*left);
-                short -= given;
-                *left -= given;
-            }
-            let narrow = |n| u32::try_from(n).unwrap_or(u32::MAX);
-            all.push((reservation, narrow(used), narrow(short)));
-        }
-        all
     }
 
     /// Seats of overdraft: how many there are, and how many of them are out (L-13).

@@ -16,6 +16,7 @@ mod plans;
 mod planted;
 mod policy;
 mod queue;
+mod queue_walks;
 mod quotas;
 mod races;
 mod requests;

@@ -1,153 +1,24 @@
 //! Who waits, and in which order: the rows RR-20 to RR-24 of what such servers do.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
-    sync::Barrier,
-    thread,
-};
+use std::collections::BTreeMap;
 
 use leasehold_core::{
     ServerConfig,
     policy::{Group, Groups, Limit, Per, Policy, Priority, QueueRules, Reservation, Rules},
 };
 use leasehold_protocol::{
-    Entropy,
     crypto::SiteKey,
     licence::certificate::ShareBy,
-    message::{ClientFrame, Deny, Grant, Queued, Release, ReleaseOutcome, ServerFrame, Wait},
-    time::{Mono, Now},
+    message::{ClientFrame, Grant, Release, ReleaseOutcome, ServerFrame, Wait},
+    time::Mono,
     vocab::{ClaimKey, Denial, FeatureName, Label, LeaseId},
 };
 
-use crate::rig::{Client, Lot, Seeded, Site};
+use crate::rig::{Client, Hall, Lot, Site};
 
-/// One server and several clients, each of whom hears what is sent to him whenever it is.
-struct Hall {
-    site: Site,
-    clients: Vec<Client>,
-    heard: BTreeMap<SocketAddr, VecDeque<ServerFrame>>,
-    /// Whether what is sent unasked gets lost.
-    deaf: bool,
-}
-
-#[derive(Debug, PartialEq)]
-enum Told {
-    Grant(Box<Grant>),
-    Queued(Queued),
-    Deny(Box<Deny>),
-}
-
-impl Told {
-    fn grant(self) -> Grant {
-        match self {
-            Self::Grant(grant) => *grant,
-            other => panic!("a grant, not {other:?}"),
-        }
-    }
-
-    fn queued(self) -> Queued {
-        match self {
-            Self::Queued(queued) => queued,
-            other => panic!("a place, not {other:?}"),
-        }
-    }
-
-    fn denied(self) -> Box<Deny> {
-        match self {
-            Self::Deny(deny) => deny,
-            other => panic!("a denial, not {other:?}"),
-        }
-    }
-}
-
-impl Hall {
-    fn new(lots: &[Lot], clients: u8) -> Self {
-        let mut site = Site::new();
-        site.load(lots);
-        let clients = (1..=clients).map(|n| Client::connected(n, &mut site)).collect();
-        Self { site, clients, heard: BTreeMap::new(), deaf: false }
-    }
-
-    fn hand_out(&mut self, said: Vec<(leasehold_core::Transmit, Vec<u8>)>) {
-        for (to, datagram) in said {
-            let client = self.clients.iter().find(|client| client.from == to.to).expect("somebody");
-            let frames = client.open(&[(to, datagram)]);
-            self.heard.entry(to.to).or_default().extend(frames);
-        }
-    }
-
-    /// What `frame` of client `n` is answered; what others hear besides is theirs.
-    fn ask(&mut self, n: usize, frame: &ClientFrame) -> ServerFrame {
-        let datagram = self.clients[n].seal(std::slice::from_ref(frame), 512);
-        let from = self.clients[n].from;
-        self.heard.entry(from).or_default().clear();
-        let mut said = self.site.feed(from, &datagram);
-        if self.deaf {
-            said.retain(|(to, _)| to.to == from);
-        }
-        self.hand_out(said);
-        self.heard.get_mut(&from).and_then(VecDeque::pop_front).expect("an answer")
-    }
-
-    fn told(&mut self, n: usize, frame: &ClientFrame) -> Told {
-        match self.ask(n, frame) {
-            ServerFrame::Grant(grant) => Told::Grant(grant),
-            ServerFrame::Queued(queued) => Told::Queued(queued),
-            ServerFrame::Deny(deny) => Told::Deny(deny),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn wait(&mut self, n: usize, claim: ClaimKey, seats: u32) -> Told {
-        let request = self.clients[n].request_frame(claim, "A", seats);
-        self.told(n, &ClientFrame::Wait(Box::new(Wait { request, queue_only: false })))
-    }
-
-    fn request(&mut self, n: usize, seats: u32) -> Told {
-        let claim = self.clients[n].claim();
-        let request = self.clients[n].request_frame(claim, "A", seats);
-        self.told(n, &ClientFrame::Request(Box::new(request)))
-    }
-
-    /// A new claim of client `n`, in the queue for `seats`.
-    fn queue(&mut self, n: usize, seats: u32) -> ClaimKey {
-        let claim = self.clients[n].claim();
-        self.wait(n, claim, seats).queued();
-        claim
-    }
-
-    fn release(&mut self, n: usize, grant: &Grant) {
-        let operation = self.clients[n].operation();
-        let release = Release { lease: grant.lease, claim: grant.claim, operation };
-        let ServerFrame::Released(released) = self.ask(n, &ClientFrame::Release(release)) else { panic!() };
-        assert_eq!(released.outcome, ReleaseOutcome::Freed);
-    }
-
-    /// The grant that client `n` heard without asking.
-    fn unasked(&mut self, n: usize) -> Option<Grant> {
-        let from = self.clients[n].from;
-        let heard = self.heard.entry(from).or_default();
-        let at = heard.iter().position(|frame| matches!(frame, ServerFrame::Grant(_)))?;
-        let Some(ServerFrame::Grant(grant)) = heard.remove(at) else { return None };
-        Some(*grant)
-    }
-
-    /// Renews what client `n` was granted unasked: it is his for good then.
-    fn keep(&mut self, n: usize, grant: &Grant) {
-        let frame = self.clients[n].renew_frame(grant.lease, grant.claim);
-        let ServerFrame::Renewed(_) = self.ask(n, &frame) else { panic!("not renewed") };
-    }
-
-    fn advance(&mut self, ms: u64) {
-        let said = self.site.advance(ms);
-        self.hand_out(said);
-    }
-
-    fn rules(&self, rules: Rules) {
-        let all = vec![Group { everyone: true, ..Group::default() }, users("ann"), users("bob")];
-        self.site.shared.set_policy(Policy::new(Groups::new(all, true).unwrap(), rules));
-    }
+fn rules(hall: &Hall, rules: Rules) {
+    let all = vec![Group { everyone: true, ..Group::default() }, users("ann"), users("bob")];
+    hall.site.shared.set_policy(Policy::new(Groups::new(all, true).unwrap(), rules));
 }
 
 fn users(name: &str) -> Group {
@@ -265,7 +136,7 @@ fn a_grant_nobody_comes_for_goes_to_the_next_after_fifteen_seconds() {
 #[test]
 fn rr_22_a_small_request_may_pass_a_large_one_a_bounded_number_of_times() {
     let mut hall = Hall::new(&[Lot::of("A", 4).ttl_s(3_000)], 3);
-    hall.rules(Rules { queue: QueueRules { passing_max: 3, ..QueueRules::default() }, ..Rules::default() });
+    rules(&hall, Rules { queue: QueueRules { passing_max: 3, ..QueueRules::default() }, ..Rules::default() });
     let mut held: Vec<Grant> = (0..3).map(|_| hall.request(0, 1).grant()).collect();
     let large = hall.queue(1, 4);
     // One seat is free, and the large one cannot use it.
@@ -286,7 +157,7 @@ fn rr_22_a_small_request_may_pass_a_large_one_a_bounded_number_of_times() {
 #[test]
 fn rr_22_strict_order_where_nobody_may_pass() {
     let mut hall = Hall::new(&[Lot::of("A", 2).ttl_s(300)], 3);
-    hall.rules(Rules { queue: QueueRules { passing_max: 0, ..QueueRules::default() }, ..Rules::default() });
+    rules(&hall, Rules { queue: QueueRules { passing_max: 0, ..QueueRules::default() }, ..Rules::default() });
     let held = hall.request(0, 1).grant();
     let large = hall.queue(1, 2);
     assert_eq!(hall.request(2, 1).denied().code, Denial::NO_SEAT);
@@ -300,7 +171,7 @@ fn rr_22_strict_order_where_nobody_may_pass() {
 fn who_waits_for_a_higher_version_keeps_nobody_from_a_lower_one() {
     let mut hall =
         Hall::new(&[Lot::of("A", 1).version("4.8").ttl_s(300), Lot::of("A", 1).version("6.0").ttl_s(300)], 3);
-    hall.rules(Rules { queue: QueueRules { passing_max: 0, ..QueueRules::default() }, ..Rules::default() });
+    rules(&hall, Rules { queue: QueueRules { passing_max: 0, ..QueueRules::default() }, ..Rules::default() });
     let of = |hall: &mut Hall, n: usize, version: &str| {
         let claim = hall.clients[n].claim();
         let mut request = hall.clients[n].request_frame(claim, "A", 1);
@@ -319,7 +190,7 @@ fn who_waits_for_a_higher_version_keeps_nobody_from_a_lower_one() {
 fn rr_24_priority_by_rule_goes_before_who_came_first() {
     let mut hall = Hall::new(&[Lot::of("A", 1).ttl_s(300)], 4);
     let of = |id: &str, level, group| Priority { id: id.into(), level, group, features: None };
-    hall.rules(Rules { priorities: vec![of("high", 90, 1), of("low", 10, 2)], ..Rules::default() });
+    rules(&hall, Rules { priorities: vec![of("high", 90, 1), of("low", 10, 2)], ..Rules::default() });
     let held = hall.request(0, 1).grant();
     let wait_as = |hall: &mut Hall, n: usize, user: &str| {
         let claim = hall.clients[n].claim();
@@ -341,7 +212,7 @@ fn rr_24_priority_by_rule_goes_before_who_came_first() {
 #[test]
 fn a_queue_has_an_end_and_a_claim_in_it_is_its_owners() {
     let mut hall = Hall::new(&[Lot::of("A", 1).ttl_s(300)], 4);
-    hall.rules(Rules { queue: QueueRules { waiters_max: 2, ..QueueRules::default() }, ..Rules::default() });
+    rules(&hall, Rules { queue: QueueRules { waiters_max: 2, ..QueueRules::default() }, ..Rules::default() });
     hall.request(0, 1).grant();
     let (first, _) = (hall.queue(1, 1), hall.queue(2, 1));
     let claim = hall.clients[3].claim();
@@ -372,11 +243,11 @@ fn more_seats_and_other_rules_serve_who_waits() {
     hall.advance(1);
     assert_eq!((hall.unasked(1).unwrap().claim, hall.unasked(2)), (first, None));
     let limit = Limit { id: "one".into(), max: 1, per: Per::Group, group: 0, exempt: None, features: None };
-    hall.rules(Rules { limits: vec![limit], ..Rules::default() });
+    rules(&hall, Rules { limits: vec![limit], ..Rules::default() });
     hall.site.load(&[Lot::of("A", 3).ttl_s(300)]);
     hall.advance(1);
     assert_eq!(hall.wait(2, second, 1).queued().code, Denial::LIMIT_REACHED);
-    hall.rules(Rules::default());
+    rules(&hall, Rules::default());
     hall.advance(1);
     assert_eq!(hall.unasked(2).unwrap().claim, second);
 }
@@ -392,12 +263,15 @@ fn who_is_at_his_own_limit_keeps_nobody_waiting_and_reserved_seats_wait_for_thei
         version: "0.0".parse().unwrap(),
         group: 2,
     };
-    hall.rules(Rules {
-        limits: vec![limit],
-        reservations: vec![kept],
-        queue: QueueRules { passing_max: 0, ..QueueRules::default() },
-        ..Rules::default()
-    });
+    rules(
+        &hall,
+        Rules {
+            limits: vec![limit],
+            reservations: vec![kept],
+            queue: QueueRules { passing_max: 0, ..QueueRules::default() },
+            ..Rules::default()
+        },
+    );
     let wait_as = |hall: &mut Hall, n: usize, claim, user: &str| {
         let mut request = hall.clients[n].request_frame(claim, "A", 1);
         request.holder.user = Label::lossy(user);
@@ -447,178 +321,6 @@ fn a_server_that_goes_away_serves_nobody_who_waits() {
     assert_eq!(hall.wait(1, first, 1).denied().code, Denial::SHUTTING_DOWN);
     hall.release(0, &held);
     assert_eq!(hall.wait(2, second, 1).denied().code, Denial::SHUTTING_DOWN);
-}
-
-/// Ten thousand who wait for one seat: each release wakes one, in order, and nobody is left.
-#[test]
-fn a_storm_of_waiters_on_one_seat_is_served_one_by_one_in_order() {
-    const WAITERS: usize = 10_000;
-    let mut hall = Hall::new(&[Lot::of("A", 1).ttl_s(3_000)], 2);
-    let mut held = (0, hall.request(0, 1).grant());
-    let claims: Vec<ClaimKey> = (0..WAITERS).map(|_| hall.queue(1, 1)).collect();
-    assert_eq!(hall.site.feature("A").waiting as usize, WAITERS);
-    let claim = hall.clients[1].claim();
-    assert_eq!(hall.wait(1, claim, 1).denied().code, Denial::QUEUE_FULL);
-    for claim in claims {
-        let (n, grant) = held;
-        hall.release(n, &grant);
-        let next = hall.unasked(1).expect("somebody is next");
-        assert_eq!(next.claim, claim);
-        assert!(hall.unasked(1).is_none(), "one and no more");
-        held = (1, next);
-    }
-    assert_eq!((hall.site.feature("A").waiting, hall.site.feature("A").used), (0, 1));
-}
-
-/// Random days in the hall: whoever waits and is still there gets his seats in the end, whatever is lost on the way.
-#[test]
-fn whatever_is_lost_and_whoever_goes_the_queue_is_served() {
-    let mut served = 0;
-    for seed in 0..20 {
-        let mut hall = Hall::new(&[Lot::of("A", 3).ttl_s(20), Lot::of("A", 2).version("6.0").ttl_s(30)], 4);
-        let mut dice = Seeded(seed);
-        let mut roll = move |sides: u64| usize::try_from(dice.next_u64() % sides).unwrap();
-        let mut waiting: Vec<(usize, ClaimKey, u32)> = vec![];
-        let mut held: Vec<(usize, Grant)> = vec![];
-        for _ in 0..400 {
-            hall.deaf = roll(3) == 0;
-            match roll(9) {
-                0..3 if waiting.len() < 10 => {
-                    let (n, seats) = (roll(4), 1 + u32::try_from(roll(3)).unwrap());
-                    let claim = hall.clients[n].claim();
-                    match hall.wait(n, claim, seats) {
-                        Told::Grant(grant) => held.push((n, *grant)),
-                        Told::Queued(_) => waiting.push((n, claim, seats)),
-                        Told::Deny(deny) => panic!("{deny:?}"),
-                    }
-                }
-                3..5 if !held.is_empty() => {
-                    let (n, grant) = held.swap_remove(roll(held.len() as u64));
-                    let operation = hall.clients[n].operation();
-                    let release = Release { lease: grant.lease, claim: grant.claim, operation };
-                    hall.ask(n, &ClientFrame::Release(release));
-                }
-                5 if !waiting.is_empty() => {
-                    let (n, claim, _) = waiting.swap_remove(roll(waiting.len() as u64));
-                    if roll(2) == 0 {
-                        let operation = hall.clients[n].operation();
-                        hall.ask(n, &ClientFrame::Release(Release { lease: LeaseId::NONE, claim, operation }));
-                    }
-                }
-                6 => hall.advance(roll(4_000) as u64),
-                _ => {
-                    let all = std::mem::take(&mut waiting);
-                    for (n, claim, seats) in all {
-                        match hall.wait(n, claim, seats) {
-                            Told::Grant(grant) => {
-                                served += 1;
-                                held.push((n, *grant));
-                            }
-                            Told::Queued(_) => waiting.push((n, claim, seats)),
-                            Told::Deny(deny) => panic!("{deny:?}"),
-                        }
-                    }
-                }
-            }
-            hall.site.shared.check_ledger().unwrap();
-            assert!(hall.site.feature("A").used <= 5);
-        }
-        // Nobody releases any more, and all leases end: everybody who is still there is served, none twice.
-        hall.deaf = false;
-        for _ in 0..400 {
-            if waiting.is_empty() {
-                break;
-            }
-            for (n, claim, seats) in std::mem::take(&mut waiting) {
-                match hall.wait(n, claim, seats) {
-                    Told::Grant(_) => served += 1,
-                    _ => waiting.push((n, claim, seats)),
-                }
-            }
-            hall.advance(4_000);
-        }
-        assert!(waiting.is_empty(), "{} wait for ever", waiting.len());
-        hall.advance(60_000);
-        let feature = hall.site.feature("A");
-        assert_eq!((feature.used, feature.waiting, hall.site.shared.live_leases()), (0, 0, 0));
-    }
-    assert!(served > 500, "{served} are too few to mean anything");
-}
-
-const WORKERS: usize = 4;
-const ROUNDS: u64 = 800;
-
-/// Four workers, each with a client that waits until it has its seats and gives them back: all of them always get on.
-#[test]
-fn workers_racing_for_a_queue_lose_no_wake_up() {
-    let mut site = Site::new();
-    site.load(&[Lot::of("A", 1).ttl_s(3_000), Lot::of("A", 1).serial("2").ttl_s(3_000)]);
-    let clients: Vec<_> = (1..=WORKERS).map(|n| Client::connected(u8::try_from(n).unwrap(), &mut site)).collect();
-    let (start, barrier, shared) = (site.now, Barrier::new(WORKERS), &site.shared);
-    let engines: Vec<_> = (0..WORKERS).map(|n| site.worker(90 + n as u64)).collect();
-    thread::scope(|scope| {
-        for (n, (mut client, mut engine)) in clients.into_iter().zip(engines).enumerate() {
-            let barrier = &barrier;
-            scope.spawn(move || {
-                barrier.wait();
-                let seats = 1 + u32::try_from(n % 2).unwrap();
-                for _ in 0..ROUNDS {
-                    let now = Now { mono: Mono(start.mono.0 + 1), wall: start.wall };
-                    let claim = client.claim();
-                    // What is told unasked goes to another worker's outbox here, and is lost: asking again finds it.
-                    let mut asked = 0u32;
-                    let grant = loop {
-                        let request = client.request_frame(claim, "A", seats);
-                        let wait = ClientFrame::Wait(Box::new(Wait { request, queue_only: false }));
-                        let mut datagram = client.seal(&[wait], 512);
-                        engine.handle_datagram(now, leasehold_core::Path::unicast(client.from), &mut datagram);
-                        let (mut said, mut out) = (vec![], vec![]);
-                        while let Some(to) = engine.poll_transmit(&mut out) {
-                            if to.to == client.from {
-                                said.push((to, out.clone()));
-                            }
-                        }
-                        let frames = client.open(&said);
-                        if let Some(ServerFrame::Grant(grant)) = frames
-                            .iter()
-                            .find(|frame| matches!(frame, ServerFrame::Grant(grant) if grant.claim == claim))
-                        {
-                            break grant.clone();
-                        }
-                        asked += 1;
-                        assert!(asked < 5_000_000, "it waits for ever");
-                        thread::yield_now();
-                    };
-                    let release = Release { lease: grant.lease, claim, operation: client.operation() };
-                    let mut datagram = client.seal(&[ClientFrame::Release(release)], 0);
-                    engine.handle_datagram(now, leasehold_core::Path::unicast(client.from), &mut datagram);
-                    let mut out = vec![];
-                    while engine.poll_transmit(&mut out).is_some() {}
-                    while engine.poll_event().is_some() {}
-                    shared.check_ledger().unwrap();
-                }
-            });
-        }
-    });
-    site.shared.check_ledger().unwrap();
-    let feature = site.feature("A");
-    assert_eq!((feature.used, feature.waiting, site.shared.live_leases()), (0, 0, 0));
-}
-
-/// A long queue of large requests before one free seat: nobody is served who cannot be, those who can are bounded in how many pass,
-/// and no more than some are looked at.
-#[test]
-fn a_long_queue_of_large_requests_before_a_free_seat_is_not_walked_to_its_end() {
-    let mut hall = Hall::new(&[Lot::of("A", 3).ttl_s(3_000)], 3);
-    let held: Vec<Grant> = (0..2).map(|_| hall.request(0, 1).grant()).collect();
-    let large: Vec<ClaimKey> = (0..600).map(|_| hall.queue(1, 2)).collect();
-    let small = hall.clients[2].claim();
-    assert_eq!(hall.wait(2, small, 1).grant().claim, small, "it passes them");
-    for grant in &held {
-        hall.release(0, grant);
-    }
-    assert_eq!(hall.unasked(1).unwrap().claim, large[0]);
-    assert_eq!(hall.site.feature("A").waiting, 599);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! A server without sockets and clients without machines.
 
 mod client;
+mod hall;
 mod site;
 
 pub use client::{Client, finish};
+pub use hall::{Hall, Told};
 pub use site::{Lot, Site};
 
 use leasehold_protocol::Entropy;
