@@ -77,10 +77,11 @@ pub(crate) fn check(pools: &[Arc<Pool>], leases: &Leases, worker: &mut Worker) -
         let before = leases.stock.turns();
         let sums = sum_leases(leases);
         let outs: Vec<(Arc<Pool>, BucketId, i64)> = outs(pools, leases);
+        let counted = check_quotas(pools, leases);
         if before.is_some() && leases.stock.turns() == before {
             let held = sums?;
             check_joints(pools, leases)?;
-            check_quotas(pools, leases)?;
+            counted?;
             let wrong = outs.iter().find(|(_, bucket, out)| held.get(bucket).copied().unwrap_or(0) != *out);
             return wrong.map_or(Ok(()), |(pool, bucket, leased)| {
                 let (certificate, held) = (certificate(leases, *bucket), held.get(bucket).copied().unwrap_or(0));
