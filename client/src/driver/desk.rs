@@ -164,6 +164,9 @@ impl Desk {
             slot.released = Some(waiter);
             answer = Some(receiver);
         }
+        if let Some(slot) = self.leases.get_mut(&lease) {
+            slot.places = None;
+        }
         self.holder.release(now, lease);
         self.drain();
         answer
@@ -390,6 +393,7 @@ impl Desk {
         let mut abandoned = Vec::new();
         for (lease, slot) in &mut self.leases {
             if let Some(waiter) = slot.waiter.take_if(|w| w.until <= now.mono) {
+                slot.places = None;
                 abandoned.push(*lease);
                 let _ = waiter.reply.send(Err(unreachable(waiter.since)));
             }

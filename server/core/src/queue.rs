@@ -76,6 +76,8 @@ pub(crate) struct Passed {
     waiters: Vec<(Turn, Vec<BucketId>)>,
     /// Of those who were passed as often as may be.
     pub(crate) barred: Vec<BucketId>,
+    /// Whether there are more who wait than were looked at.
+    pub(crate) has_more: bool,
 }
 
 /// How fast seats come to those who wait.
@@ -100,9 +102,12 @@ pub(crate) struct Queues {
 
 /// How long a place is kept without a word, in milliseconds: three askings of the slower pace.
 pub(crate) const PLACE_TTL_MS: u64 = 15_000;
-/// At how many who wait is looked, from the first on, for one who can be served while others cannot: so that a long queue of large
-/// requests before a few free seats holds nobody up. Those behind come nearer.
+/// At how many who wait for seats is looked, from the first on, for one who can be served while others cannot: so that a long queue
+/// of large requests before a few free seats holds nobody up. Those behind come nearer, or find a seat when they ask again; nobody
+/// who does not wait passes them.
 pub(crate) const LOOKS_MAX: usize = 256;
+/// The same of those who cannot for another reason, as a limit of their own.
+pub(crate) const PASSED_MAX: usize = 2048;
 /// How often whoever is near the front asks again, and how often the others do. They are told when it is their turn; asking is
 /// for what was lost.
 const ASK_NEAR_MS: u32 = 1_000;
@@ -137,7 +142,7 @@ impl Queue {
         let turn = Turn { priority, number };
         let ends = now.plus_ms(PLACE_TTL_MS);
         let passed = before.map_or(0, |waiter| waiter.passed);
-        if self.waiters.is_empty() {
+        if known.is_none() && self.waiters.is_empty() {
             self.pace.last = Some(now);
         }
         self.waiters.insert(turn, Waiter { asks: Arc::new(asks), ends, passed, is_called });
@@ -166,6 +171,15 @@ impl Queue {
 
     pub(crate) fn get(&self, turn: Turn) -> Option<&Waiter> {
         self.waiters.get(&turn)
+    }
+
+    /// Keeps the place of `turn`, whatever he was told.
+    pub(crate) fn keep(&mut self, turn: Turn, now: Mono) {
+        if let Some(waiter) = self.waiters.get_mut(&turn) {
+            self.ends.remove(&(waiter.ends, turn));
+            waiter.ends = now.plus_ms(PLACE_TTL_MS);
+            self.ends.insert((waiter.ends, turn));
+        }
     }
 
     /// The first who is not called, behind `last`.

@@ -100,6 +100,8 @@ pub(crate) struct Kept {
     /// How many others do.
     pub(crate) more: usize,
     pub(crate) seats: u64,
+    /// Seats that reservations of others ask for, whoever has them now.
+    pub(crate) of_others: u64,
 }
 
 /// What seats count towards: a limit, for one feature and one who counts as one.
@@ -191,6 +193,8 @@ impl Quotas {
 
     /// Counts what grant `number` takes, whatever the limits say.
     pub(crate) fn enter(&mut self, number: u64, case: Case, seats: &[(Version, u32)]) {
+        // An heir may have been found by who put a policy in force before it was told here.
+        self.leave(number);
         for (counter, seats) in &case.limits {
             *self.used.entry(counter.clone()).or_default() += u64::from(*seats);
         }

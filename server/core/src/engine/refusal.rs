@@ -248,20 +248,29 @@ impl Refusal {
             0 => format!("rule {}", kept.rule),
             more => format!("rule {} and {more} more", kept.rule),
         };
+        // More than is left beside them comes back at no time.
+        let can_wait = u64::from(wanted.get()) <= u64::from(stand.total).saturating_sub(kept.of_others);
+        let what = if can_wait { "again" } else { "for fewer" };
         let sentence = format!(
-            "{} of {feature} asked for; {free} of {} are free, and {} reserved for others by {by}: ask again, or ask the \
+            "{} of {feature} asked for; {free} of {} are free, and {} reserved for others by {by}: ask {what}, or ask the \
              administrator",
             seats(wanted.get()),
             stand.total,
             seats_are(narrow(kept.seats)),
         );
-        Self::new(Denial::RESERVED, sentence, format!("policy rule {}", kept.rule), Some(RETRY_MAX_MS)).with(stand)
+        let again = can_wait.then_some(RETRY_MAX_MS);
+        Self::new(Denial::RESERVED, sentence, format!("policy rule {}", kept.rule), again).with(stand)
     }
 
     /// Whether it may pass if one waits for seats.
     pub(super) fn can_wait(&self) -> bool {
         let passes = matches!(self.code, Denial::NO_SEAT | Denial::RESERVED | Denial::LIMIT_REACHED);
         passes && self.retry_after_ms.is_some()
+    }
+
+    /// Whether it says nothing of what was asked for, and passes by itself: who waits keeps his place.
+    pub(super) fn passes(&self) -> bool {
+        matches!(self.code, Denial::TOO_MANY_LEASES | Denial::RESTARTING | Denial::NOT_LEADER)
     }
 
     pub(super) fn queue_full(feature: &FeatureName, waiting: usize) -> Self {

@@ -56,6 +56,7 @@ impl Engine {
                 self.events.extend(ended.map(|ended| Event::Released(Box::new(ended))));
                 freed
             }
+            None if shared.waits_for_another(realm, release.claim, sender.client.owner) => return false,
             None => {
                 shared.leave_queue(realm, release.claim, sender.client.owner, &mut self.worker);
                 false

@@ -178,8 +178,12 @@ impl Asking<'_> {
         let mut claim = self.shared.leases.claims.lock(self.realm.identity.id, self.request.claim);
         let said = match self.decide_claim(&mut claim, step) {
             Ok(held) => Ok(Said::Held(held)),
-            Err(refusal) if self.waits.is_some() && refusal.can_wait() => {
+            Err(refusal) if self.waits.is_some() && refusal.can_wait() && self.comes_back() => {
                 return self.wait(&refusal, step).map(Said::Queued);
+            }
+            Err(refusal) if self.waits.is_some() && refusal.passes() => {
+                self.keep_place();
+                return Err(refusal);
             }
             Err(refusal) => Err(refusal),
         };
@@ -197,6 +201,9 @@ impl Asking<'_> {
                 }
             }
             Some(Claim::Lease { .. }) | None => {}
+        }
+        if self.waits_for_another() {
+            return Err(Refusal::not_yours());
         }
         if self.shared.is_draining() {
             return Err(Refusal::shutting_down());

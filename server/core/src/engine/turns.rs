@@ -14,12 +14,16 @@ use crate::{book::Pool, claims::Claim, counters::Counter, lock, queue::Asks, rea
 /// there renews it, and has all of its time then.
 const OFFERED_MS: u32 = 15_000;
 
+/// Queues that are looked at in one step, so that renewals do not wait for a day on which many seats come at once.
+const SERVES_MAX: usize = 4;
+
 impl Engine {
     /// Serves those who wait, wherever a seat came back.
     pub(super) fn serve_queues(&mut self, now: Now) {
-        while self.shared.leases.queues.is_stirred()
-            && let Some(pool) = self.shared.leases.queues.take()
-        {
+        // What is left is due at once again.
+        for _ in 0..SERVES_MAX {
+            let queues = &self.shared.leases.queues;
+            let Some(pool) = queues.is_stirred().then(|| queues.take()).flatten() else { return };
             self.serve(now, &pool);
         }
     }
@@ -40,6 +44,11 @@ impl Engine {
     pub(super) fn open_called(&mut self, now: Now, called: Vec<Called>) {
         let shared = self.shared.clone();
         for Called { asks, turn, taken } in called {
+            // He may have asked again since.
+            let latest = lock(&taken.pool.book).queue.get(turn).map(|waiter| waiter.asks.clone());
+            let wants = |asks: &Asks| (asks.request.feature.clone(), asks.request.version, asks.request.seats);
+            let is_same = latest.as_ref().is_some_and(|latest| wants(latest) == wants(&asks));
+            let asks = latest.filter(|_| is_same).unwrap_or(asks);
             let Asks { sender, request } = &*asks;
             let realm: &Realm = &shared.realms[sender.client.realm];
             let (pool, mut step) = (taken.pool.clone(), Step::new(&mut self.worker, &mut self.ended));
@@ -47,7 +56,12 @@ impl Engine {
                 Asking { shared: &shared, realm, now, sender, request, waits: None, offered_ms: Some(OFFERED_MS) };
             let mut claim = shared.leases.claims.lock(realm.identity.id, request.claim);
             // He may have given up, or found a seat that somebody shares with him.
-            let waits = lock(&pool.book).queue.is_called(turn) && !matches!(claim.get(), Some(Claim::Released { .. }));
+            let is_free = match claim.get() {
+                None => true,
+                Some(Claim::Lease { lease, .. }) => shared.leases.record(lease).is_none(),
+                Some(Claim::Released { .. }) => false,
+            };
+            let waits = is_free && is_same && lock(&pool.book).queue.is_called(turn);
             let opened = if waits {
                 Some(asking.checkout_called(&mut claim, taken, &mut step))
             } else {

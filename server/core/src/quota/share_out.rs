@@ -61,7 +61,10 @@ impl Quotas {
             more += 1;
             seats += self.left(index);
         }
-        Hurdle::Reserved(Kept { rule: reservation.id.clone(), more, seats })
+        let others = self.policy.reservations().iter().enumerate();
+        let others = others.filter(|(index, r)| r.feature == case.asked.from && !case.reservations.contains(index));
+        let of_others = others.map(|(_, r)| u64::from(r.seats)).sum();
+        Hurdle::Reserved(Kept { rule: reservation.id.clone(), more, seats, of_others })
     }
 }
 

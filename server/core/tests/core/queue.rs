@@ -340,3 +340,82 @@ fn while_there_is_no_room_for_a_lease_nobody_loses_his_place() {
     hall.release(0, &held);
     assert_eq!(hall.unasked(1).map(|grant| grant.claim), Some(waits));
 }
+
+#[test]
+fn what_can_never_come_is_not_waited_for() {
+    let mut hall = Hall::new(&[Lot::of("A", 10).ttl_s(300)], 2);
+    let kept = Reservation {
+        id: "bob".into(),
+        seats: 1,
+        feature: FeatureName::new("A").unwrap(),
+        version: "0.0".parse().unwrap(),
+        group: 2,
+    };
+    rules(&hall, Rules { reservations: vec![kept], ..Rules::default() });
+    let claim = hall.clients[0].claim();
+    let deny = hall.wait(0, claim, 10).denied();
+    assert_eq!((deny.code, deny.retry_after_ms), (Denial::RESERVED, None));
+    let nine = hall.request(1, 9).grant();
+    hall.queue(0, 9);
+    hall.release(1, &nine);
+    assert!(hall.unasked(0).is_some());
+    // Units of a meter are used up for good.
+    let metered = |t: &mut leasehold_protocol::licence::Terms| {
+        t.metered = Some(leasehold_protocol::licence::certificate::Metered::Consumed);
+    };
+    let mut hall = Hall::new(&[Lot::of("A", 3).ttl_s(300).terms(metered)], 1);
+    hall.request(0, 2).grant();
+    let claim = hall.clients[0].claim();
+    assert_eq!(hall.wait(0, claim, 2).denied().code, Denial::NO_SEAT);
+}
+
+#[test]
+fn a_claim_that_waits_is_its_owners_alone() {
+    let mut hall = Hall::new(&[Lot::of("A", 1).ttl_s(300)], 3);
+    let held = hall.request(0, 1).grant();
+    let waits = hall.queue(1, 1);
+    let operation = hall.clients[2].operation();
+    let release = Release { lease: LeaseId::NONE, claim: waits, operation };
+    let ServerFrame::Released(_) = hall.ask(2, &ClientFrame::Release(release)) else { panic!() };
+    let request = hall.clients[2].request_frame(waits, "A", 1);
+    assert_eq!(hall.told(2, &ClientFrame::Request(Box::new(request))).denied().code, Denial::NOT_YOURS);
+    assert_eq!(hall.wait(1, waits, 1).queued().place, 1, "nothing has become of it");
+    hall.release(0, &held);
+    assert_eq!(hall.unasked(1).unwrap().claim, waits);
+}
+
+#[test]
+fn a_reason_that_passes_costs_nobody_his_place_and_asking_again_no_pace() {
+    let mut site = Site::with(ServerConfig { leases_max: 2, ..ServerConfig::default() }, SiteKey::OPEN);
+    site.load(&[Lot::of("A", 1).ttl_s(3_000), Lot::of("B", 9).ttl_s(3_000)]);
+    let clients = (1..=3).map(|n| Client::connected(n, &mut site)).collect();
+    let mut hall = Hall { site, clients, heard: BTreeMap::new(), deaf: false };
+    let held = hall.request(0, 1).grant();
+    let (first, second) = (hall.queue(1, 1), hall.queue(2, 1));
+    let claim = hall.clients[2].claim();
+    let request = hall.clients[2].request_frame(claim, "B", 1);
+    let ServerFrame::Grant(other) = hall.ask(2, &ClientFrame::Request(Box::new(request))) else { panic!() };
+    for _ in 0..30 {
+        hall.advance(1_000);
+        assert_eq!(hall.wait(1, first, 1).denied().code, Denial::TOO_MANY_LEASES);
+        assert_eq!(hall.wait(2, second, 1).denied().code, Denial::TOO_MANY_LEASES);
+    }
+    hall.release(2, &other);
+    assert_eq!(hall.wait(1, first, 1).queued().place, 1);
+    hall.release(0, &held);
+    let served = hall.unasked(1).unwrap();
+    assert_eq!(served.claim, first);
+    // A lone waiter asks again and again; what is expected is from seat to seat.
+    hall.keep(1, &served);
+    for _ in 0..60 {
+        hall.advance(1_000);
+        hall.wait(2, second, 1).queued();
+    }
+    hall.release(1, &served);
+    let last = hall.unasked(2).unwrap();
+    hall.keep(2, &last);
+    hall.queue(0, 1);
+    let claim = hall.clients[1].claim();
+    let expected = hall.wait(1, claim, 1).queued().expected_ms;
+    assert!(expected.is_some_and(|ms| ms > 40_000), "{expected:?}");
+}

@@ -88,10 +88,10 @@ fn po_05_reserved_seats_are_withheld_from_everybody_else_even_while_unused() {
     site.shared.set_policy(policy(&[users(&["ann"])], &[], &[reserve("lab", 2, "A", "0.0", 0)]));
     assert_eq!((site.feature("A").free, site.feature("A").reserved), (5, 2));
     let deny = ask(&mut client, &mut site, BOB, "A", 4).unwrap_err();
-    let says = "4 seats of A asked for; 5 of 5 are free, and 2 seats are reserved for others by rule lab: ask again, or ask \
-                the administrator";
+    let says = "4 seats of A asked for; 5 of 5 are free, and 2 seats are reserved for others by rule lab: ask for fewer, or \
+                ask the administrator";
     assert_eq!((deny.code, &*deny.sentence, &*deny.rule), (Denial::RESERVED, says, "policy rule lab"));
-    assert_eq!((deny.seats_out, deny.seats_total, deny.retry_after_ms), (0, 5, Some(1000)));
+    assert_eq!((deny.seats_out, deny.seats_total, deny.retry_after_ms), (0, 5, None));
     assert_eq!(fill(&mut client, &mut site, BOB, "A"), (3, Denial::RESERVED, "policy rule lab".into()));
     assert_eq!(fill(&mut client, &mut site, ANN, "A").0, 2);
     assert_eq!((site.feature("A").free, site.feature("A").reserved), (0, 0));

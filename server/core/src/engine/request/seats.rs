@@ -145,9 +145,16 @@ impl Asking<'_> {
             // Seats are being given to this very claim.
             return Err(Hurdle::NoSeat);
         }
+        if passed.has_more && own.is_none() {
+            // Some who wait were not looked at: whoever does not wait goes behind them.
+            return Err(Hurdle::NoSeat);
+        }
         let number = self.take_in(step.worker, &mut book, (feature, want), &passed, uses)?;
-        if own.is_some() {
+        if let Some(own) = own {
+            book.queue.remove(own);
             book.queue.note_served(self.now.mono);
+            self.shared.leases.queues.forget(self.realm.identity.id, self.request.claim);
+            book.settle_waited(step.worker);
         }
         Ok(number)
     }

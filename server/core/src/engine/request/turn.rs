@@ -11,8 +11,9 @@ use crate::{
     book::{Book, Want, choices},
     engine::refusal::Refusal,
     lock,
+    plan::Lot,
     pool::{BucketId, Worker},
-    queue::{Asks, LOOKS_MAX, PLACE_TTL_MS, Passed, Place, Turn},
+    queue::{Asks, LOOKS_MAX, PASSED_MAX, PLACE_TTL_MS, Passed, Place, Turn},
     quota::Hurdle,
     realm::Realm,
 };
@@ -48,12 +49,15 @@ impl Asking<'_> {
             }
             Some(_) | None => {}
         }
+        let is_new = known.is_none() || self.waits == Some(true);
         let asks = Asks { sender: *self.sender, request: request.clone() };
         let turn = book.queue.join(asks, priority, self.now.mono);
         shared.leases.queues.note(realm, request.claim, pool);
         book.settle_waited(step.worker);
-        // A seat that came back before the buckets said that somebody waits has woken nobody.
-        shared.leases.queues.stir(pool);
+        if is_new {
+            // A seat that came back before the buckets said that somebody waits has woken nobody.
+            shared.leases.queues.stir(pool);
+        }
         let Place { place, length, expected_ms, ask_after_ms } = book.queue.place(turn);
         Ok(Queued {
             operation: request.operation,
@@ -90,7 +94,40 @@ impl Asking<'_> {
     }
 }
 
+impl Asking<'_> {
+    /// Whether the claim is in the queue for another client than who asks.
+    pub(super) fn waits_for_another(&self) -> bool {
+        self.shared.waits_for_another(self.realm, self.request.claim, self.sender.client.owner)
+    }
+
+    /// Whether seats of what is asked for come back at all: units that are used up do not (L-17).
+    pub(super) fn comes_back(&self) -> bool {
+        let plan = self.realm.planner.glance();
+        let feature = plan.features.get(&self.request.feature);
+        let is_used_up = |lot: &Lot| lot.meter.is_some_and(|meter| !meter.reusable);
+        feature.is_none_or(|feature| !feature.lots.iter().any(is_used_up))
+    }
+
+    /// Keeps the place of a request that was refused for a reason that passes.
+    pub(super) fn keep_place(&self) {
+        let claim = self.request.claim;
+        let Some(pool) = self.shared.leases.queues.pool_of(self.realm.identity.id, claim) else { return };
+        let mut book = lock(&pool.book);
+        if let Some(turn) = book.queue.turn_of(claim) {
+            book.queue.keep(turn, self.now.mono);
+        }
+    }
+}
+
 impl Shared {
+    /// Whether `claim` is in a queue for another client than `owner`. The claim's lock is held.
+    pub(in crate::engine) fn waits_for_another(&self, realm: &Realm, claim: ClaimKey, owner: u64) -> bool {
+        let Some(pool) = self.leases.queues.pool_of(realm.identity.id, claim) else { return false };
+        let book = lock(&pool.book);
+        let waiter = book.queue.turn_of(claim).and_then(|turn| book.queue.get(turn));
+        waiter.is_some_and(|waiter| waiter.asks.sender.client.owner != owner)
+    }
+
     /// Takes seats for all who wait before `until`, in their order, as far as there are any; they are to be opened then. What may
     /// not be taken because of those who got none.
     pub(in crate::engine) fn serve_ahead(
@@ -102,17 +139,19 @@ impl Shared {
     ) -> Passed {
         self.forget_gone(realm, book, now, step.worker);
         let most = self.policy.load().queue().passing_max;
-        let (mut passed, mut last, mut looks) = (Passed::default(), None, 0);
+        let (mut passed, mut last, mut looks, mut others) = (Passed::default(), None, 0, 0);
         // Whoever is going away grants nothing new.
         while !self.is_draining()
-            && looks < LOOKS_MAX
             && let Some((turn, asks)) = book.queue.next(last)
             && until.is_none_or(|until| turn < until)
             // Where seats are reserved, what is barred for one may be kept for another.
             && book.has_free(step.worker, if book.quotas.is_on() { &[] } else { &passed.barred })
         {
+            if looks == LOOKS_MAX || others == PASSED_MAX {
+                passed.has_more = true;
+                break;
+            }
             last = Some(turn);
-            looks += 1;
             let Asks { sender, request } = &*asks;
             let asking = Asking { shared: self, realm, now, sender, request, waits: None, offered_ms: None };
             match asking.take_in_turn(step.worker, book, &passed) {
@@ -120,8 +159,11 @@ impl Shared {
                     book.queue.call(turn);
                     step.called.push(Called { asks, turn, taken });
                 }
-                Err(buckets) if buckets.is_empty() => {}
-                Err(buckets) => book.queue.pass(&mut passed, turn, buckets, most),
+                Err(buckets) if buckets.is_empty() => others += 1,
+                Err(buckets) => {
+                    looks += 1;
+                    book.queue.pass(&mut passed, turn, buckets, most);
+                }
             }
         }
         passed
@@ -133,8 +175,13 @@ impl Shared {
         for asks in &gone {
             self.leases.queues.forget(realm.identity.id, asks.request.claim);
         }
-        if !gone.is_empty() {
+        if let Some(asks) = gone.first() {
             book.settle_waited(worker);
+            // Those behind may be next.
+            let plan = realm.planner.glance();
+            if let Some(feature) = plan.features.get(&asks.request.feature) {
+                self.leases.queues.stir(feature.seats());
+            }
         }
     }
 
