@@ -96,9 +96,7 @@ impl Loader {
         if dry_run || !change.changed {
             return Ok(PolicyChange { changed: false, ..change });
         }
-        write(&before(&path), &self.policy_text)?;
-        write(&path, text)?;
-        self.put_policy_in_force(file, state);
+        self.put_policy_in_force(&path, file, state)?;
         Ok(change)
     }
 
@@ -110,27 +108,21 @@ impl Loader {
         let path = self.policy_path()?;
         let before = before(&path);
         let name = before.display().to_string();
-        let text = match fs::read_to_string(&before) {
+        let text = match fs::read_to_string(before) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(PolicyRefused::NoneBefore(name)),
             Err(source) => return Err(PolicyRefused::File { path: name, what: "read", source }),
         };
         let file = parse(&name, &text)?;
         let change = self.change(&file);
-        write(&before, &self.policy_text)?;
-        write(&path, &text)?;
-        self.put_policy_in_force(file, state);
+        self.put_policy_in_force(&path, file, state)?;
         Ok(change)
     }
 
     fn policy_path(&self) -> Result<PathBuf, PolicyRefused> {
         let path = self.policy.as_deref().ok_or(PolicyRefused::NoFile)?;
         // A bare name has no folder that could be named.
-        std::path::absolute(path).map_err(|source| PolicyRefused::File {
-            path: path.display().to_string(),
-            what: "found",
-            source,
-        })
+        std::path::absolute(path).map_err(|source| refused(path, "found", source))
     }
 
     fn change(&self, file: &PolicyFile) -> PolicyChange {
@@ -138,10 +130,17 @@ impl Loader {
         PolicyChange { changed, rules, doubts: file.warnings().collect() }
     }
 
-    fn put_policy_in_force(&mut self, file: PolicyFile, state: &AdminState) {
+    /// Puts `file` in force and in the file at `path`, and the one before beside it. That one takes its place last, so that
+    /// where a write fails both files are as they were.
+    fn put_policy_in_force(&mut self, path: &Path, file: PolicyFile, state: &AdminState) -> Result<(), PolicyRefused> {
+        let (before, next) = (before(path), path.with_added_extension("next"));
+        write(&next, &self.policy_text)?;
+        write(path, &file.text)?;
+        fs::rename(&next, &before).map_err(|source| refused(&before, "written", source))?;
         self.shared.set_policy(file.policy);
         self.policy_text = file.text;
         self.refresh_warnings(state, clock_now());
+        Ok(())
     }
 }
 
@@ -161,5 +160,9 @@ fn parse(name: &str, text: &str) -> Result<PolicyFile, PolicyRefused> {
 fn write(path: &Path, text: &str) -> Result<(), PolicyRefused> {
     let mode = fs::metadata(path).map(|meta| meta.permissions());
     let written = write_whole(path, text).and_then(|()| mode.map_or(Ok(()), |mode| fs::set_permissions(path, mode)));
-    written.map_err(|source| PolicyRefused::File { path: path.display().to_string(), what: "written", source })
+    written.map_err(|source| refused(path, "written", source))
+}
+
+fn refused(path: &Path, what: &'static str, source: io::Error) -> PolicyRefused {
+    PolicyRefused::File { path: path.display().to_string(), what, source }
 }

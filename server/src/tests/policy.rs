@@ -153,6 +153,16 @@ async fn a_policy_over_the_network_is_kept_checked_and_taken_back() {
     running.reload().unwrap();
     client.request("CAD").await.unwrap();
 
+    // Where the file cannot be written, it and the one before it stay.
+    let (kept, in_the_way) = (site.data_dir().join("policy.toml.before"), site.data_dir().join("policy.toml.new"));
+    std::fs::create_dir(&in_the_way).unwrap();
+    let refused = ask("/api/v1/policy/rollback", "").await;
+    assert_eq!(refused.status, 500);
+    assert!(refused.body.contains("the policy in force is kept"), "{}", refused.body);
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), NOBODY);
+    client.request("CAD").await.unwrap();
+    std::fs::remove_dir(&in_the_way).unwrap();
+
     // Back, and back again; no lease ends by it.
     assert_eq!(ask("/api/v1/policy/rollback", "").await.json()["changed"], true);
     assert_eq!(client.request("CAD").await.unwrap_err().code, Denial::EXCLUDED);
