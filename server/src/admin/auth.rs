@@ -35,6 +35,15 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// A request that cannot be read: its code, and what is wrong with it.
+pub(super) struct Unreadable(pub(super) &'static str, pub(super) String);
+
+impl IntoResponse for Unreadable {
+    fn into_response(self) -> Response {
+        error(StatusCode::BAD_REQUEST, self.0, &self.1)
+    }
+}
+
 /// An error for programs and people: `{"error": {"code", "message"}}`.
 pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Response {
     (status, Json(json!({ "error": { "code": code, "message": message } }))).into_response()

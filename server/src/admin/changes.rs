@@ -13,7 +13,10 @@ use axum::{
 use leasehold_protocol::{hex, vocab::CertificateId};
 use serde::Deserialize;
 
-use super::{AdminState, auth};
+use super::{
+    AdminState,
+    auth::{self, Unreadable},
+};
 use crate::{
     clock_now,
     loader::{AddReport, ChangeError, ReloadError},
@@ -41,32 +44,19 @@ pub(super) async fn add(
     Extension(peer): Extension<Peer>,
     how: Result<Query<How>, QueryRejection>,
     body: Bytes,
-) -> Response {
-    let how = match how {
-        Ok(Query(how)) => how,
-        Err(e) => {
-            let message = format!("{}; persist and dry_run are understood, true or false", e.body_text());
-            return auth::error(StatusCode::BAD_REQUEST, "bad_query", &message);
-        }
-    };
-    let text = match String::from_utf8(body.into()) {
-        Ok(text) => text,
-        Err(e) => {
-            let message = format!("what was sent is not text: byte {} is no UTF-8", e.utf8_error().valid_up_to());
-            return auth::error(StatusCode::BAD_REQUEST, "not_text", &message);
-        }
-    };
+) -> Result<Response, Unreadable> {
+    let (how, text) = (query_of(how, "persist and dry_run are understood, true or false")?, text_of(body)?);
     let added = aside(move || {
         let mut loader = state.loader();
         loader.add(&text, how.persist, how.dry_run, &state)
     });
-    match added.await {
+    Ok(match added.await {
         Ok(report) => {
             tell_added(&report, peer);
             Json(report).into_response()
         }
         Err(e) => refused(&e),
-    }
+    })
 }
 
 pub(super) async fn remove(
@@ -104,6 +94,20 @@ pub(super) async fn reload(State(state): State<Arc<AdminState>>, Extension(peer)
         }
         Err(e) => refused(&ChangeError::Reload(e)),
     }
+}
+
+/// What a query asks for; else what is wrong with it, and what is `understood`.
+pub(super) fn query_of<T>(query: Result<Query<T>, QueryRejection>, understood: &str) -> Result<T, Unreadable> {
+    let unreadable = |e: QueryRejection| Unreadable("bad_query", format!("{}; {understood}", e.body_text()));
+    query.map(|Query(asked)| asked).map_err(unreadable)
+}
+
+/// What was sent, as text.
+pub(super) fn text_of(body: Bytes) -> Result<String, Unreadable> {
+    String::from_utf8(body.into()).map_err(|e| {
+        let message = format!("what was sent is not text: byte {} is no UTF-8", e.utf8_error().valid_up_to());
+        Unreadable("not_text", message)
+    })
 }
 
 /// Runs what blocks where nobody else waits for it.

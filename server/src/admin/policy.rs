@@ -12,8 +12,9 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    AdminState, auth,
-    changes::{Peer, aside},
+    AdminState,
+    auth::{self, Unreadable},
+    changes::{Peer, aside, query_of, text_of},
 };
 use crate::loader::{PolicyChange, PolicyRefused};
 
@@ -37,23 +38,10 @@ pub(super) async fn apply(
     Extension(peer): Extension<Peer>,
     how: Result<Query<How>, QueryRejection>,
     body: Bytes,
-) -> Response {
-    let how = match how {
-        Ok(Query(how)) => how,
-        Err(e) => {
-            let message = format!("{}; dry_run is understood, true or false", e.body_text());
-            return auth::error(StatusCode::BAD_REQUEST, "bad_query", &message);
-        }
-    };
-    let text = match String::from_utf8(body.into()) {
-        Ok(text) => text,
-        Err(e) => {
-            let message = format!("what was sent is not text: byte {} is no UTF-8", e.utf8_error().valid_up_to());
-            return auth::error(StatusCode::BAD_REQUEST, "not_text", &message);
-        }
-    };
+) -> Result<Response, Unreadable> {
+    let (how, text) = (query_of(how, "dry_run is understood, true or false")?, text_of(body)?);
     let applied = aside(move || state.loader().apply_policy(&text, how.dry_run, &state));
-    tell(applied.await, peer, "policy put in force over the network")
+    Ok(tell(applied.await, peer, "policy put in force over the network"))
 }
 
 pub(super) async fn roll_back(State(state): State<Arc<AdminState>>, Extension(peer): Extension<Peer>) -> Response {

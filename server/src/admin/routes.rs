@@ -14,7 +14,11 @@ use leasehold_protocol::{licence::text, vocab::FeatureName};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{AdminState, auth, changes, metrics, policy, views};
+use super::{
+    AdminState,
+    auth::{self, Unreadable},
+    changes, metrics, policy, views,
+};
 use crate::clock::clock_now;
 
 /// How long an answer may take: ten thousand certificates are checked and put in force in less.
@@ -97,30 +101,27 @@ struct Page {
     offset: Option<usize>,
 }
 
-async fn leases(State(state): State<Arc<AdminState>>, page: Result<Query<Page>, QueryRejection>) -> Response {
-    let wrong = |message: &str| auth::error(StatusCode::BAD_REQUEST, "bad_query", message);
-    let page = match page {
-        Ok(Query(page)) => page,
-        Err(e) => return wrong(&format!("{}; feature, limit and offset are understood", e.body_text())),
-    };
+async fn leases(
+    State(state): State<Arc<AdminState>>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Response, Unreadable> {
+    let wrong = |message: String| Unreadable("bad_query", message);
+    let page = changes::query_of(page, "feature, limit and offset are understood")?;
     let limit = page.limit.unwrap_or(PAGE);
     if limit == 0 || limit > PAGE_MAX {
-        return wrong(&format!("limit is 1 to {PAGE_MAX}"));
+        return Err(wrong(format!("limit is 1 to {PAGE_MAX}")));
     }
-    let feature = page.feature.as_deref().map(FeatureName::new).transpose();
-    match feature {
-        Ok(feature) => {
-            let offset = page.offset.unwrap_or(0);
-            let view = views::LeasesView::of(&state.shared, clock_now(), feature.as_ref(), offset, limit);
-            Json(view).into_response()
-        }
-        Err(e) => wrong(&format!("feature: {e}")),
-    }
+    let feature =
+        page.feature.as_deref().map(FeatureName::new).transpose().map_err(|e| wrong(format!("feature: {e}")))?;
+    let offset = page.offset.unwrap_or(0);
+    let view = views::LeasesView::of(&state.shared, clock_now(), feature.as_ref(), offset, limit);
+    Ok(Json(view).into_response())
 }
 
 async fn no_such_page() -> Response {
-    let message = "no such page; there are /healthz, /readyz, /metrics and /api/v1/{status,features,leases,reservations,licences, \
-                   policy} with licences/reload, licences/ID and policy/rollback";
+    let message = "no such page; there are /healthz, /readyz, /metrics and \
+                   /api/v1/{status,features,leases,reservations,licences,policy} with licences/reload, licences/ID and \
+                   policy/rollback";
     auth::error(StatusCode::NOT_FOUND, "not_found", message)
 }
 
