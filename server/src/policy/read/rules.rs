@@ -91,14 +91,7 @@ impl Reader<'_> {
         let seats = self.number(table, "seats", value.span(), 1);
         let feature = self.feature(table, value.span());
         let version = self.version(table);
-        let group = match table.get("for") {
-            Some(who) => self.group(who),
-            None => {
-                let help = Some("say whom: for = \"GROUP\", or for = { users = [\"ann\"] }".to_owned());
-                self.wrong(value.span(), "the seats are kept for nobody", "expected for", help);
-                None
-            }
-        };
+        let group = self.whom(table, value.span(), "the seats are kept for nobody");
         if let (Some((id, at)), Some(seats), Some(feature), Some(version), Some(group)) =
             (id, seats, feature, version, group)
         {
@@ -115,14 +108,7 @@ impl Reader<'_> {
         self.check_keys(table, PRIORITY_KEYS, "expected id, level, for and features");
         let id = self.id(table, value.span());
         let level = self.within(table, "level", value.span(), 0..=PRIORITY_MAX.into());
-        let group = match table.get("for") {
-            Some(who) => self.group(who),
-            None => {
-                let help = Some("say whom: for = \"GROUP\", or for = { users = [\"ann\"] }".to_owned());
-                self.wrong(value.span(), "the priority is nobody's", "expected for", help);
-                None
-            }
-        };
+        let group = self.whom(table, value.span(), "the priority is nobody's");
         let features = self.features(table, value.span());
         let level = level.and_then(|level| u8::try_from(level).ok());
         if let (Some((id, at)), Some(level), Some(group), Some(features)) = (id, level, group, features) {
@@ -147,6 +133,16 @@ impl Reader<'_> {
             rules.waiters_max = most.unwrap_or(rules.waiters_max);
         }
         self.rules.queue = rules;
+    }
+
+    /// Whom a rule is for that has to say so; `otherwise` is what is wrong with it.
+    fn whom(&mut self, table: &DeTable<'_>, rule: Range<usize>, otherwise: &str) -> Option<GroupId> {
+        let Some(who) = table.get("for") else {
+            let help = Some("say whom: for = \"GROUP\", or for = { users = [\"ann\"] }".to_owned());
+            self.wrong(rule, otherwise, "expected for", help);
+            return None;
+        };
+        self.group(who)
     }
 
     /// A group by its name, or a rule's own.
