@@ -27,7 +27,7 @@ fn the_example_has_no_mistake_and_answers_who_may() {
     };
     let ann = ask("CAD", "Ann", 0);
     let says = "✓ may take seats of CAD: rule cad-is-for-engineers includes Ann\n  at most 2 seats of CAD for each user, by limit \
-                two-each\n";
+                two-each\n  waits with priority 80, where others have 50\n";
     assert!(ann.ends_with(says), "{ann}");
     assert!(ask("VIEWER", "eve", 0).ends_with("✓ may take seats of VIEWER: rule here-only includes eve\n"));
     assert!(ask("MESH", "x-hugo", 77).ends_with("rule no-contractors excludes x-hugo (excluded)\n"));
@@ -39,8 +39,8 @@ fn the_example_has_no_mistake_and_answers_who_may() {
     assert_eq!((&answer["verdict"], &answer["rule"]), (&"excluded".into(), &"no-contractors".into()));
     assert_eq!(answer["looked_at"].as_array().unwrap().len(), 3);
     assert_eq!(
-        (&answer["limits"][0]["id"], answer["reservations"].as_array().unwrap().len()),
-        (&"ten-together".into(), 0)
+        (&answer["limits"][0]["id"], answer["reservations"].as_array().unwrap().len(), &answer["priority"]),
+        (&"ten-together".into(), 0, &50.into())
     );
 }
 

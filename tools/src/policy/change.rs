@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::ValueHint;
 use hyper::{Method, body::Bytes};
-use leasehold_core::policy::{Action, Group, GroupId, Policy};
+use leasehold_core::policy::{Group, GroupId, Policy};
 use leasehold_server::policy::PolicyFile;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -208,8 +208,7 @@ fn described(policy: &Policy) -> BTreeMap<String, String> {
         }
     }
     for rule in policy.rules() {
-        let action = if rule.action == Action::Include { "include" } else { "exclude" };
-        let says = format!("{action} {} for {}", who(rule.group), of(rule.features.as_deref()));
+        let says = format!("{} {} for {}", rule.action.word(), who(rule.group), of(rule.features.as_deref()));
         all.insert(format!("rule {}", rule.id), says);
     }
     for limit in policy.limits() {

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, net::IpAddr, path::PathBuf};
 
 use clap::ValueHint;
-use leasehold_core::policy::{AccessRule, Action, GroupId, Limit, Per, Policy, Reservation, Verdict};
+use leasehold_core::policy::{AccessRule, GroupId, Limit, PRIORITY_DEFAULT, Per, Policy, Reservation, Verdict};
 use leasehold_protocol::{
     message::Holder,
     vocab::{DeviceId, FeatureName, Label, Version},
@@ -88,9 +88,10 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let concern = policy.concern(&args.feature, &holder, args.address);
     let limits: Vec<&Limit> = concern.limits.iter().map(|limit| &policy.limits()[*limit]).collect();
     let reservations: Vec<&Reservation> = concern.reservations.iter().map(|r| &policy.reservations()[*r]).collect();
+    let priority = policy.priority(&args.feature, &holder, args.address);
     if args.json {
         let rule = |rule: &&AccessRule| {
-            json!({ "id": rule.id, "action": action(rule), "group": group(&policy, rule.group),
+            json!({ "id": rule.id, "action": rule.action.word(), "group": group(&policy, rule.group),
                     "all_features": rule.features.is_none(), "matches": groups.contains(&rule.group) })
         };
         let names: Vec<_> = groups.iter().filter_map(|id| policy.groups().all()[*id as usize].name.as_ref()).collect();
@@ -100,11 +101,17 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
         output::json(&json!({ "schema": 1, "feature": args.feature.as_str(), "groups": names, "verdict": word,
             "rule": by.map(|rule| &rule.id), "looked_at": looked.iter().map(rule).collect::<Vec<_>>(),
             "limits": limits.iter().map(limit).collect::<Vec<_>>(),
-            "reservations": reservations.iter().map(reservation).collect::<Vec<_>>() }))?;
+            "reservations": reservations.iter().map(reservation).collect::<Vec<_>>(), "priority": priority }))?;
         return Ok(exit);
     }
-    let numbers = if exit == Exit::OK { numbers(&args.feature, &limits, &reservations) } else { String::new() };
-    output::result(&(text(args, &policy, &groups, &looked, verdict) + &numbers))?;
+    let mut text = text(args, &policy, &groups, &looked, verdict);
+    if exit == Exit::OK {
+        text += &numbers(&args.feature, &limits, &reservations);
+        if priority != PRIORITY_DEFAULT {
+            let _ = writeln!(text, "  waits with priority {priority}, where others have {PRIORITY_DEFAULT}");
+        }
+    }
+    output::result(&text)?;
     Ok(exit)
 }
 
@@ -126,7 +133,7 @@ fn text(
         for rule in looked {
             let of = if rule.features.is_none() { "all features" } else { args.feature.as_str() };
             let is = if groups.contains(&rule.group) { "in it" } else { "not in it" };
-            let says = format!("{} {}", action(rule), group(policy, rule.group));
+            let says = format!("{} {}", rule.action.word(), group(policy, rule.group));
             rows.push(vec![rule.id.clone(), says, of.to_owned(), is.to_owned()]);
         }
         text += &rows.render();
@@ -176,13 +183,6 @@ const fn told(verdict: Verdict<'_>) -> (&'static str, Option<&AccessRule>) {
         Verdict::Allowed(rule) => ("allowed", rule),
         Verdict::Excluded(rule) => ("excluded", Some(rule)),
         Verdict::NotIncluded(rule) => ("not-included", Some(rule)),
-    }
-}
-
-const fn action(rule: &AccessRule) -> &'static str {
-    match rule.action {
-        Action::Include => "include",
-        Action::Exclude => "exclude",
     }
 }
 

@@ -28,6 +28,17 @@ pub enum Action {
     Exclude,
 }
 
+impl Action {
+    /// The word it has in a policy file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Include => "include",
+            Self::Exclude => "exclude",
+        }
+    }
+}
+
 /// One rule of access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessRule {
