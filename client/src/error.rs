@@ -58,6 +58,9 @@ pub enum Misuse {
     /// Not a version, or not a seat count.
     #[error("not a version or seat count: {0}")]
     Number(NumberError),
+    /// Nothing to ask for.
+    #[error("the first of no checkouts: name at least one")]
+    NoCheckout,
 }
 
 /// A server's "no", with everything it said.

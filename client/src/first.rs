@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     checkout::{Checkout, Lease},
-    error::CheckoutError,
+    error::{CheckoutError, Misuse},
 };
 
 /// Asks all of `checkouts` at once, each of a client of its own or of different features, and keeps the first lease that is
@@ -32,12 +32,15 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// Why the last of them failed that says waiting may help; if none does, why the last one failed. Without any checkout this never
-/// ends.
+/// Why the last of them failed that says waiting may help; if none does, why the last one failed. [`Misuse::NoCheckout`] if there is
+/// none.
 pub async fn first_of<'c>(checkouts: impl IntoIterator<Item = Checkout<'c>>) -> Result<(usize, Lease), CheckoutError> {
     type Asked<'c> = Pin<Box<dyn Future<Output = Result<Lease, CheckoutError>> + Send + 'c>>;
     let mut asked: Vec<Option<Asked<'c>>> =
         checkouts.into_iter().map(|checkout| Some(Box::pin(checkout.send()) as Asked<'c>)).collect();
+    if asked.is_empty() {
+        return Err(CheckoutError::ApiMisuse(Misuse::NoCheckout));
+    }
     let mut failed: Option<CheckoutError> = None;
     poll_fn(move |context| {
         for (which, place) in asked.iter_mut().enumerate() {

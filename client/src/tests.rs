@@ -300,6 +300,7 @@ fn the_blocking_twin_works_with_and_without_an_executor_around_it() {
 async fn misuse_is_named() {
     let site = Site::start(12);
     let client = site.builder().open().await.unwrap();
+    assert_eq!(crate::first_of([]).await.err(), Some(CheckoutError::ApiMisuse(Misuse::NoCheckout)));
     assert!(matches!(client.checkout("").await, Err(CheckoutError::ApiMisuse(Misuse::Feature(_)))));
     assert!(matches!(client.checkout("x").seats(0).await, Err(CheckoutError::ApiMisuse(Misuse::Number(_)))));
     assert!(matches!(client.checkout("x").version("4").await, Err(CheckoutError::ApiMisuse(Misuse::Number(_)))));
