@@ -21,7 +21,7 @@ use leasehold_protocol::{
 use crate::{
     book::Pool,
     engine::Sender,
-    lock,
+    lock, narrow,
     pool::{BucketId, Tally, Use},
 };
 
@@ -101,7 +101,7 @@ pub(crate) struct Queues {
 }
 
 /// How long a place is kept without a word, in milliseconds: three askings of the slower pace.
-pub(crate) const PLACE_TTL_MS: u64 = 15_000;
+pub(crate) const PLACE_TTL_MS: u32 = 15_000;
 /// At how many who wait for seats is looked, from the first on, for one who can be served while others cannot: so that a long queue
 /// of large requests before a few free seats holds nobody up. Those behind come nearer, or find a seat when they ask again; nobody
 /// who does not wait passes them.
@@ -140,7 +140,7 @@ impl Queue {
         // Whoever is called is looked for where he was.
         let priority = known.filter(|_| is_called).map_or(Reverse(priority), |turn| turn.priority);
         let turn = Turn { priority, number };
-        let ends = now.plus_ms(PLACE_TTL_MS);
+        let ends = now.plus_ms(PLACE_TTL_MS.into());
         let passed = before.map_or(0, |waiter| waiter.passed);
         if known.is_none() && self.waiters.is_empty() {
             self.pace.last = Some(now);
@@ -177,7 +177,7 @@ impl Queue {
     pub(crate) fn keep(&mut self, turn: Turn, now: Mono) {
         if let Some(waiter) = self.waiters.get_mut(&turn) {
             self.ends.remove(&(waiter.ends, turn));
-            waiter.ends = now.plus_ms(PLACE_TTL_MS);
+            waiter.ends = now.plus_ms(PLACE_TTL_MS.into());
             self.ends.insert((waiter.ends, turn));
         }
     }
@@ -211,12 +211,10 @@ impl Queue {
 
     /// Where `turn` stands.
     pub(crate) fn place(&self, turn: Turn) -> Place {
-        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let place = narrow(self.waiters.range(..turn).count() + 1);
-        let expected = self.pace.every_ms.map(|every| every.saturating_mul(u64::from(place)));
-        let expected_ms = expected.map(|ms| u32::try_from(ms).unwrap_or(u32::MAX));
+        let place = narrow(self.waiters.range(..turn).count() as u64 + 1);
+        let expected_ms = self.pace.every_ms.map(|every| narrow(every.saturating_mul(u64::from(place))));
         let ask_after_ms = if place <= NEAR { ASK_NEAR_MS } else { ASK_FAR_MS };
-        Place { place, length: narrow(self.waiters.len()), expected_ms, ask_after_ms }
+        Place { place, length: narrow(self.waiters.len() as u64), expected_ms, ask_after_ms }
     }
 
     /// Notes that somebody who waited was served.

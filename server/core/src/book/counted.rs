@@ -4,6 +4,7 @@ use leasehold_protocol::vocab::{FeatureName, Version};
 
 use super::{Book, Want, choices};
 use crate::{
+    narrow,
     plan::{Lot, LotKind},
     policy::Reservation,
     pool::{Rank, Short, Use, Worker},
@@ -11,7 +12,8 @@ use crate::{
 };
 
 impl Book {
-    /// The same where rules count seats: whoever takes or gives some has the book in hand, but for who began before they did.
+    /// Takes seats for `want` where rules count them, and leaves in `uses` of which lots. Whoever takes or gives some has the book in
+    /// hand, but for who began before they did.
     ///
     /// # Errors
     /// What is in the way of `case`. For who had the seats before this server was started anew, whose lease is to come back
@@ -103,7 +105,6 @@ impl Book {
                 short -= given;
                 *left -= given;
             }
-            let narrow = |n| u32::try_from(n).unwrap_or(u32::MAX);
             all.push((reservation, narrow(used), narrow(short)));
         }
         all

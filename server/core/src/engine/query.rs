@@ -16,6 +16,7 @@ use super::{Engine, data::Sender};
 use crate::{
     book::counts_of,
     counters::Counter,
+    narrow,
     plan::{Drawn, FeaturePlan, Lot, LotKind, Plan},
     pool::Worker,
     status::feature_status,
@@ -137,7 +138,7 @@ fn line_of_lots<'a>(
             ends: None,
             signed: signed(feature, &lot.signed.cose),
         });
-        line.used = line.used.saturating_add(narrow(counts_of(worker, lot.bucket).0));
+        line.used = line.used.saturating_add(narrow(counts_of(worker, lot.bucket).0.max(0).unsigned_abs()));
         match lot.kind {
             LotKind::Overdraft => line.overdraft = line.overdraft.saturating_add(lot.count().unwrap_or(0)),
             LotKind::Regular => {
@@ -183,8 +184,4 @@ const LICENCE_LEN_MAX: usize = 1 + 3 + 8 + 3 * 3 + 6 + 3 * 5 + 2 * 10;
 
 fn licence_len_max(line: &LicenceLine) -> usize {
     LICENCE_LEN_MAX + line.feature.as_str().len() + line.signed.len()
-}
-
-fn narrow(n: i64) -> u32 {
-    u32::try_from(n.max(0)).unwrap_or(u32::MAX)
 }

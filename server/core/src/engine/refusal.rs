@@ -10,6 +10,7 @@ use super::{Engine, data::Sender};
 use crate::{
     Denied, Event,
     counters::Counter,
+    narrow,
     plan::{Drawn, FeaturePlan},
     policy::Per,
     quota::{Kept, Reached},
@@ -354,9 +355,4 @@ impl Engine {
             retry_after_ms: refusal.retry_after_ms,
         })));
     }
-}
-
-/// `ms` as the wire carries it: 49 days at most.
-pub(super) fn narrow(ms: u64) -> u32 {
-    u32::try_from(ms).unwrap_or(u32::MAX)
 }

@@ -5,7 +5,7 @@ use leasehold_protocol::time::Now;
 use super::{FeatureStatus, LotStatus};
 use crate::{
     book::{Counts, Pool, counts_of},
-    lock,
+    lock, narrow,
     plan::{Drawn, FeaturePlan, Lot, LotKind},
     pool::Worker,
 };
@@ -89,8 +89,4 @@ fn lot_status(lot: &Lot, worker: &mut Worker) -> LotStatus {
         used: narrow(counts_of(worker, lot.bucket).0.unsigned_abs()),
         ends: lot.ends,
     }
-}
-
-fn narrow(n: u64) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }

@@ -9,7 +9,10 @@ use leasehold_protocol::{
     vocab::{ClaimKey, Denial, LeaseId},
 };
 
-use crate::rig::{Client, Hall, Lot, Seeded, Site, Told};
+use crate::{
+    races::ask,
+    rig::{Client, Hall, Lot, Seeded, Site, Told},
+};
 
 /// Ten thousand who wait for one seat: each release wakes one, in order, and nobody is left.
 #[test]
@@ -132,15 +135,7 @@ fn workers_racing_for_a_queue_lose_no_wake_up() {
                     let grant = loop {
                         let request = client.request_frame(claim, "A", seats);
                         let wait = ClientFrame::Wait(Box::new(Wait { request, queue_only: false }));
-                        let mut datagram = client.seal(&[wait], 512);
-                        engine.handle_datagram(now, leasehold_core::Path::unicast(client.from), &mut datagram);
-                        let (mut said, mut out) = (vec![], vec![]);
-                        while let Some(to) = engine.poll_transmit(&mut out) {
-                            if to.to == client.from {
-                                said.push((to, out.clone()));
-                            }
-                        }
-                        let frames = client.open(&said);
+                        let frames = ask(&mut engine, now, &mut client, &[wait]);
                         if let Some(ServerFrame::Grant(grant)) = frames
                             .iter()
                             .find(|frame| matches!(frame, ServerFrame::Grant(grant) if grant.claim == claim))
@@ -152,10 +147,7 @@ fn workers_racing_for_a_queue_lose_no_wake_up() {
                         thread::yield_now();
                     };
                     let release = Release { lease: grant.lease, claim, operation: client.operation() };
-                    let mut datagram = client.seal(&[ClientFrame::Release(release)], 0);
-                    engine.handle_datagram(now, leasehold_core::Path::unicast(client.from), &mut datagram);
-                    let mut out = vec![];
-                    while engine.poll_transmit(&mut out).is_some() {}
+                    ask(&mut engine, now, &mut client, &[ClientFrame::Release(release)]);
                     while engine.poll_event().is_some() {}
                     shared.check_ledger().unwrap();
                 }

@@ -26,7 +26,10 @@ pub fn ask(engine: &mut Engine, now: Now, client: &mut Client, frames: &[ClientF
     engine.handle_datagram(now, Path::unicast(client.from), &mut datagram);
     let (mut said, mut out) = (vec![], vec![]);
     while let Some(to) = engine.poll_transmit(&mut out) {
-        said.push((to, out.clone()));
+        // What others are told unasked is lost here.
+        if to.to == client.from {
+            said.push((to, out.clone()));
+        }
     }
     client.open(&said)
 }

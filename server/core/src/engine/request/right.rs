@@ -9,8 +9,8 @@ use leasehold_protocol::{
 use super::Asking;
 use crate::{
     book::{Counts, Want},
-    engine::refusal::{Refusal, Stand, narrow},
-    lock,
+    engine::refusal::{Refusal, Stand},
+    lock, narrow,
     plan::{FeaturePlan, Lot, Plan, groups, serving},
     policy::Verdict,
     pool::Worker,

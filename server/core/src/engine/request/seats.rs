@@ -140,7 +140,7 @@ impl Asking<'_> {
             return Err(Hurdle::NoSeat);
         }
         let own = book.queue.turn_of(self.request.claim);
-        let passed = self.shared.serve_ahead(self.realm, self.now, (&mut book, own), step);
+        let passed = self.shared.serve_ahead((self.realm, pool, self.now), (&mut book, own), step);
         if own.is_some_and(|own| book.queue.is_called(own)) {
             // Seats are being given to this very claim.
             return Err(Hurdle::NoSeat);

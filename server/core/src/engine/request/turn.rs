@@ -8,7 +8,7 @@ use leasehold_protocol::{message::Queued, time::Now, vocab::ClaimKey};
 use super::{Asking, Step, seats::Taken};
 use crate::{
     Shared,
-    book::{Book, Want, choices},
+    book::{Book, Pool, Want, choices},
     engine::refusal::Refusal,
     lock,
     plan::Lot,
@@ -40,7 +40,7 @@ impl Asking<'_> {
         let policy = shared.policy.load();
         let priority = policy.priority(&request.feature, &request.holder, self.sender.path.from.ip());
         let mut book = lock(&pool.book);
-        shared.forget_gone(self.realm, &mut book, self.now, step.worker);
+        shared.forget_gone(pool, &mut book, self.now, step.worker);
         let known = book.queue.turn_of(request.claim).and_then(|turn| book.queue.get(turn));
         match known {
             Some(waiter) if waiter.asks.sender.client.owner != owner => return Err(Refusal::not_yours()),
@@ -66,7 +66,7 @@ impl Asking<'_> {
             place,
             length,
             expected_ms,
-            ttl_ms: u32::try_from(PLACE_TTL_MS).unwrap_or(u32::MAX),
+            ttl_ms: PLACE_TTL_MS,
             ask_after_ms,
         })
     }
@@ -132,12 +132,11 @@ impl Shared {
     /// not be taken because of those who got none.
     pub(in crate::engine) fn serve_ahead(
         &self,
-        realm: &Realm,
-        now: Now,
+        (realm, pool, now): (&Realm, &Arc<Pool>, Now),
         (book, until): (&mut Book, Option<Turn>),
         step: &mut Step<'_>,
     ) -> Passed {
-        self.forget_gone(realm, book, now, step.worker);
+        self.forget_gone(pool, book, now, step.worker);
         let most = self.policy.load().queue().passing_max;
         let (mut passed, mut last, mut looks, mut others) = (Passed::default(), None, 0, 0);
         // Whoever is going away grants nothing new.
@@ -170,18 +169,13 @@ impl Shared {
     }
 
     /// Takes those out of the queue who have not asked again in time.
-    fn forget_gone(&self, realm: &Realm, book: &mut Book, now: Now, worker: &mut Worker) {
+    fn forget_gone(&self, pool: &Arc<Pool>, book: &mut Book, now: Now, worker: &mut Worker) {
         let gone = book.queue.expire(now.mono);
-        for asks in &gone {
-            self.leases.queues.forget(realm.identity.id, asks.request.claim);
-        }
-        if let Some(asks) = gone.first() {
+        gone.iter().for_each(|asks| self.leases.queues.forget(pool.realm, asks.request.claim));
+        if !gone.is_empty() {
             book.settle_waited(worker);
             // Those behind may be next.
-            let plan = realm.planner.glance();
-            if let Some(feature) = plan.features.get(&asks.request.feature) {
-                self.leases.queues.stir(feature.seats());
-            }
+            self.leases.queues.stir(pool);
         }
     }
 
