@@ -47,6 +47,18 @@ fn hall(plan: Plan, waiters: usize, apart: Duration) -> (Lan, Vec<Seat>, Vec<Sea
     (lan, holders, waiting)
 }
 
+/// The server's order: two seats, so that what a client hears may be a neighbour's turn apart.
+fn in_order(granted: &[Option<Instant>], seed: u64) {
+    let late = granted.windows(3).filter(|three| three[2] < three[0]).count();
+    assert_eq!(late, 0, "seed {seed}: {granted:?}");
+}
+
+fn all_come_back(lan: &mut Lan) {
+    lan.run_for(10 * MINUTE);
+    assert_eq!(lan.seats_out(0, "cad"), 0);
+    lan.check_ledger();
+}
+
 fn release_all(lan: &mut Lan, seats: &[Seat]) {
     seats.iter().for_each(|seat| lan.release(*seat));
 }
@@ -58,13 +70,9 @@ fn on_a_lossy_network_whoever_came_first_is_served_first_and_everybody_is() {
         let (mut lan, holders, waiting) = hall(plan, 16, SECOND);
         release_all(&mut lan, &holders);
         serve_all(&mut lan, &waiting, 3 * SECOND, 10 * MINUTE);
-        // The server's order: two seats, so that what a client hears may be a neighbour's turn apart.
         let order = granted(&lan, &waiting);
-        let late = order.windows(3).filter(|three| three[2] < three[0]).count();
-        assert_eq!(late, 0, "seed {seed}: {order:?}");
-        lan.run_for(10 * MINUTE);
-        assert_eq!(lan.seats_out(0, "cad"), 0);
-        lan.check_ledger();
+        in_order(&order, seed);
+        all_come_back(&mut lan);
     }
 }
 
@@ -80,11 +88,8 @@ fn waiters_that_die_are_passed_over_and_hold_nobody_up_for_longer_than_their_pla
         let alive: Vec<Seat> = waiting.iter().filter(|seat| !lan.clients[seat.client].dead).copied().collect();
         let order = granted(&lan, &alive);
         assert!(order.iter().all(Option::is_some));
-        let late = order.windows(3).filter(|three| three[2] < three[0]).count();
-        assert_eq!(late, 0, "seed {seed}: {order:?}");
-        lan.run_for(10 * MINUTE);
-        assert_eq!(lan.seats_out(0, "cad"), 0);
-        lan.check_ledger();
+        in_order(&order, seed);
+        all_come_back(&mut lan);
     }
 }
 
@@ -129,7 +134,5 @@ fn a_server_that_restarts_finds_everybody_waiting_again_and_grants_no_seat_twice
     lan.run_for(2 * MINUTE);
     release_all(&mut lan, &holders);
     serve_all(&mut lan, &waiting, 3 * SECOND, 30 * MINUTE);
-    lan.run_for(10 * MINUTE);
-    assert_eq!(lan.seats_out(0, "cad"), 0);
-    lan.check_ledger();
+    all_come_back(&mut lan);
 }
