@@ -22,6 +22,7 @@
 //! | [`licences`] | licence files and publishers' keys |
 //! | [`net`] | sockets, interfaces, workers |
 //! | [`admin`] | REST on loopback |
+//! | [`storage`] | files that must lose nothing |
 //! | [`process`] | who holds a port |
 //! | [`clock`] | the clocks and the system's randomness |
 //! | [`logs`] | the log |
@@ -45,6 +46,7 @@ mod serve;
 mod settings;
 mod start;
 pub mod state;
+pub mod storage;
 #[cfg(test)]
 mod tests;
 mod watch;
