@@ -24,6 +24,12 @@ impl Worker {
         slab.named(self.free.pop()?)
     }
 
+    /// Reserves the slots of `ids` under these very names, for leases that were written down: before any worker has opened one.
+    /// The indices of those that could not be; each of the others is published or given back as any that was reserved.
+    pub fn set_aside(&mut self, ids: &[LeaseId]) -> Vec<usize> {
+        self.stock.slab.set_aside(ids, &mut self.free)
+    }
+
     /// Gives back a slot that was reserved for nothing.
     pub fn unreserve(&mut self, id: LeaseId) {
         self.stock.slab.recycle(id.slot(), &mut self.free);

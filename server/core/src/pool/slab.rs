@@ -17,8 +17,8 @@ use super::{
     free_list::FreeList,
     seats::{BucketId, WORKERS_MAX},
     slot::{
-        BLOCK_LEN_U32, Block, FREE, OVERAGE, Slot, TTL_MASK, Tenure, WIDE, deadline, generation, hot, is_alive_as,
-        renewals,
+        BLOCK_LEN_U32, Block, FREE, GENERATION_MAX, OVERAGE, Slot, TTL_MASK, Tenure, WIDE, deadline, generation, hot,
+        is_alive_as, previous_generation, renewals,
     },
     sync::{Mutex, Ordering},
     worker::Use,
@@ -135,6 +135,35 @@ impl Slab {
             self.take_batch(own)?;
         }
         self.named(own.pop()?)
+    }
+
+    /// Sets the slots of `ids` aside, so that the next lease in each is called as it says: for leases that were written down, and
+    /// before any other is opened. Those it could not, because the name is none, or was there already: by index into `ids`. The
+    /// slots between are free.
+    pub(super) fn set_aside(&self, ids: &[LeaseId], own: &mut Vec<u32>) -> Vec<usize> {
+        let is_good = |id: &LeaseId| id.slot() < self.slots_max && (1..=GENERATION_MAX).contains(&id.generation());
+        let mut names = BTreeMap::new();
+        let mut left_out = Vec::new();
+        for (index, id) in ids.iter().enumerate() {
+            if !is_good(id) || names.insert(id.slot(), id.generation()).is_some() {
+                left_out.push(index);
+            }
+        }
+        let Some(last) = names.last_key_value().map(|(slot, _)| *slot) else { return left_out };
+        let mut between = Vec::new();
+        for slot in self.free.take_fresh(last + 1, self.slots_max) {
+            match (names.get(&slot), self.blocks.reach(slot / BLOCK_LEN_U32, Block::new)) {
+                (Some(generation), Some(block)) => {
+                    block.slot(slot).hot.store(hot(previous_generation(*generation), FREE), Ordering::Relaxed);
+                }
+                _ => between.push(slot),
+            }
+        }
+        for batch in between.chunks(BATCH) {
+            own.extend(batch);
+            self.hand_back(batch.len(), own);
+        }
+        left_out
     }
 
     /// Takes a batch of free slots into `own`, used ones first: one change of the list, and slots that lie together stay in one

@@ -215,6 +215,11 @@ pub(super) const fn next_generation(generation: u32) -> u32 {
     if generation == GENERATION_MAX { 1 } else { generation + 1 }
 }
 
+pub(super) const fn previous_generation(generation: u32) -> u32 {
+    // Of a slot that was never used it is 0, and what comes after the last is 1 as well.
+    generation.saturating_sub(1)
+}
+
 pub(super) fn is_alive_as(hot: u64, id: LeaseId) -> bool {
     generation(hot) == id.generation() && deadline(hot) != FREE
 }

@@ -212,3 +212,29 @@ fn a_sweep_ends_what_is_due_within_its_budget_and_nothing_else() {
     assert_eq!(sweep(9, 5001), (true, vec![later]));
     assert_eq!(stock.live(), 0);
 }
+
+#[test]
+fn leases_that_were_written_down_keep_their_names_and_what_lies_between_is_free() {
+    let (stock, mut worker) = stock(300);
+    let ids = [
+        LeaseId::new(200, 7),
+        LeaseId::new(3, GENERATION_MAX),
+        LeaseId::new(3, 5),
+        LeaseId::new(0, 1),
+        LeaseId::NONE,
+        LeaseId::new(u32::MAX, 1),
+    ];
+    assert_eq!(worker.set_aside(&ids), [2, 4, 5], "twice the same slot, no name, no such slot");
+    for id in [ids[0], ids[1], ids[3]] {
+        worker.publish(id, &terms(1, 7), TTL_MS, Mono(9000), &[]);
+        assert_eq!(renew(&stock, id, 5000, &terms(1, 7)), alive(10_000));
+    }
+    let mut fresh: Vec<LeaseId> = (0..297).map(|_| granted(&mut worker, 2, 0)).collect();
+    assert!(worker.reserve().is_none(), "as many as there may be");
+    fresh.sort_unstable();
+    fresh.dedup_by_key(|id| id.slot());
+    assert_eq!(fresh.len(), 297);
+    assert!(fresh.iter().all(|id| ids.iter().all(|other| other.slot() != id.slot()) && id.generation() == 1));
+    worker.release(ids[0]).unwrap();
+    assert_eq!(worker.reserve().map(|id| (id.slot(), id.generation())), Some((200, 8)));
+}
