@@ -7,6 +7,7 @@
 
 mod counted;
 mod pools;
+mod retaken;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,9 @@
 //! What happened, for the log, the journal and the counters of the shell.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use leasehold_protocol::{
     crypto::Fingerprint,
@@ -118,10 +121,24 @@ pub struct Granted {
     pub holder: Arc<Holder>,
     /// When it was granted.
     pub at: Mono,
+    /// The same on the wall.
+    pub wall: UnixMillis,
     /// When it ends, if it is not renewed.
     pub deadline: Mono,
     /// Whether a ticket was shown that a restarted server honoured.
     pub by_ticket: bool,
+    /// Its number: grants in order, over the whole server and all its lives.
+    pub number: u64,
+    /// How long it lives without a renewal, in milliseconds.
+    pub ttl_ms: u32,
+    /// Where it was asked from.
+    pub address: IpAddr,
+    /// Whether it may share its seats with others.
+    pub shares: bool,
+    /// The pool its seats are of, by its number on this server.
+    pub pool: u32,
+    /// How many seats of that pool may be out without being on disk (U-2).
+    pub credit: u32,
 }
 
 /// A lease that ended.

@@ -26,6 +26,7 @@ use crate::{
     lease::{Leases, Record},
     linger::Waits,
     lock,
+    plan::FeaturePlan,
     pool::{Use, Worker},
 };
 
@@ -281,6 +282,16 @@ impl Leases {
         let _record = lock(place);
         self.stock.slab().uses(id.slot())
     }
+}
+
+/// What others may share `uses`, which `holder` has of `feature`, by: what all of their lots say.
+pub(crate) fn key_of(feature: &FeaturePlan, uses: &[Use], holder: &Holder) -> Option<Arc<ShareKey>> {
+    let shares = feature.shares();
+    let same = |by: &&ShareBy| {
+        uses.iter().all(|used| feature.lots.iter().any(|lot| lot.bucket == used.bucket && lot.share == Some(**by)))
+    };
+    let by = shares.iter().find(same)?;
+    ShareKey::of(*by, holder).map(Arc::new)
 }
 
 /// The first `seats` of `uses`, and the rest.

@@ -14,7 +14,7 @@ use leasehold_protocol::{
     vocab::{CertificateId, ClaimKey, LeaseId, RealmId},
 };
 
-pub(crate) use record::{AskedFor, LotName, Record};
+pub(crate) use record::{AskedFor, LotName, LotTerms, Record};
 
 use crate::{
     Ended, LeaseStatus,
@@ -34,7 +34,7 @@ pub(crate) struct Leases {
     pub(crate) records: Chunks<Mutex<Option<Box<Record>>>>,
     /// By bucket.
     lots: Chunks<OnceLock<LotName>, 1024>,
-    grants: Tally,
+    pub(crate) grants: Tally,
     pools: Tally,
     rulings: Tally,
     /// Who waits for seats.
@@ -72,19 +72,25 @@ impl Leases {
         }
     }
 
-    /// Opens a lease; `None` if there are as many as there may be, and the caller still has the seats.
+    /// Opens a lease, in the slot that was set aside for it if its record names one; `None` if there are as many as there may be,
+    /// and the caller still has the seats.
     ///
     /// The record is there before the lease can be seen, and its lock is what keeps the uses of a lease as they are: who
     /// ends the lease takes the record out first, who moves its seats holds it.
     pub(crate) fn open(&self, worker: &mut Worker, opening: Opening<'_>) -> Option<Record> {
         let Opening { terms, mut record, uses, deadline } = opening;
-        let id = worker.reserve()?;
-        record.id = id;
+        let is_new = record.id == LeaseId::NONE;
+        if is_new {
+            record.id = worker.reserve()?;
+        }
+        let id = record.id;
         if record.number == 0 {
             record.number = self.next_number();
         }
         let Some(place) = self.records.reach(id.slot(), Mutex::default) else {
-            worker.unreserve(id);
+            if is_new {
+                worker.unreserve(id);
+            }
             return None;
         };
         *lock(place) = Some(Box::new(record.clone()));

@@ -22,6 +22,7 @@
 //! | `overage` | leases whose lots are gone |
 //! | `next_due` | who is due back next |
 //! | `claims` | claim keys and what they stand for |
+//! | `restore` | leases of the life before, opened again |
 //! | `ledger` | the seat equation |
 //! | `ticket` | the sealed proof of a lease |
 //! | `session` | who a datagram is from, and what may be sent back |
@@ -57,6 +58,7 @@ pub mod pool;
 mod queue;
 mod quota;
 mod realm;
+mod restore;
 mod ruling;
 mod session;
 mod shared;
@@ -71,6 +73,7 @@ pub use ledger::LedgerError;
 pub use path::{Path, Transmit};
 pub use plan::{CertificateReport, Outcome, Past, PlanReport, ServedBy, Step, UpgradeRule, preview, timetable};
 pub use planted::Fault;
+pub use restore::{HeldLease, Restoration};
 pub use shared::Shared;
 pub use status::{FeatureStatus, LeaseStatus, LotStatus, RealmStatus, ReservationStatus};
 

@@ -88,7 +88,7 @@ impl Leases {
         let owner = !owner_of(record.client, record.pool.realm);
         let terms = Terms { claim: record.claim.fold(), owner, session: 0 };
         let ttl_ms = u32::try_from(until.ms_since(at)).unwrap_or(u32::MAX);
-        let kept = Record { lingers: true, ttl_ms, number: 0, ..record.clone() };
+        let kept = Record { id: LeaseId::NONE, lingers: true, ttl_ms, number: 0, ..record.clone() };
         let Some(kept) = self.open(worker, Opening { terms, record: kept, uses: &[], deadline: until }) else {
             return self.hand_on(joints, record);
         };

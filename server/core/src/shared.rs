@@ -43,7 +43,7 @@ pub struct Shared {
     pub(crate) policy: ArcSwap<Policy>,
     draining: Tally,
     /// The administration's hand in the seats: it loads licences and counts.
-    office: Mutex<Worker>,
+    pub(crate) office: Mutex<Worker>,
     /// The next instant at which a certificate begins or ends, on the wall and as far as can be told on the lease clock.
     change_wall: Tally,
     change_mono: Tally,

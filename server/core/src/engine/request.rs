@@ -264,7 +264,7 @@ impl Asking<'_> {
         Terms { claim: self.request.claim.fold(), owner: self.sender.client.owner, session: self.sender.sid }
     }
 
-    fn granted(&self, record: &Record, lots: Vec<LotUse>, deadline: Mono, by_ticket: bool) -> Granted {
+    fn granted(&self, record: &Record, (lots, credit): (Vec<LotUse>, u32), deadline: Mono, by_ticket: bool) -> Granted {
         Granted {
             realm: self.realm.identity.id,
             lease: record.id,
@@ -277,8 +277,15 @@ impl Asking<'_> {
             lots,
             holder: record.holder.clone(),
             at: self.now.mono,
+            wall: self.now.wall,
             deadline,
             by_ticket,
+            number: record.number,
+            ttl_ms: record.ttl_ms,
+            address: record.address,
+            shares: record.joint.is_some(),
+            pool: record.pool.id,
+            credit,
         }
     }
 }

@@ -9,7 +9,14 @@ use leasehold_protocol::{
     vocab::{CertificateId, ClaimKey, FeatureName, LeaseId, SeatCount, Version},
 };
 
-use crate::{book::Pool, joint::ShareKey, linger::Stay, plan::Meter, pool::BucketId, quota::Asked};
+use crate::{
+    book::Pool,
+    joint::ShareKey,
+    linger::Stay,
+    plan::{FeaturePlan, Lot, Meter},
+    pool::{BucketId, Use},
+    quota::Asked,
+};
 
 /// What a bucket's seats are of.
 #[derive(Clone, Debug)]
@@ -105,5 +112,29 @@ impl Record {
     /// The version that was asked for.
     pub(crate) fn wanted(&self) -> Version {
         self.drawn.as_ref().map_or(self.version, |drawn| drawn.version)
+    }
+}
+
+/// The terms of a lease: of several lots, the strictest.
+pub(crate) struct LotTerms {
+    pub(crate) ttl_ms: u32,
+    pub(crate) grace_ms: u32,
+    pub(crate) right_ends: Option<UnixMillis>,
+    pub(crate) is_metered: bool,
+    pub(crate) stay: Stay,
+}
+
+impl LotTerms {
+    /// Of the lots of `feature` that `uses` are of.
+    pub(crate) fn of(feature: &FeaturePlan, uses: &[Use]) -> Self {
+        let used = |lot: &&Lot| uses.iter().any(|used| used.bucket == lot.bucket);
+        let lots = || feature.lots.iter().filter(used);
+        Self {
+            ttl_ms: lots().map(|lot| lot.ttl_ms).min().unwrap_or(2000),
+            grace_ms: lots().map(|lot| lot.grace_ms).min().unwrap_or(0),
+            right_ends: lots().filter_map(|lot| lot.ends).min(),
+            is_metered: lots().any(|lot| lot.meter.is_some()),
+            stay: lots().map(|lot| lot.stay).fold(Stay::default(), Stay::max),
+        }
     }
 }

@@ -11,6 +11,7 @@ use leasehold_protocol::{
 use crate::{
     book::{Entry, Pool},
     linger::Stay,
+    narrow,
     pool::BucketId,
 };
 
@@ -105,6 +106,9 @@ pub(crate) struct Lot {
 /// names a certificate that is not in force.
 pub(crate) type LotKey = (CertificateId, LotKind, CertificateId);
 
+/// The most seats of one pool that may be out without being on disk (U-2).
+const CREDIT_MAX: u32 = 256;
+
 /// How a lot's units are used (L-17).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meter {
@@ -170,6 +174,13 @@ impl FeaturePlan {
     /// The pool whose seats its requests take.
     pub(crate) fn seats(&self) -> &Arc<Pool> {
         self.drawn.as_ref().map_or(&self.pool, |drawn| &drawn.pool)
+    }
+
+    /// How many seats of its lots may be out without being on disk: a sixteenth, at most 256, and none where there are fewer than 16
+    /// (U-2). After a power cut so many have to be withheld until those who may hold them have had the time to say so.
+    pub(crate) fn credit(&self) -> u32 {
+        let seats: Option<u64> = self.lots.iter().map(|lot| lot.count().map(u64::from)).sum();
+        seats.map_or(u32::MAX, |seats| narrow(seats / 16).min(CREDIT_MAX))
     }
 
     /// The lots that are its own.

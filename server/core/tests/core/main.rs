@@ -21,6 +21,7 @@ mod quotas;
 mod races;
 mod requests;
 mod restart;
+mod restored;
 mod rig;
 mod rights;
 mod sessions;

@@ -1,6 +1,6 @@
 //! Random days of a small site: whatever happens, the sums come out, and the same day twice is the same day.
 
-use leasehold_core::Event;
+use leasehold_core::{Event, HeldLease, ServerConfig};
 use leasehold_protocol::{
     Entropy,
     message::Grant,
@@ -15,6 +15,8 @@ pub struct Walk {
     held: Vec<(usize, Grant)>,
     dice: Seeded,
     said: Vec<u8>,
+    /// Which licences are loaded.
+    loaded: u64,
 }
 
 /// Licences a site may have on one day: lots, versions and counts that come and go.
@@ -34,8 +36,9 @@ impl Walk {
     pub fn new(seed: u64) -> Self {
         let mut site = Site::new();
         site.load(&licences(0b111));
+        let loaded = 0b111;
         let clients = (1..=3).map(|n| Client::connected(n, &mut site)).collect();
-        Self { site, clients, held: vec![], dice: Seeded(seed), said: vec![] }
+        Self { site, clients, held: vec![], dice: Seeded(seed), said: vec![], loaded }
     }
 
     fn dice(&mut self, sides: usize) -> usize {
@@ -52,8 +55,8 @@ impl Walk {
                 if self.dice(2) == 0 { self.site.sleep(ms) } else { drop(self.site.advance(ms)) }
             }
             10 if self.dice(8) == 0 => {
-                let licences = licences(self.dice.next_u64());
-                self.site.load(&licences);
+                self.loaded = self.dice.next_u64();
+                self.site.load(&licences(self.loaded));
             }
             11 if self.dice(16) == 0 => drop(self.site.advance(6 * 3_600_000)),
             _ => {
@@ -62,6 +65,15 @@ impl Walk {
             }
         }
         self.site.shared.check_ledger().unwrap();
+    }
+
+    /// Kills the server and starts it again with the same licences and with `held`.
+    pub fn revive(&mut self, held: Vec<HeldLease>) {
+        self.site.restart(ServerConfig::default());
+        self.site.load(&licences(self.loaded));
+        self.site.shared.restore(held, self.site.now);
+        self.site.shared.check_ledger().unwrap();
+        self.clients.iter_mut().for_each(|client| client.connect(&mut self.site));
     }
 
     fn request(&mut self) {

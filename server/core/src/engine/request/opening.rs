@@ -6,7 +6,7 @@ use arc_swap::Guard;
 use leasehold_protocol::{
     licence::certificate::ShareBy,
     message::{Holder, LotUse},
-    time::{Mono, UnixMillis},
+    time::Mono,
     vocab::{CertificateId, FeatureName, HostId, HostIdKind, LeaseId, Version},
 };
 
@@ -17,9 +17,9 @@ use crate::{
     claims::ClaimGuard,
     counters::Counter,
     engine::refusal::Refusal,
-    joint::{Gate, ShareKey},
-    lease::{AskedFor, Opening, Record},
-    linger::{Stay, Waits},
+    joint::{self, Gate, ShareKey},
+    lease::{AskedFor, LotTerms, Opening, Record},
+    linger::Waits,
     lock,
     plan::{FeaturePlan, Lot, Plan},
     pool::{Use, Worker},
@@ -35,6 +35,8 @@ struct Opened {
     taken: Vec<LotUse>,
     /// Units of meters it uses up (L-17).
     units: Vec<(CertificateId, u32)>,
+    /// How many seats of its pool may be out without being on disk (U-2).
+    credit: u32,
 }
 
 impl Asking<'_> {
@@ -79,7 +81,8 @@ impl Asking<'_> {
     fn held(&self, claim: &mut ClaimGuard<'_>, opened: Opened, by_ticket: bool) -> Held {
         let (record, lots) = (opened.record, opened.shown);
         claim.set_lease(record.id, self.sender.client.owner);
-        let event = Event::Granted(Box::new(self.granted(&record, opened.taken, opened.deadline, by_ticket)));
+        let event =
+            Event::Granted(Box::new(self.granted(&record, (opened.taken, opened.credit), opened.deadline, by_ticket)));
         let counter = if by_ticket { Counter::GrantsByTicket } else { Counter::Grants };
         Held { lease: record.id, record, lots, event, counter, units: opened.units }
     }
@@ -90,7 +93,7 @@ impl Asking<'_> {
         let Taken { plan, uses, number, ruling, .. } = taken;
         let plan = self.dated(plan, &uses, step);
         let feature = plan.features.get(&self.request.feature).ok_or_else(|| self.unknown(&plan))?;
-        let joint = self.joint_of(feature, &uses);
+        let joint = joint::key_of(feature, &uses, &self.request.holder);
         let pool = feature.seats();
         let mut joints = joint.as_ref().map(|_| lock(&pool.joints));
         let Some((record, deadline)) = self.open(step.worker, feature, (&uses, &uses), (number, joint)) else {
@@ -110,7 +113,8 @@ impl Asking<'_> {
         }
         let taken = lot_uses(leases, &uses);
         let units = if record.is_metered { leases.units(&uses) } else { Vec::new() };
-        Ok(Opened { record, deadline, shown: taken.clone(), taken, units })
+        let credit = feature.credit();
+        Ok(Opened { record, deadline, shown: taken.clone(), taken, units, credit })
     }
 
     /// The plan that knows the end of the trial which begins with `uses`, if one does (L-16).
@@ -169,7 +173,8 @@ impl Asking<'_> {
             let open = |uses: &[Use]| match self.open(step.worker, feature, (&[], uses), (0, Some(key.clone()))) {
                 Some((record, deadline)) => {
                     let (id, shown) = (record.id, lot_uses(leases, uses));
-                    (Some(id), Ok(Opened { record, deadline, shown, taken: Vec::new(), units: Vec::new() }))
+                    let credit = feature.credit();
+                    (Some(id), Ok(Opened { record, deadline, shown, taken: Vec::new(), units: Vec::new(), credit }))
                 }
                 None => (None, Err(Refusal::too_many_leases(leases.stock.slab().leases_max()))),
             };
@@ -201,7 +206,8 @@ impl Asking<'_> {
         let open = |worker: &mut Worker, uses: &[Use]| match self.open(worker, feature, (uses, uses), (0, None)) {
             Some((record, deadline)) => {
                 let (id, shown) = (record.id, lot_uses(leases, uses));
-                (Some(id), Ok(Opened { record, deadline, taken: shown.clone(), shown, units: Vec::new() }))
+                let credit = feature.credit();
+                (Some(id), Ok(Opened { record, deadline, taken: shown.clone(), shown, units: Vec::new(), credit }))
             }
             None => (None, Err(Refusal::too_many_leases(leases.stock.slab().leases_max()))),
         };
@@ -227,16 +233,6 @@ impl Asking<'_> {
             lot.is_some_and(|lot| may_share(lot) && lot.version >= self.of_lots(feature) && lot.lets_in(machine))
         };
         !uses.is_empty() && uses.iter().all(answers)
-    }
-
-    /// What others may share `uses` by: what all of their lots say.
-    fn joint_of(&self, feature: &FeaturePlan, uses: &[Use]) -> Option<Arc<ShareKey>> {
-        let shares = feature.shares();
-        let same = |by: &&ShareBy| {
-            uses.iter().all(|used| feature.lots.iter().any(|lot| lot.bucket == used.bucket && lot.share == Some(**by)))
-        };
-        let by = shares.iter().find(same)?;
-        ShareKey::of(*by, &self.request.holder).map(Arc::new)
     }
 
     fn record(&self, feature: &FeaturePlan, terms: &LotTerms) -> Record {
@@ -287,29 +283,6 @@ impl Asking<'_> {
         let holder = &self.request.holder;
         let known = self.shared.sessions.with(self.sender.sid, |session| session.intern(holder));
         known.unwrap_or_else(|| Arc::new(holder.clone()))
-    }
-}
-
-/// The terms of a lease: of several lots, the strictest.
-struct LotTerms {
-    ttl_ms: u32,
-    grace_ms: u32,
-    right_ends: Option<UnixMillis>,
-    is_metered: bool,
-    stay: Stay,
-}
-
-impl LotTerms {
-    fn of(feature: &FeaturePlan, uses: &[Use]) -> Self {
-        let used = |lot: &&Lot| uses.iter().any(|used| used.bucket == lot.bucket);
-        let lots = || feature.lots.iter().filter(used);
-        Self {
-            ttl_ms: lots().map(|lot| lot.ttl_ms).min().unwrap_or(2000),
-            grace_ms: lots().map(|lot| lot.grace_ms).min().unwrap_or(0),
-            right_ends: lots().filter_map(|lot| lot.ends).min(),
-            is_metered: lots().any(|lot| lot.meter.is_some()),
-            stay: lots().map(|lot| lot.stay).fold(Stay::default(), Stay::max),
-        }
     }
 }
 

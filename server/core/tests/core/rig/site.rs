@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use leasehold_core::{Engine, Event, FeatureStatus, Path, PlanReport, RealmConfig, ServerConfig, Shared, Transmit};
+use leasehold_core::{
+    Engine, Event, FeatureStatus, HeldLease, Path, PlanReport, RealmConfig, Restoration, ServerConfig, Shared, Transmit,
+};
 use leasehold_protocol::{
     crypto::{Keypair, SiteKey, ticket::TicketKey},
     licence::{Certificate, KeyType, PublisherSecret, SeatLimit, SignedCertificate, Terms, canonical},
@@ -54,6 +56,29 @@ impl Site {
     pub fn restart(&mut self, config: ServerConfig) {
         (self.shared, self.engine) = start(&config, &self.keys, &self.key);
         self.config = config;
+    }
+
+    /// The leases that are out, as who reads every event would have written them down.
+    pub fn written(&self) -> Vec<HeldLease> {
+        let mut held = BTreeMap::new();
+        for event in &self.events {
+            match event {
+                Event::Granted(granted) => drop(held.insert(granted.lease, HeldLease::from(&**granted))),
+                Event::Released(ended) | Event::Expired(ended) => drop(held.remove(&ended.lease)),
+                _ => {}
+            }
+        }
+        held.into_values().collect()
+    }
+
+    /// Killed and started again with `lots`, and with what was written down.
+    pub fn revive(&mut self, lots: &[Lot]) -> Restoration {
+        let written = self.written();
+        self.restart(ServerConfig { boot_id: self.config.boot_id + 1, ..self.config.clone() });
+        self.load(lots);
+        let done = self.shared.restore(written, self.now);
+        self.shared.check_ledger().unwrap();
+        done
     }
 
     /// One more worker of the same server.
