@@ -104,6 +104,7 @@ mod tests {
             drawn: None,
             lingering: 0,
             used_up: 0,
+            withheld: 0,
             free: 5,
             overage: 0,
             reserved: 0,

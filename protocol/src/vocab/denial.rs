@@ -67,6 +67,7 @@ denials! {
     NOT_YOURS = 25, "not-yours", false, "This claim key belongs to another client.";
     RESTARTING = 26, "restarting", true, "The server restarted and is waiting for the leases it may have granted before to come back.";
     BAD_REQUEST = 27, "bad-request", false, "The request is well formed and makes no sense.";
+    STORAGE = 28, "storage-failing", true, "The server's storage fails, and it could not remember the grant.";
 }
 
 impl fmt::Display for Denial {

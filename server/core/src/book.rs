@@ -8,6 +8,7 @@
 mod counted;
 mod pools;
 mod retaken;
+mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +52,8 @@ pub(crate) struct Entry {
     pub(crate) in_force: bool,
     /// Units of it that are used up for ever (L-17).
     pub(crate) used_up: u64,
+    /// Free seats that are withheld, because grants of them may be lost (U-2).
+    pub(crate) withheld: u32,
 }
 
 impl Book {
@@ -82,7 +85,8 @@ impl Book {
             let entry = self.entries.entry(lot.key()).or_insert(lot.entry());
             entry.in_force = true;
             let used_up = i64::try_from(entry.used_up).unwrap_or(i64::MAX);
-            worker.set_capacity(lot.bucket, lot.capacity().unwrap_or(0).saturating_sub(used_up));
+            let there = lot.capacity().unwrap_or(0).saturating_sub(used_up);
+            worker.set_capacity(lot.bucket, there.saturating_sub(entry.withheld.into()));
         }
         let in_force: BTreeSet<LotKey> = lots.iter().map(Lot::key).collect();
         for (key, entry) in &mut self.entries {

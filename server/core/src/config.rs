@@ -45,6 +45,9 @@ pub struct ServerConfig {
     /// Until then only holders who show a ticket are granted seats, because this server may have granted them before it
     /// was restarted and does not remember. `None`: it remembers, or there is nothing to remember.
     pub blind_until: Option<Mono>,
+    /// The number its log begins with in this life: two more than what it had come to for certain in the one before, so that a
+    /// ticket of another life with this number or a higher one proves the store to be old. 0: there is no log.
+    pub log_begins: u64,
 }
 
 impl Default for ServerConfig {
@@ -65,6 +68,7 @@ impl Default for ServerConfig {
             discover_unicast_off_link: true,
             lease_ttl_default_ms: 300_000,
             blind_until: None,
+            log_begins: 0,
         }
     }
 }

@@ -197,7 +197,10 @@ impl Engine {
         let soonest = self.shared.leases.stock.slab().soonest();
         // Plans and policies are put in force by others, who have no way to tell those who wait.
         let stirred = self.shared.leases.queues.is_stirred().then_some(Mono(0));
-        [stirred, soonest, self.shared.next_change(), self.outbox.next()].into_iter().flatten().min()
+        [stirred, soonest, self.shared.next_change(), self.shared.withheld_until(), self.outbox.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Holds the equation of one bucket against its leases' own counts, in release builds too: each timeout looks at the next
@@ -218,6 +221,7 @@ impl Engine {
             counters.add(Counter::SessionsClosed, usize::try_from(sessions).unwrap_or(usize::MAX));
             events.push_back(Event::ClocksParted { by_ms, sessions });
         });
+        shared.end_withholding(now, worker);
         shared.keep_plans_current(now, worker, |realm| {
             counters.count(Counter::PlanChanges);
             events.push_back(Event::PlanChanged { realm, at: now.wall });

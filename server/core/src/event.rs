@@ -87,6 +87,16 @@ pub enum Event {
         /// How many.
         units: i64,
     },
+    /// A client showed a ticket of a grant that the store does not know of although it should: the store is an old copy. Until
+    /// `blind_until` only tickets count.
+    StoreIsOld {
+        /// How far the log had come when the ticket was made.
+        ticket: u64,
+        /// The number the log of this life begins with.
+        ours: u64,
+        /// Until when only tickets count.
+        blind_until: Mono,
+    },
     /// A certificate began or ended by itself (L-9).
     PlanChanged {
         /// In which realm.

@@ -21,6 +21,7 @@
 //! | `lease` | leases: opened, renewed, ended |
 //! | `overage` | leases whose lots are gone |
 //! | `next_due` | who is due back next |
+//! | `doubt` | what a server does not know of itself |
 //! | `claims` | claim keys and what they stand for |
 //! | `restore` | leases of the life before, opened again |
 //! | `ledger` | the seat equation |
@@ -42,6 +43,7 @@ mod book;
 mod claims;
 mod config;
 mod counters;
+mod doubt;
 mod engine;
 mod event;
 mod joint;

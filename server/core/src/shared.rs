@@ -18,6 +18,7 @@ use crate::{
     ServerConfig,
     book::Pool,
     counters::Counters,
+    doubt::Doubt,
     lease::Leases,
     ledger, lock,
     plan::{STEP_BACK_MAX_MS, Stock},
@@ -39,6 +40,7 @@ pub struct Shared {
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
     pub(crate) planted: Planted,
+    pub(crate) doubt: Doubt,
     /// Who may take seats at all.
     pub(crate) policy: ArcSwap<Policy>,
     draining: Tally,
@@ -89,6 +91,7 @@ impl Shared {
             cookies: CookieJar::new(entropy),
             limits: Limits::new(&config, entropy),
             realms: kept,
+            doubt: Doubt::new(&config),
             config,
             counters: Counters::default(),
             planted: Planted::default(),

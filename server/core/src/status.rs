@@ -63,6 +63,8 @@ pub struct FeatureStatus {
     pub lingering: u32,
     /// Units that are used up for ever (L-17).
     pub used_up: u64,
+    /// Free seats that are withheld after a power cut: grants of them may be lost (U-2).
+    pub withheld: u32,
     /// Seats left: below zero where more are out than the licences in force allow (L-10). For seats that are not
     /// counted, [`i64::MAX`].
     pub free: i64,

@@ -108,6 +108,8 @@ pub struct FeatureView {
     pub lingering: u32,
     /// Units that are used up for ever (L-17).
     pub used_up: u64,
+    /// Free seats that are withheld after a power cut, because grants of them may be lost (U-2).
+    pub withheld: u32,
     /// Seats left, below zero in overage; null if they are not counted.
     pub free: Option<i64>,
     /// Seats out that no licence in force covers.
@@ -359,6 +361,7 @@ impl FeatureView {
             drawn_each: feature.drawn.as_ref().map(|(_, each)| *each),
             lingering: feature.lingering,
             used_up: feature.used_up,
+            withheld: feature.withheld,
             free: feature.count.map(|_| feature.free),
             overage: feature.overage,
             reserved: feature.reserved,

@@ -59,7 +59,7 @@ impl Book {
         let bucket = leases.stock.add_bucket()?;
         let LotUse { certificate, version, .. } = *lot;
         let key = (certificate, LotKind::Regular, certificate);
-        self.entries.insert(key, Entry { bucket, in_force: false, used_up: 0 });
+        self.entries.insert(key, Entry { bucket, in_force: false, used_up: 0, withheld: 0 });
         leases.name_lot(LotName {
             bucket,
             certificate,

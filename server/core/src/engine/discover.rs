@@ -95,7 +95,7 @@ impl Engine {
     /// How welcome a new client is, 0 to 65 535: the share of lease slots that are free; nobody while the server waits for
     /// the leases it may have granted before a restart.
     fn weight(&self, now: Now) -> u16 {
-        if self.shared.config.blind_until.is_some_and(|until| now.mono < until) {
+        if self.shared.blind_until(now.mono).is_some() {
             return 0;
         }
         let stock = &self.shared.leases.stock;

@@ -115,7 +115,7 @@ impl Engine {
             boot_id: config.boot_id.into(),
             server_id: short_id(config).into(),
             limits: 0.into(),
-            log_number: 0.into(),
+            log_number: self.shared.log().into(),
         };
         let (noise, keys) = responder.reply(&info).map_err(|_| Counter::DropBadHandshake)?;
         self.drop_too_old(now);

@@ -271,7 +271,7 @@ impl Refusal {
 
     /// Whether it says nothing of what was asked for, and passes by itself: who waits keeps his place.
     pub(super) fn passes(&self) -> bool {
-        matches!(self.code, Denial::TOO_MANY_LEASES | Denial::RESTARTING | Denial::NOT_LEADER)
+        matches!(self.code, Denial::TOO_MANY_LEASES | Denial::RESTARTING | Denial::NOT_LEADER | Denial::STORAGE)
     }
 
     pub(super) fn queue_full(feature: &FeatureName, waiting: usize) -> Self {
@@ -289,6 +289,14 @@ impl Refusal {
     pub(super) fn shutting_down() -> Self {
         let sentence = "this server is going away: ask another one, or ask again in a few seconds".to_owned();
         Self::new(Denial::SHUTTING_DOWN, sentence, "the administrator stopped this server", Some(RETRY_DRAINING_MS))
+    }
+
+    pub(super) fn storage_failing() -> Self {
+        let sentence =
+            "this server's storage fails, and a seat it grants now could be granted twice after a crash: ask another \
+                        server, or have its administrator look at the disk"
+                .to_owned();
+        Self::new(Denial::STORAGE, sentence, "what is granted is written down", Some(RETRY_DRAINING_MS))
     }
 
     pub(super) fn restarting(wait_ms: u64) -> Self {

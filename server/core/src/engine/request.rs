@@ -71,7 +71,8 @@ impl Engine {
         let asking = Asking { shared: &shared, realm, now, sender, request: &request, waits, offered_ms: None };
         let mut step = Step::new(&mut self.worker, &mut self.ended);
         let decided = asking.decide(&mut step);
-        let Step { began, called, .. } = step;
+        let Step { began, called, news, .. } = step;
+        self.events.extend(news);
         self.tell_trials(&asking, began);
         // Seats that came back to make room are told about before the grant they made room for.
         self.settle();
@@ -105,8 +106,7 @@ impl Engine {
         let told = ClientTerms::of(asking.offered_ms.map_or(record.ttl_ms, |offered| offered.min(record.ttl_ms)));
         let client = &asking.sender.client.key;
         let bearer = Bearer { client, claim: &request.claim, feature: &request.feature, seats: request.seats };
-        let config = &asking.shared.config;
-        let ticket = ticket::seal(config, asking.realm, &bearer, held.lease, asking.now, &mut *self.entropy);
+        let ticket = ticket::seal(asking.shared, asking.realm, &bearer, held.lease, asking.now, &mut *self.entropy);
         let mut lots = held.lots;
         lots.truncate(LOTS_TOLD_MAX);
         let grant = ServerFrame::Grant(Box::new(Grant {
@@ -144,11 +144,15 @@ pub(super) struct Step<'a> {
     pub(super) began: Vec<CertificateId>,
     /// Those who waited and whose turn it is.
     pub(super) called: Vec<Called>,
+    /// What else is to be told.
+    pub(super) news: Vec<Event>,
+    /// Whether who asks had his seats before this server was started anew.
+    pub(super) returns: bool,
 }
 
 impl<'a> Step<'a> {
     pub(super) const fn new(worker: &'a mut Worker, ended: &'a mut Vec<Ended>) -> Self {
-        Self { worker, ended, began: Vec::new(), called: Vec::new() }
+        Self { worker, ended, began: Vec::new(), called: Vec::new(), news: Vec::new(), returns: false }
     }
 }
 
@@ -208,18 +212,30 @@ impl Asking<'_> {
         if self.shared.is_draining() {
             return Err(Refusal::shutting_down());
         }
-        let by_ticket = self.blind_until();
-        if let Some(until) = by_ticket
-            && !ticket::is_shown(&self.shared.config, self.realm, &self.sender.client.key, self.request)
-        {
-            return Err(Refusal::restarting(until.ms_since(self.now.mono)));
-        }
-        // Who shows a ticket had the seat before this server was started anew: it is not taken away by a rule (P-6).
-        if by_ticket.is_none() {
+        let returns = self.returns(step)?;
+        // Who had the seat before this server was started anew: it is not taken away by a rule (P-6).
+        if !returns {
+            if self.shared.is_storage_failing() {
+                return Err(Refusal::storage_failing());
+            }
             self.check_policy()?;
         }
+        step.returns = returns;
         self.make_room(step);
-        self.checkout(claim, by_ticket.is_some(), step)
+        self.checkout(claim, returns, step)
+    }
+
+    /// Whether it shows a ticket of a grant that this server may have forgotten, and is honoured for it.
+    fn returns(&self, step: &mut Step<'_>) -> Result<bool, Refusal> {
+        let shown = ticket::shown(&self.shared.config, self.realm, &self.sender.client.key, self.request);
+        if let Some(shown) = &shown {
+            step.news.extend(self.shared.doubt_store(shown, self.now));
+        }
+        match (self.shared.blind_until(self.now.mono), &shown) {
+            (Some(until), None) => Err(Refusal::restarting(until.ms_since(self.now.mono))),
+            (Some(_), Some(_)) => Ok(true),
+            (None, shown) => Ok(shown.as_ref().is_some_and(|shown| self.shared.may_be_lost(shown))),
+        }
     }
 
     /// Answers a request whose claim key stands for `lease`; `None` if that lease has ended, so that this is a fresh
@@ -252,12 +268,6 @@ impl Asking<'_> {
                 None
             }
         }
-    }
-
-    /// Until when only those are granted anything who show that they had it before this server was started anew; `None`: that
-    /// is over.
-    fn blind_until(&self) -> Option<Mono> {
-        self.shared.config.blind_until.filter(|until| self.now.mono < *until)
     }
 
     fn terms(&self) -> Terms {

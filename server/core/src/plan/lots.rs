@@ -126,7 +126,7 @@ impl Lot {
 
     /// What a book begins with for it.
     pub(crate) const fn entry(&self) -> Entry {
-        Entry { bucket: self.bucket, in_force: false, used_up: self.used_before }
+        Entry { bucket: self.bucket, in_force: false, used_up: self.used_before, withheld: 0 }
     }
 
     /// Seats there are; `None` if they are not counted.

@@ -17,10 +17,10 @@ pub(crate) fn feature_status(
     now: Now,
     worker: &mut Worker,
 ) -> Option<FeatureStatus> {
-    let (Counts { out, overage }, count, (overdraft, overdraft_used), used_up, (reserved, waiting)) = {
+    let (Counts { out, overage }, count, (overdraft, overdraft_used), (used_up, withheld), (reserved, waiting)) = {
         let book = lock(&pool.book);
         let beside = (book.reserved(worker), book.queue.waiting(now.mono) as u64);
-        (book.stand(worker), book.capacity(), book.overdraft(worker), book.used_up(), beside)
+        (book.stand(worker), book.capacity(), book.overdraft(worker), (book.used_up(), book.withheld()), beside)
     };
     if plan.is_none() && out == 0 {
         return None;
@@ -29,7 +29,8 @@ pub(crate) fn feature_status(
     let first_later = plan.and_then(|plan| plan.later.iter().find(|(_, starts)| *starts > now.wall));
     let last_ended = plan.and_then(|plan| plan.ended.first()).filter(|_| lots.is_empty() && first_later.is_none());
     let best = lots.iter().map(|lot| lot.version).max();
-    let free = count.map_or(i64::MAX, |count| (count + overdraft).cast_signed() - (out + used_up).cast_signed());
+    let free =
+        count.map_or(i64::MAX, |count| (count + overdraft).cast_signed() - (out + used_up + withheld).cast_signed());
     let mut status = FeatureStatus {
         realm: pool.realm,
         name: pool.name.clone(),
@@ -44,6 +45,7 @@ pub(crate) fn feature_status(
         drawn: None,
         lingering: narrow(pool.lingering_seats(worker.stock())),
         used_up,
+        withheld: narrow(withheld),
         free,
         overage: narrow(overage),
         reserved: narrow(reserved),
@@ -64,7 +66,7 @@ pub(crate) fn feature_status(
 fn draw(status: &mut FeatureStatus, pool: &Pool, drawn: &Drawn, worker: &mut Worker) {
     let (Counts { out, overage }, count, (overdraft, _), used_up) = {
         let book = lock(&drawn.pool.book);
-        (book.stand(worker), book.capacity(), book.overdraft(worker), book.used_up())
+        (book.stand(worker), book.capacity(), book.overdraft(worker), book.used_up() + book.withheld())
     };
     let each = u64::from(drawn.each.max(1));
     let free = count.map(|count| (count + overdraft).saturating_sub(out.saturating_sub(overage) + used_up) / each);

@@ -4,6 +4,7 @@ mod claims;
 mod denials;
 mod discovery;
 mod door;
+mod doubt;
 mod expiry;
 mod licence_info;
 mod licence_rules;

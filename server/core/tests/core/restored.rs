@@ -141,14 +141,8 @@ fn rules_count_what_came_back() {
     let mut client = Client::connected(1, &mut site);
     client.request(&mut site, "A", 2).unwrap();
     let everyone = policy::Group { everyone: true, ..policy::Group::default() };
-    let limit = policy::Limit {
-        id: "two".into(),
-        max: 2,
-        per: policy::Per::User,
-        group: 0,
-        exempt: None,
-        features: None,
-    };
+    let limit =
+        policy::Limit { id: "two".into(), max: 2, per: policy::Per::User, group: 0, exempt: None, features: None };
     let rules = policy::Rules { limits: vec![limit], ..policy::Rules::default() };
     let policy = policy::Policy::new(policy::Groups::new(vec![everyone], true).unwrap(), rules);
     let written = site.written();

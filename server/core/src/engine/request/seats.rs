@@ -100,6 +100,9 @@ impl Asking<'_> {
         want: &Want<'_>,
         uses: &mut Vec<Use>,
     ) -> Result<u64, Hurdle> {
+        if step.returns && self.shared.withheld_until().is_some() {
+            return self.take_withheld(step, feature, want, uses);
+        }
         let seats = want.seats.get();
         let taken = match &feature.lots[..] {
             // Also where there are seats for everybody, who have nobody to wait for.
@@ -123,6 +126,29 @@ impl Asking<'_> {
             }
             Err(Short::NoSeat) => Err(Hurdle::NoSeat),
         }
+    }
+
+    /// The same for who had his seats when the power went, and whose grant may be lost: out of those that are withheld, and before
+    /// anybody who waits (U-2).
+    fn take_withheld(
+        &self,
+        step: &mut Step<'_>,
+        feature: &FeaturePlan,
+        want: &Want<'_>,
+        uses: &mut Vec<Use>,
+    ) -> Result<u64, Hurdle> {
+        let mut book = lock(&feature.seats().book);
+        if !book.is_of(&feature.lots) {
+            return Err(Hurdle::NoSeat);
+        }
+        book.set_waited(step.worker, true);
+        let before = book.open_way(step.worker, want);
+        let taken = self.take_in(step.worker, &mut book, (feature, want, true), &Passed::default(), uses);
+        if taken.is_err() {
+            book.close_way(step.worker, &before);
+        }
+        book.settle_waited(step.worker);
+        taken
     }
 
     /// The same with the book in hand, after everybody who waits.
@@ -149,7 +175,7 @@ impl Asking<'_> {
             // Some who wait were not looked at: whoever does not wait goes behind them.
             return Err(Hurdle::NoSeat);
         }
-        let number = self.take_in(step.worker, &mut book, (feature, want), &passed, uses)?;
+        let number = self.take_in(step.worker, &mut book, (feature, want, step.returns), &passed, uses)?;
         if let Some(own) = own {
             book.queue.remove(own);
             book.queue.note_served(self.now.mono);
@@ -164,7 +190,7 @@ impl Asking<'_> {
         &self,
         worker: &mut Worker,
         book: &mut Book,
-        (feature, want): (&FeaturePlan, &Want<'_>),
+        (feature, want, returns): (&FeaturePlan, &Want<'_>, bool),
         passed: &Passed,
         uses: &mut Vec<Use>,
     ) -> Result<u64, Hurdle> {
@@ -178,7 +204,7 @@ impl Asking<'_> {
         // What is kept for him is not what the others wait for.
         let is_kept = book.quotas.keeps_all(&case);
         let want = if is_kept { want } else { &behind };
-        book.take_counted(worker, want, (&case, self.blind_until().is_some()), uses)?;
+        book.take_counted(worker, want, (&case, returns), uses)?;
         if !is_kept {
             book.queue.note_passing(passed, uses);
         }

@@ -86,7 +86,7 @@ impl Asking<'_> {
         let want = Want { version: self.of_lots(feature), seats, machine: &machine, barred: &[] };
         let (pool, mut uses) = (feature.seats().clone(), Vec::with_capacity(1));
         let ruling = pool.ruling();
-        match self.take_in(worker, book, (feature, &want), passed, &mut uses) {
+        match self.take_in(worker, book, (feature, &want, false), passed, &mut uses) {
             Ok(number) => Ok(Taken { plan: Guard::from_inner(self.realm.planner.plan()), pool, uses, number, ruling }),
             Err(Hurdle::Limit(_)) => Err(Vec::new()),
             Err(_) => Err(choices(&book.lots, &want).concat()),
@@ -139,8 +139,7 @@ impl Shared {
         self.forget_gone(pool, book, now, step.worker);
         let most = self.policy.load().queue().passing_max;
         let (mut passed, mut last, mut looks, mut others) = (Passed::default(), None, 0, 0);
-        // Whoever is going away grants nothing new.
-        while !self.is_draining()
+        while self.may_grant(now.mono)
             && let Some((turn, asks)) = book.queue.next(last)
             && until.is_none_or(|until| turn < until)
             // Where seats are reserved, what is barred for one may be kept for another.
