@@ -44,12 +44,15 @@ use std::{
 
 use arc_swap::ArcSwap;
 use leasehold_core::Shared;
-use leasehold_protocol::time::{Mono, Now};
+use leasehold_protocol::time::Now;
 
 pub use listen::{Admin, bind};
 pub use views::{FeatureView, FeaturesView, LeaseView, LeasesView, RealmView, StatusView};
 
-use crate::{alarms::Alerts, licences::LicenceReport, loader::Loader, net::NetCounters, state::RestToken};
+use crate::{
+    alarms::Alerts, journal::Journal, licences::LicenceReport, loader::Loader, net::NetCounters,
+    remembered::Remembered, state::RestToken,
+};
 
 /// What the handlers look at.
 pub struct AdminState {
@@ -67,8 +70,10 @@ pub struct AdminState {
     pub server_id: u64,
     /// When it started.
     pub started: Now,
-    /// Until when only tickets get seats.
-    pub blind_until: Option<Mono>,
+    /// Where leases are written down.
+    pub journal: Arc<Journal>,
+    /// What was found of the life before.
+    pub remembered: Remembered,
     /// Where clients are listened to.
     pub udp: Vec<SocketAddr>,
     /// What is not as it should be, each with its remedy.

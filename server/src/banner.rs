@@ -8,10 +8,7 @@ use std::{
 };
 
 use leasehold_core::{FeatureStatus, Shared};
-use leasehold_protocol::{
-    DEFAULT_PORT, packet,
-    time::{Mono, Now},
-};
+use leasehold_protocol::{DEFAULT_PORT, packet, time::Now};
 
 use crate::{
     alarms,
@@ -115,7 +112,7 @@ fn many(count: u64, what: &str) -> String {
 }
 
 /// What is not as it should be with licences and with the life before, each with its remedy.
-pub(crate) fn warnings(shared: &Shared, licences: &LicenceReport, blind_until: Option<Mono>, now: Now) -> Vec<String> {
+pub(crate) fn warnings(shared: &Shared, licences: &LicenceReport, now: Now) -> Vec<String> {
     let mut warnings = Vec::new();
     for file in &licences.files {
         warnings.extend(file.problem.iter().map(|problem| format!("licence file {} {problem}", file.path)));
@@ -131,9 +128,9 @@ pub(crate) fn warnings(shared: &Shared, licences: &LicenceReport, blind_until: O
         warnings.extend(expiry_warning(&feature, now));
         warnings.extend(limit_warnings(&feature));
     }
-    if let Some(until) = blind_until.filter(|until| *until > now.mono) {
+    if let Some(until) = shared.blind_until(now.mono) {
         warnings.push(format!(
-            "the server before this one was not ended cleanly: until {} ({}) seats go only to programs that held one",
+            "it is not known what was granted before: until {} ({}) seats go only to programs that held one",
             rfc3339(wall_of(until, now)),
             words(until.ms_since(now.mono)),
         ));

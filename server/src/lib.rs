@@ -22,6 +22,8 @@
 //! | [`licences`] | licence files and publishers' keys |
 //! | [`net`] | sockets, interfaces, workers |
 //! | [`admin`] | REST on loopback |
+//! | [`journal`] | every lease, written down |
+//! | [`remembered`] | what a start makes of the life before |
 //! | [`storage`] | files that must lose nothing |
 //! | [`process`] | who holds a port |
 //! | [`clock`] | the clocks and the system's randomness |
@@ -35,12 +37,14 @@ pub mod config;
 mod error;
 mod events;
 pub mod instant;
+pub mod journal;
 pub mod licences;
 mod loader;
 pub mod logs;
 pub mod net;
 pub mod policy;
 pub mod process;
+pub mod remembered;
 mod running;
 mod serve;
 mod settings;

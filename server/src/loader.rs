@@ -14,7 +14,7 @@ use leasehold_core::{Past, Shared, Step, preview, timetable};
 use leasehold_hostid::Machine;
 use leasehold_protocol::{
     licence::{SignedCertificate, text},
-    time::{Mono, Now},
+    time::Now,
     vocab::{CertificateId, HostId, HostIdKind},
 };
 use serde::Serialize;
@@ -142,11 +142,6 @@ impl Loader {
         Self { folder, serving, licences, publisher_keys, policy, policy_text, shared, file_warnings }
     }
 
-    /// Until when only holders of tickets are granted seats.
-    pub(crate) const fn blind_until(&self) -> Option<Mono> {
-        self.serving.blind_until()
-    }
-
     /// Reads the publishers' keys and the licences anew and puts them in force. A publisher that was not known at the
     /// start has no realm yet: it is a warning to start again.
     ///
@@ -251,7 +246,7 @@ impl Loader {
 
     /// What is not as it should be.
     pub(crate) fn refresh_warnings(&self, state: &AdminState, now: Now) {
-        let found = crate::banner::warnings(&self.shared, &state.licences.load(), self.blind_until(), now);
+        let found = crate::banner::warnings(&self.shared, &state.licences.load(), now);
         let all =
             self.file_warnings.iter().cloned().chain(found).chain(policy::beside_licences(&self.shared, now)).collect();
         state.warnings.store(Arc::new(all));

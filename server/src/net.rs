@@ -21,6 +21,7 @@
 mod batch;
 mod counters;
 mod discovery;
+mod held;
 mod interfaces;
 mod outgoing;
 mod ports;

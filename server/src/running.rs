@@ -17,9 +17,11 @@ use crate::{
     banner,
     clock::clock_now,
     error::StartError,
+    journal::Journal,
     licences::LicenceReport,
     loader::ReloadError,
     net::{InterfaceView, Workers},
+    remembered::Remembered,
     settings::Settings,
     start,
 };
@@ -35,14 +37,12 @@ pub struct Running {
     pub(crate) lease_ended: Arc<Notify>,
     pub(crate) worker_failed: Arc<Notify>,
     pub(crate) token_path: PathBuf,
-    pub(crate) blind_until: Option<Mono>,
 }
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StopReport {
-    /// Leases that were out when it ended. With none, the next start is an ordinary one; with any, it grants to holders
-    /// of tickets alone for one TTL.
+    /// Leases that were out when it ended: the next start has them again.
     pub leases_out: u64,
     /// How long it waited for them.
     pub waited: Duration,
@@ -100,10 +100,22 @@ impl Running {
         self.state.warnings.load_full()
     }
 
-    /// Until when only holders of tickets are granted seats, if the server before this one did not end cleanly.
+    /// Until when only holders of tickets are granted seats, if it is not known what was granted before.
     #[must_use]
-    pub const fn blind_until(&self) -> Option<Mono> {
-        self.blind_until
+    pub fn blind_until(&self) -> Option<Mono> {
+        self.shared().blind_until(clock_now().mono)
+    }
+
+    /// What was found of the life before.
+    #[must_use]
+    pub fn remembered(&self) -> &Remembered {
+        &self.state.remembered
+    }
+
+    /// Where leases are written down.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.state.journal
     }
 
     /// What a person who starts the server wants to know, ending with the next command to type.
@@ -200,6 +212,9 @@ impl Running {
             admin.stop().await;
         }
         let leases_out = self.state.shared.live_leases();
+        if let Err(e) = self.state.journal.close(leases_out, clock_now()) {
+            tracing::warn!("the journal cannot be closed: {e}; the next start finds a server that was killed");
+        }
         if let Some(loader) = self.state.take_loader()
             && let Err(e) = loader.end(leases_out, clock_now())
         {

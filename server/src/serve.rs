@@ -173,7 +173,7 @@ async fn end(running: Running, drain: Duration, signals: &mut Signals) -> Ending
     let leases_out = running.finish().await;
     match leases_out {
         0 => tracing::info!("stopped: every lease is back"),
-        n => tracing::warn!("stopped with {n} out: for one TTL the next start grants only to programs that held one"),
+        n => tracing::info!("stopped with {n} out: the next start has them again"),
     }
     if at_once { Ending::AtOnce } else { Ending::Stopped(StopReport { leases_out, waited }) }
 }

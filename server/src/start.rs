@@ -20,12 +20,15 @@ use crate::{
     alarms::Alerts,
     clock::{SystemEntropy, clock_now},
     error::StartError,
+    journal::{self, Anchor, Beginning, Journal, recover},
     licences::{Licences, Trust, read_site_key},
     loader::{self, Loader},
     net::{self, InterfaceView, Interfaces, Listener, NetCounters, Wiring, Workers},
     policy::PolicyFile,
+    remembered::{self, Remembered},
     settings::{HttpListen, Settings},
-    state::{Folder, REST_TOKEN_FILE, Secrets, Serving, Uses, realm_keys},
+    state::{Folder, REST_TOKEN_FILE, Secrets, Serving, StateError, Uses, realm_keys},
+    storage::{Disk, Storage},
 };
 
 /// Attempts at a free number that both UDP and TCP have, when port 0 was asked for.
@@ -49,13 +52,21 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     // Read once the folder is ours alone: until then another server may have granted, and blindness counts from here.
     let (now, began) = (clock_now(), std::time::Instant::now());
     let found = ready.licences.read(&ready.folder)?;
+    let storage: Arc<dyn Storage> = Arc::new(Disk::new(ready.folder.path()));
+    let recovery = recover(&*storage, journal::kernel_boot()).map_err(|e| unreadable(&ready.folder, e))?;
+    let (anchor, anchored, anchor_error) = Anchor::open(Anchor::path_of(ready.folder.path()));
+    let anchored = anchored.filter(|anchored| anchored.server_id == ready.secrets.server_id);
+    let longest_ttl_ms = ready.licences.longest_ttl_ms(&found);
     // On disk before the first grant.
-    let serving = Serving::begin(&mut ready.folder, ready.licences.longest_ttl_ms(&found), now)?;
+    let blind_for = |left| remembered::blind_for(&recovery, anchored.as_ref(), left);
+    let serving = Serving::begin(&mut ready.folder, longest_ttl_ms, now, blind_for)?;
     let port = ready.listeners[0].address.port();
-    let config = core_config(&settings, ready.secrets.server_id, port, serving.blind_until());
+    let log_begins = anchored.map_or(0, |anchored| anchored.round).max(recovery.round) + 2;
+    let config =
+        ServerConfig { log_begins, ..core_config(&settings, ready.secrets.server_id, port, serving.blind_until()) };
     let shared = Shared::new(config, std::mem::take(&mut ready.realms), &mut SystemEntropy);
     let (uses, past) = Uses::open(&mut ready.folder)?;
-    loader::tell_past(&shared, &past);
+    loader::tell_past(&shared, &remembered::without_held(past, &recovery.held));
     let mut policy_text = String::new();
     if let Some(file) = ready.policy.take() {
         tracing::info!(rules = file.policy.len(), "policy read");
@@ -65,8 +76,17 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let mut report = ready.licences.apply(found, &shared, now);
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.log();
-    let blind_until = serving.blind_until();
-    let state = admin_state(&ready, shared, report, blind_until, now);
+    let beginning = Beginning::after(&recovery, ready.secrets.server_id, log_begins, longest_ttl_ms);
+    let began = std::time::Instant::now();
+    let anchor_path = anchor.path().to_owned();
+    let mut remembered = Remembered::restore(recovery, (anchored.as_ref(), anchor_path), &shared, longest_ttl_ms, now);
+    remembered.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    remembered.log(now);
+    let journal = Journal::begin(storage, beginning, shared.clone(), Some(anchor)).map_err(StartError::Worker)?;
+    let journal = Arc::new(journal);
+    ready.file_warnings.extend(remembered.warnings());
+    ready.file_warnings.extend(anchor_error.map(|e| no_anchor(ready.folder.path(), &e)));
+    let state = admin_state(&ready, shared, report, (journal, remembered), now);
     let Ready { folder, licences, file_warnings, interfaces, listeners, http, .. } = ready;
     let loader = Loader::new(&settings, folder, serving, licences, state.shared.clone(), file_warnings, policy_text);
     loader.refresh_warnings(&state, now);
@@ -84,18 +104,7 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     };
     let Wiring { interfaces, lease_ended, worker_failed, .. } = wiring;
     let (udp, token_path) = (state.udp.clone(), state.token_path.clone());
-    Ok(Running {
-        settings,
-        udp,
-        workers,
-        admin,
-        state,
-        interfaces,
-        lease_ended,
-        worker_failed,
-        token_path,
-        blind_until,
-    })
+    Ok(Running { settings, udp, workers, admin, state, interfaces, lease_ended, worker_failed, token_path })
 }
 
 fn ready(settings: &Settings) -> Result<Ready, StartError> {
@@ -125,7 +134,7 @@ fn admin_state(
     ready: &Ready,
     shared: Arc<Shared>,
     report: crate::licences::LicenceReport,
-    blind_until: Option<Mono>,
+    (journal, remembered): (Arc<Journal>, Remembered),
     started: Now,
 ) -> Arc<AdminState> {
     Arc::new(AdminState {
@@ -138,7 +147,8 @@ fn admin_state(
         token_path: ready.folder.join(REST_TOKEN_FILE),
         server_id: ready.secrets.server_id,
         started,
-        blind_until,
+        journal,
+        remembered,
         udp: ready.listeners.iter().map(|listener| listener.address).collect(),
         warnings: ArcSwap::default(),
         draining: false.into(),
@@ -151,12 +161,26 @@ fn wiring(settings: &Settings, state: &AdminState, interfaces: Interfaces, uses:
         shared: state.shared.clone(),
         interfaces: Arc::new(InterfaceView::new(interfaces, now.mono, state.net.clone())),
         counters: state.net.clone(),
+        journal: state.journal.clone(),
         uses: Arc::new(uses),
         discovery: settings.discovery,
         busy_poll: settings.busy_poll,
         lease_ended: Arc::new(Notify::new()),
         worker_failed: Arc::new(Notify::new()),
     }
+}
+
+fn unreadable(folder: &Folder, source: std::io::Error) -> StateError {
+    StateError::Read { path: folder.join(journal::FILES[0]), source }
+}
+
+fn no_anchor(folder: &std::path::Path, e: &std::io::Error) -> String {
+    let anchor = Anchor::path_of(folder);
+    format!(
+        "{} cannot be written: {e}; without it an old copy of the data folder is noticed later, and one that was removed is not: let \
+         the server write there",
+        anchor.display()
+    )
 }
 
 /// REST first: workers grant as soon as they run, and what fails after that would have to be taken back.

@@ -25,5 +25,10 @@ pub use secrets::{REST_TOKEN_FILE, RestToken, Secrets, realm_key_file, realm_key
 pub use serving::Serving;
 pub use uses::Uses;
 
+/// Locks `mutex`. Who panicked while it held the lock has shown a defect of its own; the others go on, as a server must.
+pub(crate) fn lock<T: ?Sized>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// The file with certificates that came over the network and were to be kept.
 pub const ADDED: &str = "added.lic";

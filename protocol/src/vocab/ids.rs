@@ -91,7 +91,7 @@ pub struct OperationId(pub u64);
 
 /// One publisher on one server: own keys, licences, seats and quotas; nothing shared with another but the socket.
 /// Zero on the wire means "any" and is allowed in DISCOVER alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct RealmId(pub u32);
 
 impl RealmId {

@@ -259,11 +259,14 @@ pub(super) fn not_ready(state: &AdminState, now: Now) -> Vec<String> {
     if let Some(ms) = blind_ms(state, now) {
         reasons.push(format!("restarted: for {ms} ms more only holders of a ticket are granted seats"));
     }
+    if let Some(failing) = state.journal.failing() {
+        reasons.push(format!("the journal cannot be written, so nothing new is granted: {}", failing.why));
+    }
     reasons
 }
 
 fn blind_ms(state: &AdminState, now: Now) -> Option<u64> {
-    state.blind_until.map(|until| until.ms_since(now.mono)).filter(|ms| *ms > 0)
+    state.shared.blind_until(now.mono).map(|until| until.ms_since(now.mono))
 }
 
 impl StatusView {
@@ -283,7 +286,7 @@ impl StatusView {
             sessions: state.shared.live_sessions(),
             ready: not_ready(state, now).is_empty(),
             draining: state.is_draining(),
-            blind_until: state.blind_until.filter(|until| *until > now.mono).map(|until| rfc3339(wall_of(until, now))),
+            blind_until: state.shared.blind_until(now.mono).map(|until| rfc3339(wall_of(until, now))),
             blind_ms: blind_ms(state, now),
             warnings: state.warnings.load().to_vec(),
         }

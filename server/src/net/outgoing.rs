@@ -8,6 +8,7 @@ use std::{
     io::{self, IoSlice},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::fd::AsRawFd,
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,6 +24,7 @@ use super::{
     Interfaces, NetCounters,
     ports::{Port, Ports},
 };
+use crate::journal::Journal;
 
 /// Answers that are collected before they are sent: two full batches of questions.
 const OUTGOING_MAX: usize = 64;
@@ -47,6 +49,9 @@ struct Letter {
 pub(super) struct Outgoing {
     letters: Vec<Letter>,
     filled: usize,
+    journal: Arc<Journal>,
+    /// Whether an answer says what is noted and not yet handed to the system.
+    is_noted: bool,
     addresses: Vec<Option<SockaddrStorage>>,
     joined: Vec<u8>,
     headers: Headers,
@@ -69,12 +74,14 @@ enum Run {
 }
 
 impl Outgoing {
-    pub fn new() -> Self {
+    pub fn new(journal: Arc<Journal>) -> Self {
         let nowhere = SocketAddr::from(([0; 4], 0));
         let letter = |_| Letter { bytes: Vec::new(), port: 0, from: None, to: nowhere };
         Self {
             letters: (0..OUTGOING_MAX).map(letter).collect(),
             filled: 0,
+            journal,
+            is_noted: false,
             addresses: Vec::with_capacity(OUTGOING_MAX),
             joined: Vec::new(),
             headers: Headers {
@@ -101,6 +108,26 @@ impl Outgoing {
         }
     }
 
+    /// Something was noted that an answer says: it is handed to the system before any answer leaves.
+    pub const fn note(&mut self) {
+        self.is_noted = true;
+    }
+
+    /// Adds an answer that has waited, and sends what there is if there is no room for more.
+    pub async fn post(
+        &mut self,
+        (transmit, bytes): (Transmit, Vec<u8>),
+        ports: &Ports,
+        interfaces: &Interfaces,
+        counters: &NetCounters,
+    ) {
+        self.letters[self.filled].bytes = bytes;
+        self.add(&transmit, ports, interfaces, counters);
+        if self.filled == OUTGOING_MAX {
+            self.flush(ports, counters).await;
+        }
+    }
+
     /// Addresses what was written into the next letter.
     fn add(&mut self, transmit: &Transmit, ports: &Ports, interfaces: &Interfaces, counters: &NetCounters) {
         let Some((port, from)) = ports.for_path(transmit, interfaces) else {
@@ -113,6 +140,9 @@ impl Outgoing {
 
     /// Sends everything that was added. What cannot be sent is counted and dropped: its client asks again.
     pub async fn flush(&mut self, ports: &Ports, counters: &NetCounters) {
+        if std::mem::take(&mut self.is_noted) {
+            self.journal.flush();
+        }
         let mut at = 0;
         while at < self.filled {
             let port = &ports[self.letters[at].port];
@@ -241,7 +271,8 @@ mod tests {
     use super::*;
 
     fn outgoing(letters: &[(SocketAddr, usize)]) -> Outgoing {
-        let mut outgoing = Outgoing::new();
+        let journal = crate::journal::tests::running(&crate::storage::faulty::FaultyDisk::default());
+        let mut outgoing = Outgoing::new(Arc::new(journal));
         for (to, len) in letters {
             let letter = &mut outgoing.letters[outgoing.filled];
             (letter.to, letter.from) = (*to, None);

@@ -24,6 +24,7 @@ use super::{
     Interfaces, NetCounters, Wiring,
     batch::{Asking, Batch},
     discovery::companions,
+    held::Held,
     interfaces::Destination,
     outgoing::Outgoing,
     ports::Ports,
@@ -32,6 +33,7 @@ use super::{
 use crate::{
     clock::{SystemEntropy, clock_now, until},
     events,
+    journal::Noted,
 };
 
 /// How often a worker looks around although nothing happened: after a suspend its timer is late, because the runtime's
@@ -64,6 +66,10 @@ pub(super) struct Worker {
     turn: u32,
     /// The last of them took some at a door.
     knocked: bool,
+    /// Answers that wait for the disk.
+    held: Held,
+    /// Room for what is noted.
+    room: Vec<u8>,
 }
 
 /// Runs `worker` to its end.
@@ -118,13 +124,15 @@ impl Worker {
             errors_in_a_row: 0,
             turn: 0,
             knocked: false,
+            held: Held::new(wiring.journal.synced()),
+            room: Vec::new(),
         })
     }
 
     async fn run(mut self) {
         let mut timer = pin!(sleep(Duration::ZERO));
         // What it keeps for the system's calls must not move to another thread.
-        let mut outgoing = Outgoing::new();
+        let mut outgoing = Outgoing::new(self.wiring.journal.clone());
         let mut armed = None;
         loop {
             if let Some(now) = self.look_before_sleep(&mut outgoing).await {
@@ -145,6 +153,7 @@ impl Worker {
                     Some(Order::Stop) | None => break,
                 },
                 () = self.ports.readable() => self.receive(&mut outgoing, Asking::IfTold).await.unwrap_or_else(clock_now),
+                () = self.held.changed(), if !self.held.is_empty() => clock_now(),
                 () = &mut timer, if waits => clock_now(),
                 () = ready(()), if !waits => clock_now(),
             };
@@ -180,6 +189,7 @@ impl Worker {
         while self.orders.is_empty()
             && !self.orders.is_closed()
             && until(self.next_due()) > Duration::ZERO
+            && !self.held.may_be_due()
             && std::time::Instant::now() < end
         {
             let taken = self.receive(outgoing, Asking::Anyway).await;
@@ -227,9 +237,12 @@ impl Worker {
             let (_, datagrams) = self.batch.datagrams(i);
             for datagram in datagrams {
                 self.engine.handle_datagram(now, path, datagram);
+                let Self { engine, wiring, held, room, ports, .. } = self;
                 // What was used up is on disk before the grant that used it leaves.
-                drain_events(&mut self.engine, &self.wiring);
-                outgoing.collect(&mut self.engine, &self.ports, interfaces, &self.wiring.counters).await;
+                match drain_events(engine, wiring, now, room, outgoing) {
+                    Noted::After(number) => held.keep(number, engine),
+                    _ => outgoing.collect(engine, ports, interfaces, &wiring.counters).await,
+                }
             }
         }
         outgoing.flush(&self.ports, &self.wiring.counters).await;
@@ -294,9 +307,17 @@ impl Worker {
         } else if self.engine.has_waiting() {
             self.engine.handle_waiting(now);
         }
-        drain_events(&mut self.engine, &self.wiring);
-        let interfaces = self.wiring.interfaces.get();
-        outgoing.collect(&mut self.engine, &self.ports, &interfaces, &self.wiring.counters).await;
+        let Self { engine, wiring, held, room, ports, .. } = self;
+        let interfaces = wiring.interfaces.get();
+        match drain_events(engine, wiring, now, room, outgoing) {
+            Noted::After(number) => held.keep(number, engine),
+            _ => outgoing.collect(engine, ports, &interfaces, &wiring.counters).await,
+        }
+        while !held.is_empty()
+            && let Some(letter) = held.next()
+        {
+            outgoing.post(letter, ports, &interfaces, &wiring.counters).await;
+        }
         outgoing.flush(&self.ports, &self.wiring.counters).await;
         if now.mono >= self.look_around_at {
             self.look_around(now);
@@ -331,9 +352,12 @@ impl Worker {
     }
 }
 
-fn drain_events(engine: &mut Engine, wiring: &Wiring) {
+/// Passes on what happened; what came of it.
+fn drain_events(engine: &mut Engine, wiring: &Wiring, now: Now, room: &mut Vec<u8>, outgoing: &mut Outgoing) -> Noted {
+    let mut noted = Noted::Nothing;
     while let Some(event) = engine.poll_event() {
         events::log(&event);
+        noted = noted.max(wiring.journal.note(&event, now, room));
         if let Err(e) = wiring.uses.note([&event]) {
             tracing::error!("{e}: what was used counts until this server ends, and is forgotten then");
         }
@@ -341,4 +365,8 @@ fn drain_events(engine: &mut Engine, wiring: &Wiring) {
             wiring.lease_ended.notify_waiters();
         }
     }
+    if noted > Noted::Nothing {
+        outgoing.note();
+    }
+    noted
 }

@@ -8,7 +8,7 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use crate::state::Uses;
+use crate::{journal::Journal, state::Uses};
 
 use super::{
     InterfaceView, Listener, NetCounters,
@@ -24,6 +24,8 @@ pub struct Wiring {
     pub interfaces: Arc<InterfaceView>,
     /// What the sockets do.
     pub counters: Arc<NetCounters>,
+    /// Where leases are written down.
+    pub journal: Arc<Journal>,
     /// Where uses of trials and meters are noted.
     pub uses: Arc<Uses>,
     /// Whether broadcast and multicast are heard.

@@ -1,8 +1,8 @@
 //! The marker that says "seats may be out": what makes a restarted server careful.
 //!
-//! Leases are kept in memory. A server that was killed cannot know which seats it had granted, so the next one is
-//! *blind* for the longest TTL they could have been granted for: it grants only to holders who show a ticket. The marker
-//! is on disk before the first grant and is removed only when nothing is out.
+//! Leases are kept in memory and written down in the [journal](crate::journal). Where that is gone or damaged, a server cannot
+//! know which seats were granted before it, so it is *blind* for the longest TTL they could have been granted for: it grants only to
+//! holders who show a ticket. The marker is on disk before the first grant and is removed only when nothing is out.
 
 use leasehold_protocol::time::{Mono, Now};
 
@@ -18,16 +18,22 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Reads what the server before left, and marks this one as serving leases of at most `ttl_ms`.
+    /// Reads what the server before left, and marks this one as serving leases of at most `ttl_ms`. It is blind for the time that
+    /// `blind_for` makes of the longest TTL the one before may have granted for, if that did not end with nothing out.
     ///
     /// # Errors
     /// If the marker cannot be read or written: without it a later restart could grant seats twice.
-    pub fn begin(folder: &mut Folder, ttl_ms: u64, now: Now) -> Result<Self, StateError> {
+    pub fn begin(
+        folder: &mut Folder,
+        ttl_ms: u64,
+        now: Now,
+        blind_for: impl FnOnce(Option<u64>) -> Option<u64>,
+    ) -> Result<Self, StateError> {
         let before = folder.read(FILE)?.map(|text| left_ttl_ms(&text));
         let serving = Self {
             // While blind, the leases of the life before count as ours: dying now must not make the next one less careful.
             ttl_ms: ttl_ms.max(before.unwrap_or(0)),
-            blind_until: before.map(|left_ms| now.mono.plus_ms(left_ms)),
+            blind_until: blind_for(before).map(|ms| now.mono.plus_ms(ms)),
         };
         serving.write(folder)?;
         Ok(serving)
@@ -83,7 +89,7 @@ mod tests {
     }
 
     fn begin(folder: &mut Folder, ttl_ms: u64, now_ms: u64) -> Serving {
-        Serving::begin(folder, ttl_ms, at(now_ms)).unwrap()
+        Serving::begin(folder, ttl_ms, at(now_ms), |left| left).unwrap()
     }
 
     #[test]

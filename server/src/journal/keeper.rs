@@ -1,0 +1,285 @@
+//! The thread that syncs the journal, changes files, and mends what fails.
+
+use std::{
+    io,
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use leasehold_protocol::time::UnixMillis;
+
+use super::{
+    Anchor, Anchored, Beginning, Inner, SYNC_EVERY, Wants,
+    entry::{Checkpoint, Entry},
+    layout::Header,
+    ring::Target,
+};
+use crate::{clock::clock_now, state::lock, storage::Storage};
+
+/// Why the journal cannot be written.
+#[derive(Clone, Debug)]
+pub struct Failing {
+    /// What the system said.
+    pub why: String,
+    /// Whether that was for want of space.
+    pub is_full: bool,
+    /// Since when.
+    pub since: UnixMillis,
+}
+
+impl Failing {
+    pub(super) fn new(why: &io::Error) -> Self {
+        let is_full = matches!(why.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        Self { why: why.to_string(), is_full, since: clock_now().wall }
+    }
+}
+
+/// What keeps the journal.
+pub(super) struct Keeper {
+    inner: Arc<Inner>,
+    storage: Arc<dyn Storage>,
+    anchor: Option<Anchor>,
+    pub(super) header: Header,
+    /// The newest file that holds everything that was out when it was begun.
+    pub(super) base: Option<usize>,
+    began: Instant,
+    len_first: u64,
+    len: u64,
+    ttl_ms: u64,
+    /// A file could not be begun although the one before could still be written: not before then again.
+    again_at: Option<Instant>,
+    anchor_failed: bool,
+}
+
+/// How often it is tried again when storage fails, and how often is looked whether the file is there still.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Leases that are written into a checkpoint in one go, so that no worker waits for all of them.
+const BITE: usize = 256;
+/// What a lease takes in a checkpoint, about.
+const LEASE_LEN: u64 = 384;
+/// A file that is used up sooner than this is followed by one twice as long.
+const FILE_LASTS: Duration = Duration::from_secs(10);
+/// Beyond this files do not grow for being used up soon.
+const LEN_SOON_MAX: u64 = 256 << 20;
+
+impl Keeper {
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        storage: Arc<dyn Storage>,
+        beginning: Beginning,
+        anchor: Option<Anchor>,
+    ) -> Self {
+        let header = Header {
+            server_id: beginning.server_id,
+            number: beginning.file,
+            life: beginning.life + 1,
+            kernel_boot: beginning.kernel_boot,
+            first: 0,
+            began_ms: 0,
+            len: 0,
+        };
+        Self {
+            inner,
+            storage,
+            anchor,
+            header,
+            base: beginning.base,
+            began: Instant::now(),
+            len_first: beginning.len_first,
+            len: beginning.len_first,
+            ttl_ms: beginning.ttl_ms,
+            again_at: None,
+            anchor_failed: false,
+        }
+    }
+
+    /// Begins the first file.
+    pub(super) fn start(&mut self) {
+        if let Err(e) = self.begin_file() {
+            self.inner.fail(&e);
+        }
+    }
+
+    pub(super) fn run(&mut self) {
+        loop {
+            let wants = self.wait();
+            if wants.ends {
+                return;
+            }
+            if self.inner.failing.load().is_some() {
+                self.mend();
+            } else if self.wants_file() {
+                self.change_file();
+            } else if let Err(e) = self.sync() {
+                self.inner.fail(&e);
+            }
+        }
+    }
+
+    /// Waits until there is something to do, and takes it.
+    fn wait(&self) -> Wants {
+        let mut wants = lock(&self.inner.wants);
+        loop {
+            let now = Instant::now();
+            let due = wants.dirty_since.map(|since| since + SYNC_EVERY);
+            let failing = self.inner.failing.load().is_some();
+            // What fails is tried again once a second, however urgent it is.
+            let is_now = wants.ends || !failing && (wants.is_urgent || due.is_some_and(|due| due <= now));
+            if is_now {
+                return std::mem::take(&mut *wants);
+            }
+            let wait = due.filter(|_| !failing).map_or(LOOK_EVERY, |due| (due - now).min(LOOK_EVERY));
+            let waited = self.inner.wake.wait_timeout(wants, wait).unwrap_or_else(PoisonError::into_inner);
+            wants = waited.0;
+            if waited.1.timed_out() && (failing || wait == LOOK_EVERY) {
+                return std::mem::take(&mut *wants);
+            }
+        }
+    }
+
+    /// Makes everything that was flushed durable.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        let target = {
+            let mut ring = lock(&self.inner.ring);
+            if !ring.is_linked() {
+                ring.give_up();
+                return Err(io::Error::new(io::ErrorKind::NotFound, "somebody has removed the file"));
+            }
+            ring.flush()?;
+            ring.begin_sync()
+        };
+        target.map_or(Ok(()), |target| self.finish(&target))
+    }
+
+    pub(super) fn finish(&mut self, target: &Target) -> io::Result<()> {
+        let began = Instant::now();
+        if let Err(e) = target.file.sync() {
+            // Once a sync has failed nobody knows what is on the disk, however the next one ends.
+            lock(&self.inner.ring).give_up();
+            return Err(e);
+        }
+        let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let figures = &self.inner.figures;
+        figures.syncs.fetch_add(1, Relaxed);
+        figures.sync_us.fetch_add(took, Relaxed);
+        figures.sync_us_max.fetch_max(took, Relaxed);
+        let round = {
+            let mut ring = lock(&self.inner.ring);
+            ring.end_sync(target.number);
+            self.inner.has_held.store(ring.has_held(), Relaxed);
+            ring.round()
+        };
+        self.inner.shared.set_log(round);
+        self.write_anchor(round - 1);
+        self.inner.synced.send_replace(target.number);
+        Ok(())
+    }
+
+    fn write_anchor(&mut self, round: u64) {
+        let Some(anchor) = &self.anchor else { return };
+        let written = anchor.write(&Anchored { server_id: self.header.server_id, round, ttl_ms: self.ttl_ms });
+        if let Err(e) = &written
+            && !self.anchor_failed
+        {
+            tracing::warn!(
+                "{} cannot be written: {e}; a data folder that is put back is noticed later",
+                anchor.path().display()
+            );
+        }
+        self.anchor_failed = written.is_err();
+    }
+
+    pub(super) fn wants_file(&self) -> bool {
+        let due = self.again_at.is_none_or(|at| at <= Instant::now());
+        due && lock(&self.inner.ring).is_nearly_full()
+    }
+
+    /// Goes on in the other file; if that cannot be begun, in this one for as long as it can be written.
+    pub(super) fn change_file(&mut self) {
+        if let Err(e) = self.begin_file() {
+            if lock(&self.inner.ring).place().is_some() && lock(&self.inner.ring).place() == self.base {
+                tracing::warn!("the journal's next file cannot be begun: {e}; the one in use grows meanwhile");
+                self.again_at = Some(Instant::now() + LOOK_EVERY);
+            } else {
+                lock(&self.inner.ring).give_up();
+                self.inner.fail(&e);
+            }
+        }
+    }
+
+    /// Writes everything that is out into a file anew.
+    pub(super) fn mend(&mut self) {
+        lock(&self.inner.ring).give_up();
+        match self.begin_file() {
+            Ok(()) => {
+                self.inner.failing.store(None);
+                self.inner.shared.set_storage_failing(false);
+                tracing::info!("the journal is written again: everything that is out is on the disk");
+            }
+            Err(e) => {
+                lock(&self.inner.ring).give_up();
+                // The reason may be another one by now.
+                let since = self.inner.failing.load().as_ref().map(|failing| failing.since);
+                let now = Failing::new(&e);
+                self.inner.failing.store(Some(Arc::new(Failing { since: since.unwrap_or(now.since), ..now })));
+            }
+        }
+    }
+
+    /// Begins the file that is not the newest whole one, and writes everything into it that is out.
+    fn begin_file(&mut self) -> io::Result<()> {
+        let place = self.base.map_or(0, |base| 1 - base);
+        let len = self.next_len();
+        self.header = Header { number: self.header.number + 1, began_ms: clock_now().wall.0, ..self.header };
+        let (before, begun) = {
+            let mut ring = lock(&self.inner.ring);
+            ring.flush()?;
+            let before = ring.begin_sync();
+            (before, ring.begin(&*self.storage, place, &self.header, len))
+        };
+        if let Some(before) = before {
+            self.finish(&before)?;
+        }
+        begun?;
+        self.checkpoint()?;
+        self.sync()?;
+        (self.base, self.began, self.len, self.again_at) = (Some(place), Instant::now(), len, None);
+        self.inner.figures.files.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    fn next_len(&self) -> u64 {
+        let used_up_soon = self.base.is_some() && self.began.elapsed() < FILE_LASTS;
+        let before = if used_up_soon { (self.len * 2).min(LEN_SOON_MAX.max(self.len)) } else { self.len };
+        let leases = self.inner.shared.live_leases() * LEASE_LEN * 2;
+        before.max(self.len_first + leases)
+    }
+
+    /// Writes down every lease that is out. Meanwhile workers append to the same file, and who waits for the disk does not wait
+    /// for all of it.
+    fn checkpoint(&mut self) -> io::Result<()> {
+        let (mut from, mut leases, mut body) = (Some(0), 0, Vec::new());
+        while let Some(slot) = from {
+            let (held, next) = self.inner.shared.held(slot, BITE);
+            leases += held.len() as u64;
+            self.append(held.into_iter().map(Entry::Held), &mut body)?;
+            from = next;
+            if std::mem::take(&mut lock(&self.inner.wants).is_urgent) {
+                self.sync()?;
+            }
+        }
+        self.append([Entry::Checkpoint(Checkpoint { leases })], &mut body)
+    }
+
+    pub(super) fn append(&self, entries: impl IntoIterator<Item = Entry>, body: &mut Vec<u8>) -> io::Result<()> {
+        let mut ring = lock(&self.inner.ring);
+        for entry in entries {
+            body.clear();
+            entry.write(body);
+            if ring.append(entry.kind(), body).is_none() {
+                return Err(io::Error::other("the file was given up"));
+            }
+        }
+        ring.flush()
+    }
+}

@@ -1,0 +1,255 @@
+//! The journal over a disk that crashes, tears and fails: nothing that was told is forgotten (D1, D2, D3, D4).
+
+mod crashes;
+mod failures;
+mod flips;
+
+use std::collections::BTreeMap;
+
+use leasehold_core::{Granted, RealmConfig, ServerConfig};
+use leasehold_protocol::{
+    Entropy,
+    crypto::{Keypair, SiteKey},
+    time::Mono,
+    vocab::{Label, LeaseId, OperationId},
+};
+
+use super::{entry::tests::lease, *};
+use crate::storage::faulty::{FaultyDisk, Left};
+
+/// The boot everything runs in; after a power cut there is another one.
+const BOOT: [u8; 16] = [1; 16];
+const NEXT_BOOT: [u8; 16] = [2; 16];
+/// Seats that may be out and not on the disk.
+const CREDIT: u32 = 3;
+const NOW: Now = Now { mono: Mono(1000), wall: UnixMillis(1_767_614_400_000) };
+
+/// A journal without its thread: what the thread would do is done when the test says so.
+struct Rig {
+    disk: FaultyDisk,
+    inner: Arc<Inner>,
+    keeper: Keeper,
+    room: Vec<u8>,
+}
+
+/// Not used for anything that has to be secret.
+struct Counting(u8);
+
+impl Entropy for Counting {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        bytes.iter_mut().for_each(|byte| {
+            self.0 = self.0.wrapping_add(1);
+            *byte = self.0;
+        });
+    }
+}
+
+/// A server of the realm that [`lease`] makes leases of.
+fn server() -> Arc<Shared> {
+    let (publisher, keys) = (Label::new("acme").unwrap(), Keypair::generate(&mut Counting(1)));
+    let realm = RealmConfig { publisher, keys, site: SiteKey::OPEN, ticket_keys: vec![] };
+    Shared::new(ServerConfig { log_begins: 2, ..ServerConfig::default() }, vec![realm], &mut Counting(2))
+}
+
+/// A journal that is kept by its thread, over a disk in memory.
+pub(crate) fn running(disk: &FaultyDisk) -> Journal {
+    let recovery = recover(disk, Some(BOOT)).unwrap();
+    let round = recovery.round + 2;
+    let beginning =
+        Beginning { kernel_boot: BOOT, len_first: 16 << 10, ..Beginning::after(&recovery, 7, round, 300_000) };
+    Journal::begin(Arc::new(disk.clone()), beginning, server(), None).unwrap()
+}
+
+impl Rig {
+    /// The first life, or the next one, over `disk`; what is out in it is opened again.
+    fn start(disk: &FaultyDisk, recovery: &mut Recovery) -> Self {
+        let shared = server();
+        let realm = shared.realms()[0].id;
+        let held = std::mem::take(&mut recovery.held).into_iter().map(|held| HeldLease { realm, ..held });
+        shared.restore(held.collect(), NOW);
+        let round = recovery.round + 2;
+        let beginning =
+            Beginning { kernel_boot: BOOT, len_first: 8 << 10, ..Beginning::after(recovery, 7, round, 300_000) };
+        let inner = Arc::new(Inner {
+            ring: Mutex::new(Ring::new(beginning.next, beginning.round)),
+            shared,
+            wants: Mutex::default(),
+            wake: Condvar::new(),
+            synced: watch::Sender::new(0),
+            has_held: AtomicBool::new(false),
+            failing: ArcSwapOption::empty(),
+            figures: Figures::default(),
+        });
+        let mut keeper = Keeper::new(inner.clone(), Arc::new(disk.clone()), beginning, None);
+        keeper.start();
+        Self { disk: disk.clone(), inner, keeper, room: Vec::new() }
+    }
+
+    fn new() -> Self {
+        let disk = FaultyDisk::default();
+        let mut recovery = recover(&disk, Some(BOOT)).unwrap();
+        Self::start(&disk, &mut recovery)
+    }
+
+    fn note(&mut self, event: &Event) -> Noted {
+        self.inner.note(event, NOW, &mut self.room)
+    }
+
+    /// Notes and flushes; whether that worked.
+    fn grant(&mut self, n: u32, seats: u32) -> (Noted, bool) {
+        let noted = self.note(&granted(n, seats));
+        self.inner.flush();
+        (noted, self.inner.failing.load().is_none())
+    }
+
+    fn end(&mut self, n: u32, released: bool) -> bool {
+        self.note(&ended(n, released));
+        self.inner.flush();
+        self.inner.failing.load().is_none()
+    }
+
+    fn synced(&self) -> u64 {
+        *self.inner.synced.borrow()
+    }
+
+    /// What the next start finds in the file system as it is.
+    fn recover(&self) -> Recovery {
+        recover(&self.disk, Some(BOOT)).unwrap()
+    }
+}
+
+fn granted(n: u32, seats: u32) -> Event {
+    let held = lease(n, seats);
+    Event::Granted(Box::new(Granted {
+        realm: held.realm,
+        lease: held.lease,
+        claim: held.claim,
+        client: held.client,
+        operation: OperationId(1),
+        feature: held.feature,
+        version: held.version,
+        seats: held.seats,
+        lots: held.lots,
+        holder: held.holder,
+        at: NOW.mono,
+        wall: held.granted,
+        deadline: NOW.mono,
+        by_ticket: false,
+        number: held.number,
+        ttl_ms: held.ttl_ms,
+        address: held.address,
+        shares: held.shares,
+        pool: 1,
+        credit: CREDIT,
+    }))
+}
+
+fn ended(n: u32, released: bool) -> Event {
+    let held = lease(n, 1);
+    let ended = leasehold_core::Ended {
+        realm: held.realm,
+        lease: held.lease,
+        claim: held.claim,
+        feature: held.feature,
+        seats: held.seats,
+        holder: held.holder,
+        granted_at: NOW.mono,
+        at: NOW.mono,
+        renewals: 0,
+        undone: vec![],
+        stays_until: None,
+        lingered: false,
+    };
+    if released { Event::Released(Box::new(ended)) } else { Event::Expired(Box::new(ended)) }
+}
+
+fn ids(held: &[HeldLease]) -> Vec<u32> {
+    held.iter().map(|lease| lease.lease.slot()).collect()
+}
+
+#[test]
+fn what_was_written_is_what_the_next_life_finds() {
+    let mut rig = Rig::new();
+    for n in 0..5 {
+        rig.grant(n, 1);
+    }
+    assert!(rig.end(1, true) && rig.end(3, false));
+    let found = rig.recover();
+    assert_eq!((found.how, ids(&found.held), found.findings.len()), (How::Killed, vec![0, 2, 4], 0));
+    assert_eq!(found.held[1], lease(2, 1), "every word of it");
+    assert_eq!(recover(&rig.disk, Some(NEXT_BOOT)).unwrap().how, How::PowerCut);
+    assert_eq!(recover(&rig.disk, None).unwrap().how, How::PowerCut, "a kernel that does not say");
+}
+
+#[test]
+fn a_journal_that_was_closed_says_so_whatever_the_machine_did_since() {
+    let disk = FaultyDisk::default();
+    let journal = running(&disk);
+    journal.note(&granted(1, 1), NOW, &mut Vec::new());
+    journal.close(1, NOW).unwrap();
+    for left in [Left::All, Left::Nothing, Left::Torn(1)] {
+        let found = recover(&disk.after_crash(left), Some(NEXT_BOOT)).unwrap();
+        assert_eq!((found.how, ids(&found.held)), (How::Closed, vec![1]));
+    }
+}
+
+#[test]
+fn a_grant_beyond_what_may_be_lost_waits_for_the_disk_and_who_asks_again_waits_too() {
+    let mut rig = Rig::new();
+    let noted: Vec<Noted> = (0..5).map(|n| rig.grant(n, 1).0).collect();
+    assert_eq!(noted[..3], [Noted::Written; 3]);
+    let Noted::After(fourth) = noted[3] else { panic!("{noted:?}") };
+    assert_eq!(noted[4], Noted::After(fourth + 1));
+    let again = |n| Event::Renewed { lease: LeaseId::new(n, 1), deadline: NOW.mono, activity: None };
+    assert_eq!((rig.note(&again(3)), rig.note(&again(0))), (Noted::After(fourth), Noted::Nothing));
+    assert!(rig.synced() < fourth);
+    rig.keeper.sync().unwrap();
+    assert_eq!(rig.synced(), fourth + 1);
+    assert_eq!((rig.note(&again(3)), rig.grant(9, 1).0), (Noted::Nothing, Noted::Written));
+    // A seat that is somebody's on paper only costs nothing: who shares it, or uncounted ones.
+    assert_eq!(rig.grant(10, 3).0, Noted::After(fourth + 3), "three more at once");
+}
+
+#[test]
+fn files_take_turns_and_each_begins_with_what_is_out() {
+    let mut rig = Rig::new();
+    let mut held = Vec::new();
+    for n in 0..400 {
+        rig.grant(n, 1);
+        held.push(n);
+        if n % 3 > 0 {
+            rig.end(held.remove(0), true);
+        }
+        if rig.keeper.wants_file() {
+            // What is out is what the server says, which these events do not go through.
+            let mut found = rig.recover();
+            assert_eq!(ids(&found.held), held);
+            rig = Rig::start(&rig.disk, &mut found);
+        }
+    }
+    let found = rig.recover();
+    assert_eq!(ids(&found.held), held);
+    assert!(found.file > 4, "{} files", found.file);
+    let lens: Vec<usize> = FILES.map(|name| rig.disk.bytes(name).len()).to_vec();
+    assert!(lens.iter().all(|len| *len < 300 << 10), "{lens:?}");
+}
+
+#[test]
+fn a_thread_keeps_it_and_tells_when_something_is_on_the_disk() {
+    let disk = FaultyDisk::default();
+    let journal = running(&disk);
+    let (mut synced, mut last) = (journal.synced(), 0);
+    let mut noted = BTreeMap::new();
+    for n in 0..40 {
+        let note = journal.note(&granted(n, CREDIT + 1), NOW, &mut Vec::new());
+        journal.flush();
+        let Noted::After(number) = note else { panic!("{note:?}") };
+        noted.insert(n, number);
+        last = number;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async { synced.wait_for(|number| *number >= last).await.map(drop) }).unwrap();
+    let after = recover(&disk.after_crash(Left::Nothing), Some(NEXT_BOOT)).unwrap();
+    assert_eq!(after.held.len(), 40);
+    assert!(journal.figures().syncs.load(Relaxed) > 0 && journal.failing().is_none());
+}
