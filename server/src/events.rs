@@ -48,6 +48,13 @@ pub(crate) fn log(event: &Event) {
         Event::LedgerBroken(e) => error!(
             "the seats do not add up: {e}. This is a defect of leasehold: please report it, with this log; a restart counts anew"
         ),
+        Event::StoreIsOld { ticket, ours, blind_until } => error!(
+            ticket,
+            ours,
+            blind_until_ms = blind_until.0,
+            "a client holds a seat that the data folder does not know of although it should: an old copy was put in its place. Only \
+             programs that hold a seat are granted one for one TTL"
+        ),
         Event::PlanChanged { realm, at } => info!(%realm, at_unix_ms = at.0, "licences began or ended by their dates"),
         other => debug!(?other, "event"),
     }

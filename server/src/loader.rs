@@ -25,6 +25,7 @@ use crate::{
     config::ConfigError,
     licences::{LicenceReport, Licences, MEMORY, Trust, TrustError},
     policy::{self, PolicyFile},
+    remembered,
     settings::Settings,
     state::{ADDED, Folder, Serving, StateError},
 };
@@ -247,8 +248,9 @@ impl Loader {
     /// What is not as it should be.
     pub(crate) fn refresh_warnings(&self, state: &AdminState, now: Now) {
         let found = crate::banner::warnings(&self.shared, &state.licences.load(), now);
-        let all =
-            self.file_warnings.iter().cloned().chain(found).chain(policy::beside_licences(&self.shared, now)).collect();
+        let of_policy = policy::beside_licences(&self.shared, now);
+        let of_storage = remembered::warnings_of_storage(&state.remembered, &state.journal, &self.shared);
+        let all = self.file_warnings.iter().cloned().chain(of_storage).chain(found).chain(of_policy).collect();
         state.warnings.store(Arc::new(all));
     }
 

@@ -15,7 +15,7 @@ use leasehold_protocol::time::{Mono, Now};
 
 use crate::{
     instant::{rfc3339, wall_of, words},
-    journal::{Anchored, Finding, How, Recovery},
+    journal::{Anchored, Finding, How, Journal, Recovery},
 };
 
 /// What was found, for the log, warnings and REST.
@@ -75,6 +75,7 @@ impl Remembered {
         longest_ttl_ms: u64,
         now: Now,
     ) -> Self {
+        shared.set_store_old(anchored.is_some_and(|anchored| is_old(&recovery, anchored)));
         let restoration = shared.restore(std::mem::take(&mut recovery.held), now);
         let withheld = match recovery.how {
             How::PowerCut => shared.withhold(now.mono.plus_ms(longest_ttl_ms)),
@@ -85,7 +86,7 @@ impl Remembered {
             restoration,
             withheld,
             withheld_until: shared.withheld_until(),
-            is_old: anchored.is_some_and(|anchored| is_old(&recovery, anchored)),
+            is_old: shared.is_store_old(),
             findings: recovery.findings,
             anchor,
             records: recovery.records,
@@ -145,19 +146,25 @@ impl Remembered {
             _ => tracing::info!(records = self.records, "{}", self.sentence(now)),
         }
         self.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        if self.is_old {
+            tracing::error!("{}", self.old_store());
+        }
     }
 
     /// What somebody should look at.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let mut warnings: Vec<String> = self.findings.iter().map(|finding| self.warning(finding)).collect();
-        if self.is_old {
-            warnings.push(format!(
-                "the data folder is older than what this server has promised ({} says so): an old copy was put in its place. Only \
-                 programs that hold a seat are granted one for a while; leasehold store acknowledge ends this warning",
-                self.anchor.display()
-            ));
-        }
-        warnings
+        self.findings.iter().map(|finding| self.warning(finding)).collect()
+    }
+
+    /// What is said as long as nobody has acknowledged that the store is old.
+    pub(crate) fn old_store(&self) -> String {
+        let by =
+            if self.is_old { format!("{} says so", self.anchor.display()) } else { "a client's ticket says so".into() };
+        format!(
+            "the data folder is older than what this server has promised ({by}): an old copy was put in its place. Only programs that \
+             hold a seat are granted one for one TTL; what was changed since the copy was made is to be done again. leasehold store \
+             acknowledge ends this warning"
+        )
     }
 
     fn warning(&self, finding: &Finding) -> String {
@@ -169,6 +176,24 @@ impl Remembered {
         };
         format!("{finding}: {what}")
     }
+}
+
+/// What is not as it should be with what this server remembers and writes down, each with its remedy.
+pub(crate) fn warnings_of_storage(remembered: &Remembered, journal: &Journal, shared: &Shared) -> Vec<String> {
+    let mut warnings = remembered.warnings();
+    if shared.is_store_old() {
+        warnings.push(remembered.old_store());
+    }
+    if let Some(failing) = journal.failing() {
+        let what = if failing.is_full { "make room on" } else { "look at" };
+        warnings.push(format!(
+            "the journal cannot be written since {}: {}. Leases that are out go on, nothing new is granted: {what} the disk of the data \
+             folder; it is tried again every second",
+            rfc3339(failing.since),
+            failing.why
+        ));
+    }
+    warnings
 }
 
 #[cfg(test)]

@@ -198,6 +198,16 @@ impl Running {
         self.finish().await;
     }
 
+    /// Ends as a server does that is killed: nothing is said, and nothing more is written.
+    #[cfg(test)]
+    pub(crate) async fn vanish(self) {
+        self.workers.stop().await;
+        if let Some(admin) = self.admin {
+            admin.stop().await;
+        }
+        drop(self.state.take_loader());
+    }
+
     /// Returns when a worker has ended by a fault of its own, which it should never do.
     pub async fn worker_failed(&self) {
         self.worker_failed.notified().await;

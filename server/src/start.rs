@@ -84,7 +84,6 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     remembered.log(now);
     let journal = Journal::begin(storage, beginning, shared.clone(), Some(anchor)).map_err(StartError::Worker)?;
     let journal = Arc::new(journal);
-    ready.file_warnings.extend(remembered.warnings());
     ready.file_warnings.extend(anchor_error.map(|e| no_anchor(ready.folder.path(), &e)));
     let state = admin_state(&ready, shared, report, (journal, remembered), now);
     let Ready { folder, licences, file_warnings, interfaces, listeners, http, .. } = ready;

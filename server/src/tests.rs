@@ -1,5 +1,6 @@
 //! The shell as a whole, on loopback sockets, with a real engine inside.
 
+mod afterlife;
 mod changes;
 mod client;
 mod http;

@@ -28,6 +28,8 @@ pub(crate) struct Doubt {
     /// How far the log has come; 0: there is none.
     log: Tally,
     /// Whether a ticket has proved the store to be old.
+    proved: Tally,
+    /// Whether that is to be told.
     is_old: Tally,
 }
 
@@ -63,15 +65,15 @@ impl Shared {
         self.doubt.next()
     }
 
-    /// Whether a ticket has proved that the store is older than what this server has promised.
+    /// Whether the store is older than what this server has promised: a ticket has proved it, or [`Shared::set_store_old`] was told so.
     #[must_use]
     pub fn is_store_old(&self) -> bool {
         self.doubt.is_old.get() != 0
     }
 
-    /// An administrator knows that the store is old.
-    pub fn acknowledge_old_store(&self) {
-        self.doubt.is_old.set(0);
+    /// Something else has proved the store to be old; or an administrator knows that it is, and need not be told any more.
+    pub fn set_store_old(&self, is_old: bool) {
+        self.doubt.is_old.set(is_old.into());
     }
 
     /// From now on nothing new is granted, because it could not be remembered; or it is again. Whoever waits goes on waiting.
@@ -152,9 +154,10 @@ impl Shared {
     /// first time.
     pub(crate) fn doubt_store(&self, shown: &Shown, now: Now) -> Option<Event> {
         let begins = self.config.log_begins;
-        if begins == 0 || shown.is_of_this_life || shown.log < begins || self.doubt.is_old.get() != 0 {
+        if begins == 0 || shown.is_of_this_life || shown.log < begins || self.doubt.proved.get() != 0 {
             return None;
         }
+        self.doubt.proved.set(1);
         self.doubt.is_old.set(1);
         let until = now.mono.plus_ms(self.longest_ttl_ms());
         self.doubt.blind_until.set(until.0.max(self.doubt.blind_until.get()));

@@ -1,11 +1,6 @@
 use std::{net::SocketAddr, time::Duration};
 
-use leasehold_protocol::{
-    DISCOVERY_GROUP,
-    crypto::Keypair,
-    message::ServerFrame,
-    vocab::{ClaimKey, Denial},
-};
+use leasehold_protocol::{DISCOVERY_GROUP, crypto::Keypair, message::ServerFrame, vocab::Denial};
 use tokio::{io::Interest, net::UdpSocket, sync::oneshot, time::timeout};
 use zerocopy::IntoBytes;
 
@@ -217,32 +212,6 @@ async fn a_drain_denies_waits_for_the_last_lease_and_leaves_no_marker() {
     let again = site.start().await;
     assert_eq!(again.blind_until(), None);
     again.stop_now().await;
-}
-
-#[tokio::test]
-async fn a_server_that_ended_with_a_seat_out_honours_its_ticket_and_denies_others() {
-    let site = Site::new();
-    site.licence("a.lic", "CAD", 1, 300);
-    let running = site.start().await;
-    let keys = Keypair::generate(&mut SystemEntropy);
-    let socket_one = socket().await;
-    let found = discover(&socket_one, running.udp_address()).await;
-    let mut client = Client::shake_hands(socket_one, running.udp_address(), &found, &keys).await;
-    let claim = ClaimKey::random(&mut SystemEntropy);
-    let grant = client.request_with("CAD", claim, None).await.unwrap();
-    assert_eq!(running.drain_and_stop(Duration::ZERO).await.leases_out, 1);
-
-    let running = site.start().await;
-    assert!(running.blind_until() > Some(clock_now().mono.plus_ms(290_000)));
-    assert!(running.banner().contains("was not ended cleanly"), "{}", running.banner());
-    let mut stranger = Client::connect(running.udp_address()).await;
-    assert_eq!(stranger.request("CAD").await.unwrap_err().code, Denial::RESTARTING);
-    let socket_two = socket().await;
-    let found = discover(&socket_two, running.udp_address()).await;
-    let mut client = Client::shake_hands(socket_two, running.udp_address(), &found, &keys).await;
-    let again = client.request_with("CAD", claim, Some(grant.ticket)).await.unwrap();
-    assert_eq!(again.claim, claim);
-    running.stop_now().await;
 }
 
 #[tokio::test]
