@@ -11,6 +11,7 @@
 //! | `/api/v1/status` | the server, its realms, its warnings |
 //! | `/api/v1/features` | seats of every feature |
 //! | `/api/v1/leases` | who holds what; `?feature=`, `?limit=`, `?offset=` |
+//! | `/api/v1/store` | what is written down, and what was found of the life before; `POST` to `/acknowledge`: an old copy is known |
 //! | `/api/v1/licences` | what became of each licence file; `POST` the text of one to add it: `?persist=`, `?dry_run=` |
 //! | `/api/v1/licences/reload` | `POST`: reads all files anew |
 //! | `/api/v1/licences/ID` | `DELETE`: takes out a certificate that was added |
@@ -21,6 +22,7 @@
 //! | `auth` | the token, and what is said without it |
 //! | `routes` | the handlers of what is only read |
 //! | `changes` | the handlers of what changes something |
+//! | `store` | what is written down |
 //! | `views` | the JSON, whose field names are kept |
 //! | `metrics` | counters of the core and the sockets as OpenMetrics |
 
@@ -30,6 +32,7 @@ mod listen;
 mod metrics;
 mod policy;
 mod routes;
+mod store;
 mod views;
 
 use std::{
@@ -47,6 +50,7 @@ use leasehold_core::Shared;
 use leasehold_protocol::time::Now;
 
 pub use listen::{Admin, bind};
+pub use store::{BeforeView, FindingView, JournalView, StoreView};
 pub use views::{FeatureView, FeaturesView, LeaseView, LeasesView, RealmView, StatusView};
 
 use crate::{

@@ -330,6 +330,14 @@ impl Inner {
     }
 }
 
+/// Reads the journal in `folder`, and changes nothing.
+///
+/// # Errors
+/// If a file is there and cannot be read.
+pub fn examine(folder: &std::path::Path) -> io::Result<Recovery> {
+    recover(&crate::storage::Disk::new(folder), kernel_boot())
+}
+
 /// What the kernel that runs now is called; `None` if it does not say.
 pub(crate) fn kernel_boot() -> Option<[u8; 16]> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;

@@ -176,12 +176,12 @@ async fn a_server_that_goes_and_comes_back_is_told_of_and_the_lease_goes_on() {
         }
         seen
     });
-    // As a crash: nothing is said and the marker stays.
+    // As a crash: nothing is said.
     drop(running);
     let lost = lease.lost().await;
     println!("lost: {lost}");
     let running = serve(&house, address.port()).await;
-    assert!(running.blind_until().is_some(), "it was not ended cleanly");
+    assert_eq!((running.blind_until(), seats_out(&running)), (None, 1), "the lease is there again");
     let seen = tokio::time::timeout(PATIENCE, told).await.expect("regained").unwrap();
     let names: Vec<_> = seen.iter().map(|event| name_of(&event.state)).collect();
     assert_eq!(names, ["retrying", "grace", "lost", "healthy"], "{seen:#?}");

@@ -5,7 +5,7 @@ use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 use crate::{
     checkout, completions, config, demo, discover, doctor,
     exit::{Exit, Failure},
-    help, hostid, info, init, issue, licence, load, man, policy, serve, status,
+    help, hostid, info, init, issue, licence, load, man, policy, serve, status, store,
 };
 
 /// Network floating licences: server, licence tools and client in one command
@@ -66,6 +66,8 @@ pub enum Command {
     Policy(policy::Args),
     /// Show which features and seats are out, and who has them
     Status(status::Args),
+    /// Show what a server writes down of its leases, and check it
+    Store(store::Args),
     /// Look at the server's configuration
     Config(config::Args),
     /// Find out what is wrong with this machine, its network or its server
@@ -137,6 +139,7 @@ fn dispatch(command: &Command, matches: &ArgMatches) -> Result<Exit, Failure> {
         Command::Licence(args) => licence::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Status(args) => status::run(args),
+        Command::Store(args) => store::run(args),
         Command::Config(args) => config::run(args, matches),
         Command::Doctor(args) => doctor::run(args),
         Command::Discover(args) => discover::run(args),

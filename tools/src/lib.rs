@@ -38,6 +38,7 @@ pub mod policy;
 pub mod rest;
 pub mod serve;
 pub mod status;
+pub mod store;
 pub mod table;
 
 use std::process::ExitCode;

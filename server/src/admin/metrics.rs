@@ -52,7 +52,8 @@ impl Collector for Scrape {
         self.server(&mut encoder)?;
         self.licences(&mut encoder)?;
         self.features(&mut encoder)?;
-        self.alerts(&mut encoder)
+        self.alerts(&mut encoder)?;
+        self.journal(&mut encoder)
     }
 }
 
@@ -127,6 +128,43 @@ impl Scrape {
         )
     }
 
+    fn journal(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (journal, shared) = (&self.state.journal, &self.state.shared);
+        let figures = journal.figures();
+        let (bytes, used, log) = journal.extent();
+        for (name, help, value) in [
+            ("journal_records", "Leases opened and ended that were written down", &figures.records),
+            ("journal_syncs", "How often the journal was brought to the disk", &figures.syncs),
+            ("journal_files", "Files of the journal that were begun", &figures.files),
+            ("journal_failures", "How often the journal could not be written any more", &figures.failures),
+            ("journal_grants_waited", "Grants that waited for the disk", &figures.waited),
+        ] {
+            counter(encoder, name, help, value.load(Relaxed))?;
+        }
+        let took = ConstCounter::new(Duration::from_micros(figures.sync_us.load(Relaxed)).as_secs_f64());
+        took.encode(encoder.encode_descriptor(
+            "journal_sync_seconds",
+            "How long that took",
+            None,
+            MetricType::Counter,
+        )?)?;
+        for (name, help, value) in [
+            ("journal_bytes", "How long the file in use is", signed(bytes)),
+            ("journal_bytes_used", "How much of it is used", signed(used)),
+            ("journal_log", "How far the log has come", signed(log)),
+            ("journal_failing", "Whether the journal cannot be written", i64::from(journal.failing().is_some())),
+            ("store_old", "Whether the data folder is an old copy", i64::from(shared.is_store_old())),
+            (
+                "restored_leases",
+                "Leases of the life before that are out again",
+                signed(self.state.remembered.restoration.restored),
+            ),
+        ] {
+            gauge(encoder, name, help, value)?;
+        }
+        Ok(())
+    }
+
     fn alerts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let realms = self.state.shared.realms();
         let publisher = |id| realms.iter().find(|r| r.id == id).map_or("", |r| r.publisher.as_str());
@@ -147,7 +185,7 @@ impl Scrape {
         let (realms, features) = (self.state.shared.realms(), self.state.shared.features(self.now));
         let publisher = |id| realms.iter().find(|r| r.id == id).map_or("", |r| r.publisher.as_str());
         type Value = fn(&leasehold_core::FeatureStatus) -> Option<i64>;
-        let families: [(&str, &str, Value); 14] = [
+        let families: [(&str, &str, Value); 15] = [
             ("feature_seats", "Seats there are; absent if they are not counted", |f| f.count.map(i64::from)),
             ("feature_seats_used", "Seats out", |f| Some(i64::from(f.used))),
             ("feature_seats_free", "Seats left, below zero in overage", |f| f.count.map(|_| f.free)),
@@ -166,6 +204,7 @@ impl Scrape {
                 Some(i64::from(f.lingering))
             }),
             ("feature_seats_reserved", "Free seats that reservations keep for some", |f| Some(i64::from(f.reserved))),
+            ("feature_seats_withheld", "Free seats withheld after a power cut", |f| Some(i64::from(f.withheld))),
             ("feature_units_used_up", "Units of a meter that are used up for good", |f| i64::try_from(f.used_up).ok()),
             ("feature_waiting", "Requests that wait for its seats", |f| Some(i64::from(f.waiting))),
             ("feature_leases", "Leases that hold the seats", |f| Some(i64::from(f.leases))),

@@ -104,6 +104,12 @@ fn draining() -> Box<Deny> {
     client.request(&mut site, "VR_MODE", 1).unwrap_err()
 }
 
+fn storage_failing() -> Box<Deny> {
+    let (mut site, mut client) = site(&[Lot::of("VR_MODE", 10)]);
+    site.shared.set_storage_failing(true);
+    client.request(&mut site, "VR_MODE", 1).unwrap_err()
+}
+
 fn all() -> Vec<Deny> {
     let ids = |text: &str| vec![text.parse::<HostId>().unwrap()];
     let (mut full, mut client) = site(&[Lot::of("VR_MODE", 1).ttl_s(300)]);
@@ -137,6 +143,7 @@ fn all() -> Vec<Deny> {
         too_many_leases(),
         restarting(),
         draining(),
+        storage_failing(),
     ];
     let mut all: Vec<Deny> = all.into_iter().map(|deny| *deny).chain(of_claims()).collect();
     all.sort_by_key(|deny| deny.code);
