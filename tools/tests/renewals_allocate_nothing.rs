@@ -139,6 +139,9 @@ async fn renewals_over_sockets_allocate_nothing_once_the_buffers_are_there() {
         renewed
     };
     assert_eq!(renew(500), 500 * (1 + LEASES));
+    // What is written down of the grants is on the disk: from here on there is nothing to write.
+    let mut synced = running.journal().synced();
+    synced.wait_for(|record| *record > LEASES as u64).await.expect("a journal");
     MEMORY.reset_peak_usage();
     let before = MEMORY.current_usage();
     assert_eq!(renew(5_000), 5_000 * (1 + LEASES));
