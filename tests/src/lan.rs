@@ -14,7 +14,7 @@ use crate::{
     net::{Flight, Network},
     plan::{Plan, Publisher},
     rng::Rng,
-    server::Server,
+    server::{Memory, Server},
 };
 
 mod acts;
@@ -141,7 +141,7 @@ impl Lan {
         let licence = lan.publisher.licence(&lan.plan, &named);
         for server in 0..lan.servers.len() {
             lan.servers[server].install(licence.clone());
-            lan.boot(server, None);
+            lan.boot(server, Memory::Clean);
         }
         lan
     }

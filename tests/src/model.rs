@@ -77,6 +77,8 @@ pub struct Model {
     held: BTreeMap<(usize, ClaimKey), Held>,
     given_back: BTreeMap<(usize, ClaimKey), Instant>,
     believed: BTreeMap<ClaimKey, Belief>,
+    /// Seats that a server keeps back after a power cut, by server and feature, and until when at the latest.
+    kept_back: BTreeMap<(usize, usize), (u64, Instant)>,
 }
 
 impl Model {
@@ -158,7 +160,7 @@ impl Model {
         let Pool { name, capacity, .. } = &self.pools[pool];
         let used = self.used(at, server, pool, claim, false);
         let wrong = match code {
-            Denial::NO_SEAT => used + seats <= *capacity,
+            Denial::NO_SEAT => used + seats + self.kept_back(at, server, pool) <= *capacity,
             Denial::TOO_MANY_SEATS => seats <= *capacity,
             _ => false,
         };
@@ -169,6 +171,36 @@ impl Model {
     pub fn forgot(&mut self, server: usize) {
         self.held.iter_mut().filter(|((s, _), _)| *s == server).for_each(|(_, held)| held.forgotten = true);
         self.given_back.retain(|(s, _), _| *s != server);
+    }
+
+    /// A server that lost its memory has found it written down: a lease is out again until `until`, under the name it had.
+    ///
+    /// # Errors
+    /// If it was never granted, or had been given back.
+    pub fn remembers(
+        &mut self,
+        at: Instant,
+        server: usize,
+        claim: ClaimKey,
+        (lease, until): (LeaseId, Instant),
+    ) -> Checked {
+        let Some(held) = self.held.get_mut(&(server, claim)).filter(|held| held.lease == lease) else {
+            return broken(
+                at,
+                format!("server {server} remembers lease {lease} of claim {claim}, which it never granted"),
+            );
+        };
+        (held.forgotten, held.deadline) = (false, held.deadline.max(until));
+        Ok(())
+    }
+
+    /// A server keeps seats back until `until`, of each feature so many.
+    pub fn withheld(&mut self, server: usize, until: Instant, all: Vec<(usize, u64)>) {
+        self.kept_back.extend(all.into_iter().map(|(pool, seats)| ((server, pool), (seats, until))));
+    }
+
+    fn kept_back(&self, at: Instant, server: usize, pool: usize) -> u64 {
+        self.kept_back.get(&(server, pool)).filter(|(_, until)| at <= *until).map_or(0, |(seats, _)| *seats)
     }
 
     /// A client believes from now on that it may use its seats.

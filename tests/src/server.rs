@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use leasehold_core::{Engine, Event, Path, RealmConfig, ServerConfig, Shared};
+use leasehold_core::{Engine, Event, HeldLease, Path, RealmConfig, ServerConfig, Shared};
 use leasehold_protocol::{
     Entropy,
     crypto::{Fingerprint, Keypair, PublicKey, ticket::TicketKey},
@@ -42,6 +42,30 @@ pub enum Told {
     Other,
 }
 
+/// What a server that starts knows of the life before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// There is nothing to know.
+    Clean,
+    /// Nothing, and for so long it is careful because of it.
+    Blind(Duration),
+    /// Everything: it was killed, and its machine ran on.
+    Whole,
+    /// Everything but the last grants: its machine went down with it. For so long it withholds what may be out.
+    PowerCut(Duration),
+}
+
+/// A lease that is out again.
+#[derive(Clone, Copy, Debug)]
+pub struct Back {
+    /// Its claim.
+    pub claim: ClaimKey,
+    /// What it is called.
+    pub lease: LeaseId,
+    /// Until when, by the server's word.
+    pub until: Instant,
+}
+
 /// One server.
 pub struct Server {
     /// Its address.
@@ -61,6 +85,14 @@ pub struct Server {
     pools: BTreeMap<FeatureName, usize>,
     rng: Rng,
     running: Option<Running>,
+    journal: Journal,
+}
+
+/// What it has written down: every lease that is out, and of whose grants some may not be on the disk yet, the newest last.
+#[derive(Debug, Default)]
+struct Journal {
+    held: BTreeMap<LeaseId, HeldLease>,
+    unsynced: Vec<(LeaseId, FeatureName, u32)>,
 }
 
 struct Running {
@@ -99,6 +131,7 @@ impl Server {
             pools: BTreeMap::new(),
             rng,
             running: None,
+            journal: Journal::default(),
         }
     }
 
@@ -110,8 +143,8 @@ impl Server {
         self.licence = licence;
     }
 
-    /// Starts it.
-    pub fn boot(&mut self, plan: &Plan, at: Instant, blind_for: Option<Duration>) {
+    /// Starts it; which leases are out again, and how many seats of each feature are withheld.
+    pub fn boot(&mut self, plan: &Plan, at: Instant, memory: Memory) -> (Vec<Back>, Vec<(usize, u64)>) {
         let now = self.clock.now(at);
         let number = self.number as u64 + 1;
         let config = ServerConfig {
@@ -120,7 +153,9 @@ impl Server {
             boot_id: self.rng.draw(),
             handshakes_per_second: 10_000,
             handshakes_per_prefix: 10_000,
-            blind_until: blind_for.map(|wait| now.mono.plus(wait)),
+            blind_until: if let Memory::Blind(wait) = memory { Some(now.mono.plus(wait)) } else { None },
+            // It has never synced more than once: the life before came to two less.
+            log_begins: u64::from(self.life) * 2 + 2,
             ..ServerConfig::default()
         };
         let realm = RealmConfig {
@@ -131,13 +166,35 @@ impl Server {
         };
         let shared = Shared::new(config, vec![realm], &mut self.rng);
         let _report = shared.load(self.realm(), self.licence.clone(), now);
+        if let Memory::PowerCut(_) = memory {
+            self.journal.lose();
+        }
+        let held = std::mem::take(&mut self.journal);
+        let mut back = Vec::new();
+        let mut leases = BTreeMap::new();
+        if let Memory::Whole | Memory::PowerCut(_) = memory {
+            let _done = shared.restore(held.held.values().cloned().collect(), now);
+            for lease in shared.leases(now) {
+                let Some(&pool) = self.pools.get(&lease.feature) else { continue };
+                leases.insert(lease.id, (lease.claim, pool));
+                back.push(Back { claim: lease.claim, lease: lease.id, until: self.clock.when(lease.deadline) });
+            }
+            self.journal.held = held.held;
+        }
+        if let Memory::PowerCut(wait) = memory {
+            let _all = shared.withhold(now.mono.plus(wait));
+        }
+        let withheld =
+            shared.features(now).into_iter().filter_map(|f| Some((*self.pools.get(&f.name)?, f.withheld.into())));
+        let withheld = withheld.collect();
         let draws: Vec<u64> = (0..plan.workers).map(|_| self.rng.draw()).collect();
         let engine = |seed: u64| Engine::new(Arc::clone(&shared), Box::new(Rng::new(seed)));
         let engines = draws.into_iter().map(engine).collect();
         self.life += 1;
         self.accounts = Accounts::of_life(self.life);
         let armed = vec![Instant::MAX; plan.workers];
-        self.running = Some(Running { shared, engines, armed, leases: BTreeMap::new(), data: BTreeSet::new() });
+        self.running = Some(Running { shared, engines, armed, leases, data: BTreeSet::new() });
+        (back, withheld)
     }
 
     /// Its process dies.
@@ -230,6 +287,7 @@ impl Server {
     }
 
     fn told(&mut self, event: Event) -> Told {
+        self.journal.note(&event);
         let (clock, pools) = (self.clock, &self.pools);
         let Some(Running { leases, .. }) = &mut self.running else { return Told::Other };
         match event {
@@ -325,6 +383,33 @@ impl Server {
             })?;
         }
         Ok(())
+    }
+}
+
+impl Journal {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Granted(granted) => {
+                self.held.insert(granted.lease, HeldLease::from(&**granted));
+                self.unsynced.push((granted.lease, granted.feature.clone(), granted.credit));
+            }
+            Event::Released(ended) | Event::Expired(ended) => drop(self.held.remove(&ended.lease)),
+            _ => {}
+        }
+    }
+
+    /// Loses as many of the last grants of each feature as may be out and not on the disk.
+    fn lose(&mut self) {
+        let mut lost: BTreeMap<FeatureName, u32> = BTreeMap::new();
+        for (lease, feature, credit) in self.unsynced.drain(..).rev() {
+            let so_far = lost.entry(feature).or_default();
+            // Those that have ended since count as well: they were written before.
+            let seats = self.held.get(&lease).map_or(1, |held| held.seats.get());
+            *so_far = so_far.saturating_add(seats);
+            if *so_far <= credit {
+                self.held.remove(&lease);
+            }
+        }
     }
 }
 

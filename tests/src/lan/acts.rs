@@ -15,6 +15,7 @@ use crate::{
     model::{Checked, Violation},
     net::Flight,
     plan::{feature_name, seat_count},
+    server::{Back, Memory},
 };
 
 impl Lan {
@@ -220,16 +221,32 @@ impl Lan {
     /// The process starts again after a crash: blind for one longest TTL, because it cannot know what it had granted.
     pub fn restart(&mut self, server: usize) {
         let blind_for = self.plan.ttl_longest();
-        self.boot(server, Some(blind_for));
+        self.boot(server, Memory::Blind(blind_for));
     }
 
     /// The process starts after an end with no lease out: it has nothing to be careful about.
     pub fn restart_clean(&mut self, server: usize) {
-        self.boot(server, None);
+        self.boot(server, Memory::Clean);
     }
 
-    pub(super) fn boot(&mut self, server: usize, blind_for: Option<Duration>) {
-        self.servers[server].boot(&self.plan, self.at, blind_for);
+    /// The process starts again after it was killed, with everything it had written down.
+    pub fn revive(&mut self, server: usize) {
+        self.boot(server, Memory::Whole);
+    }
+
+    /// The machine starts again after its power was cut: what was not on its disk is gone.
+    pub fn power_up(&mut self, server: usize) {
+        let wait = self.plan.ttl_longest();
+        self.boot(server, Memory::PowerCut(wait));
+    }
+
+    pub(super) fn boot(&mut self, server: usize, memory: Memory) {
+        let (back, withheld) = self.servers[server].boot(&self.plan, self.at, memory);
+        let until = self.servers[server].free_at(self.at, ms(self.plan.ttl_longest()));
+        self.model.withheld(server, until, withheld);
+        for Back { claim, lease, until } in back {
+            self.demand(|lan| lan.model.remembers(lan.at, server, claim, (lease, until)));
+        }
         for worker in 0..self.plan.workers {
             self.demand(|lan| lan.drain_server(server, worker));
         }

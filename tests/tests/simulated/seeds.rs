@@ -38,7 +38,7 @@ fn mischief(lan: &mut Lan) {
             7 | 8 if lan.clients[client].runs() => drop(lan.roam(client)),
             9 if lan.clients[client].runs() => lan.kill(client),
             10 if down => {
-                lan.restart(0);
+                start(lan, &mut rng);
                 down = false;
             }
             11 if !down => {
@@ -49,7 +49,16 @@ fn mischief(lan: &mut Lan) {
         }
     }
     if down {
-        lan.restart(0);
+        start(lan, &mut rng);
+    }
+}
+
+/// The server comes back: without its journal, with all of it, or with all but what the power cut took.
+fn start(lan: &mut Lan, rng: &mut Rng) {
+    match rng.below(3) {
+        0 => lan.restart(0),
+        1 => lan.revive(0),
+        _ => lan.power_up(0),
     }
 }
 
