@@ -1,5 +1,7 @@
 //! Whole processes of the `leasehold` binary on this machine, and what happens to seats when they are killed.
 
+mod lives;
+
 use std::{
     net::{TcpListener, UdpSocket},
     process::Command,
