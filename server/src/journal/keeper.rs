@@ -9,10 +9,10 @@ use std::{
 use leasehold_protocol::time::UnixMillis;
 
 use super::{
-    Anchor, Anchored, Beginning, Inner, SYNC_EVERY, Wants,
+    Anchor, Anchored, Beginning, FILES, Inner, SYNC_EVERY, Wants,
     entry::{Checkpoint, Entry},
-    layout::Header,
-    ring::Target,
+    layout::{BEGIN, Header},
+    ring::{Len, Target},
 };
 use crate::{clock::clock_now, state::lock, storage::Storage};
 
@@ -93,11 +93,25 @@ impl Keeper {
         }
     }
 
-    /// Begins the first file.
+    /// Begins the first file, and takes the place of the one to come.
     pub(super) fn start(&mut self) {
-        if let Err(e) = self.begin_file() {
-            self.inner.fail(&e);
+        match self.begin_file() {
+            Ok(()) => {
+                if let Err(e) = self.take_place() {
+                    tracing::warn!(
+                        "there is no place for the journal's next file: {e}; make room on the disk of the data folder"
+                    );
+                }
+            }
+            Err(e) => self.inner.fail(&e),
         }
+    }
+
+    /// Makes the file that is not in use as long as the one that is: so that a full disk is no reason to stop (U-4).
+    fn take_place(&self) -> io::Result<()> {
+        let Some(base) = self.base else { return Ok(()) };
+        let next = self.storage.open(FILES[1 - base])?;
+        if next.len()? < self.len { next.set_len(self.len) } else { Ok(()) }
     }
 
     pub(super) fn run(&mut self) {
@@ -243,16 +257,16 @@ impl Keeper {
         begun?;
         self.checkpoint()?;
         self.sync()?;
-        (self.base, self.began, self.len, self.again_at) = (Some(place), Instant::now(), len, None);
+        (self.base, self.began, self.len, self.again_at) = (Some(place), Instant::now(), len.wished, None);
         self.inner.figures.files.fetch_add(1, Relaxed);
         Ok(())
     }
 
-    fn next_len(&self) -> u64 {
+    fn next_len(&self) -> Len {
         let used_up_soon = self.base.is_some() && self.began.elapsed() < FILE_LASTS;
         let before = if used_up_soon { (self.len * 2).min(LEN_SOON_MAX.max(self.len)) } else { self.len };
         let leases = self.inner.shared.live_leases() * LEASE_LEN * 2;
-        before.max(self.len_first + leases)
+        Len { least: BEGIN + leases, wished: before.max(self.len_first + leases) }
     }
 
     /// Writes down every lease that is out. Meanwhile workers append to the same file, and who waits for the disk does not wait

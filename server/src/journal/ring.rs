@@ -42,6 +42,14 @@ struct Active {
 /// Files grow by whole pages.
 const PAGE: u64 = 4096;
 
+/// How long a file is to be, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Len {
+    /// Without that it is of no use.
+    pub(super) least: u64,
+    pub(super) wished: u64,
+}
+
 /// What a sync has to wait for.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -55,11 +63,23 @@ impl Ring {
         Self { active: None, next, round, unsynced: [BTreeMap::new(), BTreeMap::new()], held: BTreeMap::new() }
     }
 
-    /// Begins the file at `place` as number `header.number`, and writes to it from here on: it is `len` bytes long or longer.
-    pub(super) fn begin(&mut self, storage: &dyn Storage, place: usize, header: &Header, len: u64) -> io::Result<()> {
+    /// Begins the file at `place` as number `header.number`, and writes to it from here on: it is as long as is wished if that can be
+    /// had, and in any case as long as it must be.
+    pub(super) fn begin(
+        &mut self,
+        storage: &dyn Storage,
+        place: usize,
+        header: &Header,
+        Len { least, wished }: Len,
+    ) -> io::Result<()> {
         let file = storage.open(FILES[place])?;
-        let len = len.max(file.len()?);
-        file.set_len(len)?;
+        let there = file.len()?;
+        let len = match file.set_len(wished.max(there)) {
+            Ok(()) => wished.max(there),
+            // The place it has is its own.
+            Err(_) if there >= least => there,
+            Err(e) => return Err(e),
+        };
         let mut head = Header { first: self.next, len, ..*header }.bytes();
         // What stood here before must not be taken for what comes.
         head.resize(head.len() + CELL, 0);

@@ -25,7 +25,7 @@ const LIFE: Duration = Duration::from_secs(4);
 /// How soon after its start the server serves somebody who never held a seat.
 const SERVED_WITHIN: Duration = Duration::from_secs(if cfg!(debug_assertions) { 3 } else { 1 });
 
-fn count(variable: &str, default: usize) -> usize {
+pub fn count(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
@@ -36,13 +36,13 @@ fn client(house: &House, port: u16) -> leasehold::ClientBuilder {
 }
 
 /// Programs that hold a seat each, in clients of their own, and how many of them lost it.
-struct Holders {
+pub struct Holders {
     held: Vec<(Client, Arc<Lease>)>,
     lost: Arc<Mutex<Vec<String>>>,
 }
 
 impl Holders {
-    async fn of(house: &House, port: u16, number: usize) -> Self {
+    pub async fn of(house: &House, port: u16, number: usize) -> Self {
         let (mut held, lost): (_, Arc<Mutex<Vec<String>>>) = (Vec::new(), Arc::default());
         for _ in 0..number {
             let client = client(house, port).open().await.unwrap();
@@ -55,6 +55,23 @@ impl Holders {
             held.push((client, lease));
         }
         Self { held, lost }
+    }
+
+    pub fn client(&self, number: usize) -> &Client {
+        &self.held[number].0
+    }
+
+    /// None has lost its lease.
+    pub fn are_well(&self) {
+        let lost = self.lost.lock().unwrap().clone();
+        assert!(lost.is_empty(), "{lost:?}");
+    }
+
+    pub async fn end(self) {
+        for (client, lease) in self.held {
+            drop(lease);
+            client.close().await;
+        }
     }
 }
 
@@ -99,8 +116,7 @@ async fn a_server_that_is_killed_again_and_again_loses_no_lease_and_serves_newco
         slowest = slowest.max(served);
         starts.push(up);
         tokio::time::sleep(LIFE).await;
-        let lost = holders.lost.lock().unwrap().clone();
-        assert!(lost.is_empty(), "kill {kill}: {lost:?}");
+        holders.are_well();
     }
     starts.sort();
     println!(
@@ -108,14 +124,11 @@ async fn a_server_that_is_killed_again_and_again_loses_no_lease_and_serves_newco
          {slowest:?} at most",
         starts[starts.len() / 2]
     );
-    for (client, lease) in holders.held {
-        drop(lease);
-        client.close().await;
-    }
+    holders.end().await;
 }
 
 /// What the REST of the server says at `path`.
-fn ask(site: &Site, words: &[&str]) -> Value {
+pub fn ask(site: &Site, words: &[&str]) -> Value {
     let mut ask = leasehold_tests::binary::command(words);
     site.house.client_environment(&mut ask, "admin");
     ask.env("LEASEHOLD_URL", format!("http://127.0.0.1:{}", site.port));

@@ -1,5 +1,6 @@
 //! Whole processes of the `leasehold` binary on this machine, and what happens to seats when they are killed.
 
+mod full;
 mod lives;
 
 use std::{
@@ -64,11 +65,16 @@ impl Site {
 }
 
 fn start(house: &House, port: u16, ttl_s: u32) -> Process {
+    start_with(house, port, ttl_s, &[])
+}
+
+fn start_with(house: &House, port: u16, ttl_s: u32, more: &[&str]) -> Process {
     let mut serve = command(house.serve());
     house.client_environment(&mut serve, "server");
     // The default TTL too: it decides how long a restarted server is careful.
     let (port, ttl) = (port.to_string(), format!("{ttl_s}s"));
     serve.args(["--listen", "127.0.0.1", "--port", &port, "--lease-ttl", &ttl, "--log-format", "json"]);
+    serve.args(more);
     let mut server = Process::start(serve);
     server.wait_for("serving", PATIENCE);
     server

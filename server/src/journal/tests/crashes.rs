@@ -64,7 +64,7 @@ fn change_file(rig: &mut Rig, out: Vec<HeldLease>) {
             return;
         }
         let before = ring.begin_sync();
-        (before, ring.begin(&rig.disk, place, &rig.keeper.header, 8 << 10))
+        (before, ring.begin(&rig.disk, place, &rig.keeper.header, ring::Len { least: 0, wished: 8 << 10 }))
     };
     let synced = before.map_or(Ok(()), |before| rig.keeper.finish(&before));
     let done = synced.and(begun).and_then(|()| {

@@ -79,6 +79,25 @@ fn a_server_that_starts_on_a_failing_disk_serves_and_mends_itself() {
 }
 
 #[test]
+fn on_a_full_disk_the_files_go_on_taking_turns() {
+    let mut rig = Rig::new();
+    rig.disk.give_room(FILES.map(|name| rig.disk.bytes(name).len() as u64).iter().sum());
+    for n in 0..300 {
+        assert!(rig.grant(n, 1).1, "grant {n}");
+        rig.end(n, true);
+        if n % 3 == 0 {
+            rig.keeper.sync().unwrap();
+        }
+        if rig.keeper.wants_file() {
+            // It is used up soon, and a longer one is wished for.
+            rig.keeper.change_file();
+        }
+    }
+    assert!(rig.inner.failing.load().is_none());
+    assert!(rig.inner.figures.files.load(Relaxed) > 3);
+}
+
+#[test]
 fn the_other_file_cannot_grow_and_this_one_goes_on() {
     let mut rig = Rig::new();
     let mut n = 0;
