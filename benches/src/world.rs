@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use leasehold_core::{Engine, Path, RealmConfig, ServerConfig, Shared};
+use leasehold_core::{Engine, Event, Path, RealmConfig, ServerConfig, Shared};
 use leasehold_protocol::{
     crypto::{
         Keypair, SessionKeys, SiteKey, mac::MacKey, noise::Initiator, open_datagram, seal_datagram, ticket::TicketKey,
@@ -29,7 +29,12 @@ pub struct World {
     claims: u128,
     replies: Vec<Vec<u8>>,
     spare: Vec<Vec<u8>>,
+    /// Who is told what happens, before anybody is answered.
+    pub listener: Option<Listener>,
 }
+
+/// Who is told what happens.
+pub type Listener = Box<dyn FnMut(&Event, Now)>;
 
 /// A client with an open session.
 pub struct Pair {
@@ -62,7 +67,7 @@ impl World {
         let secret = PublisherSecret::generate(&publisher, &mut seeded(3));
         shared.load(realm, vec![canonical::sign(&certificate(publisher, seats), &secret)], now);
         let engine = Engine::new(Arc::clone(&shared), Box::new(seeded(5)));
-        Self { engine, shared, keys, realm, now, claims: 0, replies: Vec::new(), spare: Vec::new() }
+        Self { engine, shared, keys, realm, now, claims: 0, replies: Vec::new(), spare: Vec::new(), listener: None }
     }
 
     /// Gives the server one datagram and takes its answers.
@@ -81,7 +86,11 @@ impl World {
         if self.engine.has_waiting() {
             while self.engine.handle_waiting(self.now) {}
         }
-        while self.engine.poll_event().is_some() {}
+        while let Some(event) = self.engine.poll_event() {
+            if let Some(listener) = &mut self.listener {
+                listener(&event, self.now);
+            }
+        }
         let mut out = self.spare.pop().unwrap_or_default();
         while self.engine.poll_transmit(&mut out).is_some() {
             self.replies.push(std::mem::replace(&mut out, self.spare.pop().unwrap_or_default()));

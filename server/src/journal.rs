@@ -57,7 +57,11 @@ pub use self::{
     keeper::Failing,
     recover::{Finding, How, Recovery},
 };
-use crate::{instant::wall_of, state::lock, storage::Storage};
+use crate::{
+    instant::wall_of,
+    state::lock,
+    storage::{Disk, Storage},
+};
 
 /// The two files.
 pub(crate) const FILES: [&str; 2] = ["journal.0", "journal.1"];
@@ -180,6 +184,18 @@ impl Journal {
         keeper.start();
         let keeper = std::thread::Builder::new().name("journal".into()).spawn(move || keeper.run())?;
         Ok(Self { inner, keeper: Mutex::new(Some(keeper)) })
+    }
+
+    /// A journal in `folder`, which no server runs on, of the leases of `shared`: for benches and tools. What it held is returned and not
+    /// opened.
+    ///
+    /// # Errors
+    /// If what is there cannot be read, or there is no thread to be had.
+    pub fn open(folder: &std::path::Path, shared: Arc<Shared>) -> io::Result<(Self, Recovery)> {
+        let storage: Arc<dyn Storage> = Arc::new(Disk::new(folder));
+        let recovery = recover(&*storage, kernel_boot())?;
+        let beginning = Beginning::after(&recovery, 0, recovery.round + 2, 0);
+        Ok((Self::begin(storage, beginning, shared, None)?, recovery))
     }
 
     /// Notes what `event` changes about leases, with `room` to write in.
@@ -335,7 +351,7 @@ impl Inner {
 /// # Errors
 /// If a file is there and cannot be read.
 pub fn examine(folder: &std::path::Path) -> io::Result<Recovery> {
-    recover(&crate::storage::Disk::new(folder), kernel_boot())
+    recover(&Disk::new(folder), kernel_boot())
 }
 
 /// What the kernel that runs now is called; `None` if it does not say.
