@@ -23,6 +23,7 @@
 //! | [`net`] | sockets, interfaces, workers |
 //! | [`admin`] | REST on loopback |
 //! | [`journal`] | every lease, written down |
+//! | [`backup`] | a data folder in one file, and back |
 //! | [`remembered`] | what a start makes of the life before |
 //! | [`storage`] | files that must lose nothing |
 //! | [`process`] | who holds a port |
@@ -31,6 +32,7 @@
 
 pub mod admin;
 mod alarms;
+pub mod backup;
 mod banner;
 pub mod clock;
 pub mod config;

@@ -208,10 +208,10 @@ fn take(folder: &Path) -> Result<File, StateError> {
 }
 
 /// Writes the whole of a file, so that it is the old one or the new one at any time, whatever happens.
-pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     let temporary = path.with_added_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes.as_ref())?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     sync_folder(path)
