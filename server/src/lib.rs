@@ -22,6 +22,7 @@
 //! | [`licences`] | licence files and publishers' keys |
 //! | [`net`] | sockets, interfaces, workers |
 //! | [`admin`] | REST on loopback |
+//! | [`ledger`] | what must be on the disk before it is acknowledged |
 //! | [`storage`] | files that must lose nothing |
 //! | [`process`] | who holds a port |
 //! | [`clock`] | the clocks and the system's randomness |
@@ -35,6 +36,7 @@ pub mod config;
 mod error;
 mod events;
 pub mod instant;
+pub mod ledger;
 pub mod licences;
 mod loader;
 pub mod logs;

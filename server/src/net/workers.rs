@@ -8,7 +8,7 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use crate::state::Uses;
+use crate::ledger::Uses;
 
 use super::{
     InterfaceView, Listener, NetCounters,
