@@ -78,7 +78,7 @@ pub(super) fn look(storage: &dyn Storage, server_id: u64) -> Result<Looked, Ledg
         return Ok(new);
     }
     if !begins_well(&*file).map_err(failed)? {
-        return if says_nothing(&*file).map_err(failed)? {
+        return if had == 0 && says_nothing(&*file).map_err(failed)? {
             Ok(Looked { is_unfinished: true, ..new })
         } else {
             Err(LedgerError::Damaged { path, what: "at byte 0 it does not begin as a ledger does".into() })
@@ -148,14 +148,23 @@ pub(super) fn begins_well(file: &dyn Stored) -> io::Result<bool> {
     }
 }
 
-/// Whether nothing but a beginning was ever written to `file`.
+/// Whether nothing but a beginning was ever written to `file`: it was being made when the power went. redb makes it as long as it is to be
+/// and writes its header without the first bytes, syncs, and writes these; nothing else is written before they are there.
 fn says_nothing(file: &dyn Stored) -> io::Result<bool> {
     let (mut at, len) = (0, file.len()?);
     while at < len {
         let mut bytes = vec![0; usize::try_from(BLOCK.min(len - at)).unwrap_or(0)];
         file.read_at(at, &mut bytes)?;
-        let from = if at == 0 { HEADER.min(bytes.len()) } else { 0 };
-        if bytes[from..].iter().any(|byte| *byte != 0) {
+        if at == 0 {
+            let is_whole = bytes.len() as u64 == BLOCK;
+            let comes = bytes.iter().zip(MAGIC).all(|(byte, magic)| *byte == 0 || is_whole && *byte == magic);
+            if !comes {
+                return Ok(false);
+            }
+            let header = HEADER.min(bytes.len());
+            bytes[..header].fill(0);
+        }
+        if bytes.iter().any(|byte| *byte != 0) {
             return Ok(false);
         }
         at += BLOCK;
