@@ -3,6 +3,7 @@
 mod changes;
 mod client;
 mod http;
+mod ledger;
 mod life;
 mod policy;
 mod rest;

@@ -284,7 +284,7 @@ mod tests {
         ];
         for (tamper, number, why) in cases {
             let ledger = with(7);
-            ledger.write(|change| tamper(change)).unwrap();
+            ledger.write(tamper).unwrap();
             assert_eq!(ledger.verify().unwrap().unwrap_err(), Broken { number, why });
         }
     }

@@ -88,7 +88,7 @@ impl Open {
     /// Opens the file that was `looked` at, and makes what it lacks.
     pub(super) fn of(storage: &dyn Storage, server_id: u64, looked: &Looked) -> Result<Self, LedgerError> {
         let path = storage.path(LEDGER);
-        let failed = |e: std::io::Error| LedgerError::Open { path: path.clone(), what: e.to_string() };
+        let failed = |e: std::io::Error| LedgerError::Open { path: path.clone(), what: e.to_string(), kind: e.kind() };
         let file = storage.open(LEDGER).map_err(failed)?;
         if looked.is_unfinished {
             file.set_len(0).map_err(failed)?;

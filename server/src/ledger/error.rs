@@ -36,8 +36,10 @@ pub enum LedgerError {
     Open {
         /// Its file.
         path: PathBuf,
-        /// What the system says.
+        /// What failed, and what the system says.
         what: String,
+        /// The same for programs.
+        kind: io::ErrorKind,
     },
     /// It is no ledger, or something in it is not as it was written.
     #[error("{} is damaged: {what}; it was not touched: restore it from a backup by leasehold restore FILE", path.display())]
@@ -97,6 +99,14 @@ impl LedgerError {
             Self::Failing { .. } => "storage_failing",
             Self::Closed => "ledger_closed",
             _ => "ledger_refused",
+        }
+    }
+
+    /// Why it could not be opened, for who tries again by himself.
+    pub(super) fn of_reopening(self) -> Self {
+        match self {
+            Self::Open { path, what, kind } => Self::of_io(path, kind, what),
+            other => other,
         }
     }
 

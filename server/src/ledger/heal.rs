@@ -94,7 +94,7 @@ impl Ledger {
         let path = &self.0.path;
         let mut open = match book.open.take() {
             Some(open) => open,
-            None => self.reopen(down)?,
+            None => self.reopen(down).map_err(LedgerError::of_reopening)?,
         };
         // Before anything is written: what had no space gets it now, and what is there can be read if it does not.
         if let Some(wanted) = down.trouble.wanted() {

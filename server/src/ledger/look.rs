@@ -70,7 +70,7 @@ pub(super) fn builder() -> Builder {
 /// If it cannot be read, or not be trusted.
 pub(super) fn look(storage: &dyn Storage, server_id: u64) -> Result<Looked, LedgerError> {
     let path = storage.path(LEDGER);
-    let failed = |e: io::Error| LedgerError::Open { path: path.clone(), what: e.to_string() };
+    let failed = |e: io::Error| LedgerError::Open { path: path.clone(), what: e.to_string(), kind: e.kind() };
     let had = anchor::changes(storage, server_id).map_err(failed)?;
     let new = Looked { changes: had, is_empty: true, is_unfinished: false };
     let Some(file) = storage.open_existing(LEDGER).map_err(failed)? else { return Ok(new) };
@@ -95,7 +95,7 @@ pub(super) fn look(storage: &dyn Storage, server_id: u64) -> Result<Looked, Ledg
 /// How many changes are in the ledger that is in `file`; `None` if nothing was ever written to it.
 fn look_inside(file: Arc<dyn Stored>, path: &Path, server_id: u64) -> Result<Option<u64>, LedgerError> {
     let last_read = Arc::new(AtomicU64::new(0));
-    let failed = |e: io::Error| LedgerError::Open { path: path.to_owned(), what: e.to_string() };
+    let failed = |e: io::Error| LedgerError::Open { path: path.to_owned(), what: e.to_string(), kind: e.kind() };
     let overlay = Overlay::of(file, last_read.clone()).map_err(failed)?;
     let explained = |e: redb::Error| explained(path, &e, None, &last_read);
     let db = builder().set_check_integrity_on_open(true).create_with_backend(overlay);
@@ -177,9 +177,9 @@ pub(super) fn explained(path: &Path, error: &redb::Error, fault: Option<Fault>, 
     let (path, near) = (path.to_owned(), last_read.load(Relaxed));
     let damaged = |what: &dyn Display| format!("{what}, near byte {near}");
     match (fault, error) {
-        (Some(fault), _) => LedgerError::Open { path, what: fault.what },
+        (Some(fault), _) => LedgerError::Open { path, what: fault.what, kind: fault.kind },
         (None, redb::Error::Io(e)) if e.kind() != io::ErrorKind::UnexpectedEof => {
-            LedgerError::Open { path, what: e.to_string() }
+            LedgerError::Open { path, what: e.to_string(), kind: e.kind() }
         }
         (None, error) => LedgerError::Damaged { path, what: damaged(error) },
     }

@@ -60,11 +60,12 @@ fn told(number: u64, json: &str) -> Result<PolicyVersion, redb::Error> {
     Ok(PolicyVersion { number, at: rfc3339(UnixMillis(at)), at_ms: at, who, from, what, rules, bytes })
 }
 
-/// Keeps `policy` if it is another than the newest.
+/// Keeps `policy` if it is another than the newest; before the first one, if it says anything.
 fn keep(change: &Change, by: &By, policy: &KeptPolicy<'_>) -> Result<(), redb::Error> {
     let mut texts = change.tx.open_table(POLICY_TEXTS)?;
     let newest = texts.last()?.map(|(number, text)| (number.value(), text.value() == policy.text));
-    if newest.is_some_and(|(_, is_same)| is_same) {
+    // A server without a policy has no version of it, until there was one.
+    if newest.map_or(policy.text.is_empty(), |(_, is_same)| is_same) {
         return Ok(());
     }
     let number = newest.map_or(1, |(number, _)| number + 1);
@@ -136,7 +137,7 @@ mod tests {
         assert_eq!(ledger.newest_policy().unwrap(), None);
         let by = By { who: Who::RestToken, from: "127.0.0.1:5".into() };
         let deed = Deed { by: &by, action: "policy.apply", before: Value::Null, after: Value::Null };
-        for text in ["one", "one", "two", "one"] {
+        for text in ["", "one", "one", "two", "one"] {
             ledger.record_policy(&deed, &KeptPolicy { text, rules: 3, what: "apply" }).unwrap();
         }
         let versions = ledger.policies().unwrap();
@@ -145,6 +146,6 @@ mod tests {
         assert_eq!((text(1), text(2), text(3)), (Some("one".into()), Some("two".into()), Some("one".into())));
         let second = &versions[1];
         assert_eq!((second.number, &*second.from, second.rules, second.bytes), (2, "127.0.0.1:5", 3, 3));
-        assert_eq!(ledger.entry_count().unwrap(), 5, "each is in the audit");
+        assert_eq!(ledger.entry_count().unwrap(), 6, "each is in the audit");
     }
 }
