@@ -15,17 +15,24 @@
 //! | `/api/v1/licences` | what became of each licence file; `POST` the text of one to add it: `?persist=`, `?dry_run=` |
 //! | `/api/v1/licences/reload` | `POST`: reads all files anew |
 //! | `/api/v1/licences/ID` | `DELETE`: takes out a certificate that was added |
+//! | `/api/v1/policy` | the policy in force; `POST` the text of one: `?dry_run=` |
+//! | `/api/v1/policy/rollback` | `POST`: goes back to the one before, or to a version: `?to=` |
+//! | `/api/v1/policy/history` | every version that was in force |
+//! | `/api/v1/audit` | who changed what, page by page; `?after=`, `?limit=` |
+//! | `/api/v1/audit/verify` | whether its chain holds, or where it breaks |
 //!
 //! | module | owns |
 //! |---|---|
 //! | `listen` | the socket, connections and their limits |
 //! | `auth` | the token, and what is said without it |
 //! | `routes` | the handlers of what is only read |
-//! | `changes` | the handlers of what changes something |
+//! | `changes`, `policy` | the handlers of what changes something |
 //! | `store` | what is written down |
+//! | `audit` | the handlers of who changed what |
 //! | `views` | the JSON, whose field names are kept |
 //! | `metrics` | counters of the core and the sockets as OpenMetrics |
 
+mod audit;
 mod auth;
 mod changes;
 mod listen;
@@ -54,7 +61,7 @@ pub use store::{BeforeView, FindingView, JournalView, StoreView};
 pub use views::{FeatureView, FeaturesView, LeaseView, LeasesView, RealmView, StatusView};
 
 use crate::{
-    alarms::Alerts, journal::Journal, licences::LicenceReport, loader::Loader, net::NetCounters,
+    alarms::Alerts, journal::Journal, ledger::Ledger, licences::LicenceReport, loader::Loader, net::NetCounters,
     remembered::Remembered, state::RestToken,
 };
 
@@ -66,6 +73,8 @@ pub struct AdminState {
     pub net: Arc<NetCounters>,
     /// What became of the licence files, as last read.
     pub licences: ArcSwap<LicenceReport>,
+    /// What must be durable before it is acknowledged.
+    pub ledger: Ledger,
     /// What the bearer must be.
     pub token: RestToken,
     /// Where the token is, for the answer to those who have none.

@@ -2,7 +2,13 @@
 
 use std::{io, net::SocketAddr};
 
-use crate::{config::ConfigError, licences::TrustError, net::BindError, state::StateError};
+use crate::{
+    config::ConfigError,
+    ledger::{LedgerError, MigrateError},
+    licences::TrustError,
+    net::BindError,
+    state::StateError,
+};
 
 /// Why a server does not start. Each message names the place and ends with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +17,12 @@ pub enum StartError {
     /// The data folder.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What was used before there was a ledger.
+    #[error(transparent)]
+    Uses(#[from] MigrateError),
     /// The clients' port.
     #[error(transparent)]
     Bind(#[from] BindError),

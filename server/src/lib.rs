@@ -25,6 +25,7 @@
 //! | [`journal`] | every lease, written down |
 //! | [`backup`] | a data folder in one file, and back |
 //! | [`remembered`] | what a start makes of the life before |
+//! | [`ledger`] | what must be on the disk before it is acknowledged |
 //! | [`storage`] | files that must lose nothing |
 //! | [`process`] | who holds a port |
 //! | [`clock`] | the clocks and the system's randomness |
@@ -40,6 +41,7 @@ mod error;
 mod events;
 pub mod instant;
 pub mod journal;
+pub mod ledger;
 pub mod licences;
 mod loader;
 pub mod logs;

@@ -4,6 +4,7 @@
 //! What came over the channel is read after all files: first what was kept in `added.lic` of the data folder, then what
 //! lives in memory alone, each in the order it came.
 
+mod deeds;
 mod policies;
 
 pub use self::policies::{PolicyChange, PolicyInForce, PolicyRefused};
@@ -23,7 +24,8 @@ use crate::{
     admin::AdminState,
     clock::clock_now,
     config::ConfigError,
-    licences::{LicenceReport, Licences, MEMORY, Trust, TrustError},
+    ledger::{By, Deed, KeptPolicy, LedgerError},
+    licences::{Found, LicenceReport, Licences, MEMORY, Trust, TrustError},
     policy::{self, PolicyFile},
     remembered,
     settings::Settings,
@@ -60,6 +62,9 @@ pub enum ReloadError {
     /// The data folder.
     #[error("the licences in force are kept: {0}")]
     State(#[from] StateError),
+    /// What was to be done cannot be entered in the ledger.
+    #[error("the licences in force are kept: {0}")]
+    Ledger(#[from] LedgerError),
 }
 
 /// Why certificates were not added or removed. Nothing has changed then.
@@ -148,17 +153,19 @@ impl Loader {
     ///
     /// # Errors
     /// If one file or certificate is not as it should be: nothing is changed then.
-    pub fn reload(&mut self, state: &AdminState) -> Result<Arc<LicenceReport>, ReloadError> {
-        self.read_anew(state).inspect_err(|_| _ = state.reads_failed.fetch_add(1, Relaxed))
+    pub fn reload(&mut self, by: &By, state: &AdminState) -> Result<Arc<LicenceReport>, ReloadError> {
+        self.read_anew(by, state).inspect_err(|_| _ = state.reads_failed.fetch_add(1, Relaxed))
     }
 
-    fn read_anew(&mut self, state: &AdminState) -> Result<Arc<LicenceReport>, ReloadError> {
+    fn read_anew(&mut self, by: &By, state: &AdminState) -> Result<Arc<LicenceReport>, ReloadError> {
         // A machine may have been given another name or address since.
         tell_past(&self.shared, &Past::default());
         let trust = Trust::read(&self.publisher_keys, &self.folder.list("publishers", "pub")?)?;
         let policy = self.policy.as_deref().map(PolicyFile::read).transpose().map_err(ReloadError::Policy)?;
         let licences = Licences { keys: trust.keys.clone(), ..self.licences.clone() };
-        let report = self.put_in_force(licences, state)?;
+        self.enter_reload(by, &licences, policy.as_ref(), state)?;
+        let report =
+            self.put_in_force(licences, state).inspect_err(|e| deeds::undone(state, by, "licence.reload", e))?;
         self.file_warnings = self.folder.warnings().iter().chain(&trust.warnings).cloned().collect();
         self.file_warnings.extend(self.newcomers(&trust));
         if let Some(file) = policy {
@@ -171,6 +178,26 @@ impl Loader {
         Ok(report)
     }
 
+    /// Enters that `licences` and `policy` are read anew and will be in force.
+    fn enter_reload(
+        &self,
+        by: &By,
+        licences: &Licences,
+        policy: Option<&PolicyFile>,
+        state: &AdminState,
+    ) -> Result<(), ReloadError> {
+        let found = self.read(licences)?;
+        let (before, after) = deeds::certificates(&state.licences.load(), &found);
+        let deed = Deed { by, action: "licence.reload", before, after };
+        match policy {
+            Some(file) if file.text != self.policy_text => {
+                let kept = KeptPolicy { text: &file.text, rules: file.policy.len(), what: "file" };
+                Ok(state.ledger.record_policy(&deed, &kept)?)
+            }
+            _ => Ok(state.ledger.record(&deed).map(drop)?),
+        }
+    }
+
     /// Takes the certificates of `text` as if they had just been read after all others (L-5). With `persist` they are there
     /// after a restart: on disk before they are in force. With `dry_run` nothing is done but told.
     ///
@@ -181,6 +208,7 @@ impl Loader {
         text: &str,
         persist: bool,
         dry_run: bool,
+        by: &By,
         state: &AdminState,
     ) -> Result<AddReport, ChangeError> {
         let sent = text::read(text, &self.licences.keys);
@@ -201,23 +229,42 @@ impl Loader {
         if dry_run || new.is_empty() && !persist {
             return Ok(report);
         }
-        let mut licences = self.licences.clone();
-        if persist {
-            self.persist(&sent.applied, &mut licences)?;
-        } else {
-            licences.added.extend(new);
-        }
-        self.put_in_force(licences, state)?;
+        let (before, after) = deeds::added(&report);
+        deeds::enter(state, by, "licence.add", before, after).map_err(ReloadError::from)?;
+        let done = self.take_in(&sent.applied, new, persist, state);
+        done.inspect_err(|e| deeds::undone(state, by, "licence.add", e))?;
         self.refresh_warnings(state, now);
         report.changed = true;
         Ok(report)
+    }
+
+    /// Puts those of `sent` that are `new` in force besides all others; with `persist` all of them are kept.
+    fn take_in(
+        &mut self,
+        sent: &[SignedCertificate],
+        new: Vec<SignedCertificate>,
+        persist: bool,
+        state: &AdminState,
+    ) -> Result<(), ReloadError> {
+        let mut licences = self.licences.clone();
+        if persist {
+            self.persist(sent, &mut licences)?;
+        } else {
+            licences.added.extend(new);
+        }
+        self.put_in_force(licences, state).map(drop)
     }
 
     /// Takes out a certificate that came over the network, from memory and from `added.lic`.
     ///
     /// # Errors
     /// If it is not one of those: nothing is changed then.
-    pub fn remove(&mut self, id: CertificateId, state: &AdminState) -> Result<Arc<LicenceReport>, ChangeError> {
+    pub fn remove(
+        &mut self,
+        id: CertificateId,
+        by: &By,
+        state: &AdminState,
+    ) -> Result<Arc<LicenceReport>, ChangeError> {
         let found = self.read(&self.licences)?;
         let added_path = self.folder.join(ADDED);
         let (path, line) = found.place_of(id).ok_or(ChangeError::Unknown(id))?;
@@ -225,16 +272,31 @@ impl Loader {
         if path != std::path::Path::new(MEMORY) && path != added_path {
             return Err(ChangeError::InFile { id, path: path.display().to_string(), line });
         }
-        let mut licences = self.licences.clone();
-        licences.added.retain(|signed| signed.id != id);
-        if path == added_path {
-            let kept: Vec<SignedCertificate> =
-                found.certificates_of(&added_path).filter(|signed| signed.id != id).cloned().collect();
-            self.write_added(&kept)?;
-        }
-        let report = self.put_in_force(licences, state)?;
+        let feature = there_as(&found, id);
+        let before = serde_json::json!({ "certificate": id.to_string(), "feature": feature });
+        deeds::enter(state, by, "licence.remove", before, serde_json::Value::Null).map_err(ReloadError::from)?;
+        let done = self.take_out(id, &found, path == added_path, state);
+        let report = done.inspect_err(|e| deeds::undone(state, by, "licence.remove", e))?;
         self.refresh_warnings(state, clock_now());
         Ok(report)
+    }
+
+    fn take_out(
+        &mut self,
+        id: CertificateId,
+        found: &Found,
+        is_kept: bool,
+        state: &AdminState,
+    ) -> Result<Arc<LicenceReport>, ReloadError> {
+        let mut licences = self.licences.clone();
+        licences.added.retain(|signed| signed.id != id);
+        if is_kept {
+            let added = self.folder.join(ADDED);
+            let kept: Vec<SignedCertificate> =
+                found.certificates_of(&added).filter(|signed| signed.id != id).cloned().collect();
+            self.write_added(&kept)?;
+        }
+        self.put_in_force(licences, state)
     }
 
     /// Writes the report again if a certificate has begun or ended by its date since.
@@ -248,9 +310,18 @@ impl Loader {
     /// What is not as it should be.
     pub(crate) fn refresh_warnings(&self, state: &AdminState, now: Now) {
         let found = crate::banner::warnings(&self.shared, &state.licences.load(), now);
+        let of_ledger = state.ledger.warnings();
         let of_policy = policy::beside_licences(&self.shared, now);
         let of_storage = remembered::warnings_of_storage(&state.remembered, &state.journal, &self.shared);
-        let all = self.file_warnings.iter().cloned().chain(of_storage).chain(found).chain(of_policy).collect();
+        let all = self
+            .file_warnings
+            .iter()
+            .cloned()
+            .chain(of_storage)
+            .chain(of_ledger)
+            .chain(found)
+            .chain(of_policy)
+            .collect();
         state.warnings.store(Arc::new(all));
     }
 
@@ -271,7 +342,7 @@ impl Loader {
         self.serving.end(&self.folder, leases_out, now)
     }
 
-    fn read(&self, licences: &Licences) -> Result<crate::licences::Found, ReloadError> {
+    fn read(&self, licences: &Licences) -> Result<Found, ReloadError> {
         let found = licences.read(&self.folder)?;
         let faults = found.faults();
         if faults.is_empty() { Ok(found) } else { Err(ReloadError::Faults(faults)) }
@@ -371,6 +442,11 @@ fn added_line(signed: &SignedCertificate, line: Option<&leasehold_core::Certific
         sentence,
         warnings,
     }
+}
+
+/// What certificate `id` is for.
+fn there_as(found: &Found, id: CertificateId) -> Option<String> {
+    found.certificates().find(|signed| signed.id == id).map(|signed| signed.certificate.feature.to_string())
 }
 
 fn seats_now(steps: Vec<Step>) -> Option<u64> {

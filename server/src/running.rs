@@ -18,6 +18,7 @@ use crate::{
     clock::clock_now,
     error::StartError,
     journal::Journal,
+    ledger::{By, Deed, Ledger},
     licences::LicenceReport,
     loader::ReloadError,
     net::{InterfaceView, Workers},
@@ -55,7 +56,7 @@ impl Running {
     /// Each with its remedy. Nothing is left running.
     #[expect(clippy::unused_async, reason = "starting will wait for disks; callers should not have to change then")]
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        start::start(settings)
+        start::start(settings, None)
     }
 
     /// Where clients are served: the first address listened on, with the port really bound.
@@ -145,7 +146,18 @@ impl Running {
     /// # Errors
     /// If one file or certificate is not as it should be: nothing is changed then.
     pub fn reload(&self) -> Result<Arc<LicenceReport>, ReloadError> {
-        self.state.loader().reload(&self.state)
+        self.reload_by(&By::server(""))
+    }
+
+    /// The same, for somebody.
+    pub(crate) fn reload_by(&self, by: &By) -> Result<Arc<LicenceReport>, ReloadError> {
+        self.state.loader().reload(by, &self.state)
+    }
+
+    /// What must be durable before it is acknowledged: for tests and tools.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.state.ledger
     }
 
     /// Where alerts are counted.
@@ -230,6 +242,13 @@ impl Running {
         {
             tracing::warn!("{e}; the next start will be careful for one TTL");
         }
+        let after = serde_json::json!({ "leases_out": leases_out });
+        let by = By::server("");
+        let deed = Deed { by: &by, action: "server.stop", before: serde_json::Value::Null, after };
+        if let Err(e) = self.state.ledger.record(&deed) {
+            tracing::warn!("the end is not in the audit: {e}");
+        }
+        self.state.ledger.close();
         leases_out
     }
 }

@@ -14,6 +14,8 @@ use crate::{
     clock::clock_now,
     error::{StartError, exit},
     instant::{rfc3339, words},
+    ledger::{By, Who},
+    loader::ReloadError,
     logs,
     running::{Running, StopReport},
     settings::Settings,
@@ -102,12 +104,14 @@ pub async fn run_with(settings: Settings, started: impl FnOnce(&Running)) -> Res
     started(&running);
     let mut watch = Watch::new(if watching { running.watched() } else { Vec::new() });
     let mut alarms = Alarms::default();
+    // What was to be read and could not be entered in the ledger: once it can.
+    let mut again = None;
     loop {
         tokio::select! {
-            () = watch.settled() => reload(&running, "a file changed"),
-            () = alarms.due(&running) => {}
+            () = watch.settled() => again = reload(&running, Why::FILE),
+            () = alarms.due(&running) => again = again.and_then(|why| reload(&running, why)),
             heard = signals.next() => match heard {
-                Heard::Reload => reload(&running, "SIGHUP"),
+                Heard::Reload => again = reload(&running, Why::HANGUP),
                 Heard::End(name) => {
                     tracing::info!("{name}: shutting down");
                     return Ok(end(running, drain, &mut signals).await);
@@ -140,13 +144,28 @@ fn announce(running: &Running) {
     let _ = write!(std::io::stderr(), "{}", running.banner());
 }
 
-fn reload(running: &Running, why: &str) {
-    match running.reload() {
+/// Why files are read anew.
+#[derive(Clone, Copy)]
+struct Why(Who, &'static str);
+
+impl Why {
+    const FILE: Self = Self(Who::File, "a file changed");
+    const HANGUP: Self = Self(Who::Signal, "SIGHUP");
+}
+
+/// Reads anew; tells if that is to be tried again.
+fn reload(running: &Running, why: Why) -> Option<Why> {
+    let Why(who, words) = why;
+    match running.reload_by(&By { who, from: words.to_owned() }) {
         Ok(report) => {
-            tracing::info!(applied = report.applied(), "{why}: licences read anew");
+            tracing::info!(applied = report.applied(), "{words}: licences read anew");
             running.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+            None
         }
-        Err(e) => tracing::error!("{why}: {e}"),
+        Err(e) => {
+            tracing::error!("{words}: {e}");
+            matches!(e, ReloadError::Ledger(_)).then_some(why)
+        }
     }
 }
 

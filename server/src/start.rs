@@ -12,6 +12,7 @@ use leasehold_protocol::{
     crypto::SiteKey,
     time::{Mono, Now},
 };
+use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::{
@@ -21,13 +22,14 @@ use crate::{
     clock::{SystemEntropy, clock_now},
     error::StartError,
     journal::{self, Anchor, Beginning, Journal, recover},
+    ledger::{self, By, Deed, KeptPolicy, LEDGER, Ledger, Uses},
     licences::{Licences, Trust, read_site_key},
     loader::{self, Loader},
     net::{self, InterfaceView, Interfaces, Listener, NetCounters, Wiring, Workers},
     policy::PolicyFile,
     remembered::{self, Remembered},
     settings::{HttpListen, Settings},
-    state::{Folder, REST_TOKEN_FILE, Secrets, Serving, StateError, Uses, realm_keys},
+    state::{Folder, REST_TOKEN_FILE, Secrets, Serving, StateError, realm_keys},
     storage::{Disk, Storage},
 };
 
@@ -38,6 +40,8 @@ const FREE_PORT_TRIES: usize = 16;
 struct Ready {
     folder: Folder,
     secrets: Secrets,
+    storage: Arc<dyn Storage>,
+    ledger: Ledger,
     realms: Vec<RealmConfig>,
     licences: Licences,
     policy: Option<PolicyFile>,
@@ -47,12 +51,13 @@ struct Ready {
     http: Option<TcpListener>,
 }
 
-pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
-    let mut ready = ready(&settings)?;
+/// Starts with what must not be lost in `storage`: the data folder, unless a test has another.
+pub(crate) fn start(settings: Settings, storage: Option<Arc<dyn Storage>>) -> Result<Running, StartError> {
+    let mut ready = ready(&settings, storage)?;
     // Read once the folder is ours alone: until then another server may have granted, and blindness counts from here.
     let (now, began) = (clock_now(), std::time::Instant::now());
     let found = ready.licences.read(&ready.folder)?;
-    let storage: Arc<dyn Storage> = Arc::new(Disk::new(ready.folder.path()));
+    let storage = ready.storage.clone();
     let recovery = recover(&*storage, journal::kernel_boot()).map_err(|e| unreadable(&ready.folder, e))?;
     let (anchor, anchored, anchor_error) = Anchor::open(Anchor::path_of(ready.folder.path()));
     let anchored = anchored.filter(|anchored| anchored.server_id == ready.secrets.server_id);
@@ -65,14 +70,14 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let config =
         ServerConfig { log_begins, ..core_config(&settings, ready.secrets.server_id, port, serving.blind_until()) };
     let shared = Shared::new(config, std::mem::take(&mut ready.realms), &mut SystemEntropy);
-    let (uses, past) = Uses::open(&mut ready.folder)?;
-    loader::tell_past(&shared, &remembered::without_held(past, &recovery.held));
+    loader::tell_past(&shared, &remembered::without_held(ready.ledger.past()?, &recovery.held));
     let mut policy_text = String::new();
     if let Some(file) = ready.policy.take() {
         tracing::info!(rules = file.policy.len(), "policy read");
         shared.set_policy(file.policy);
         policy_text = file.text;
     }
+    tell_start(&ready.ledger, &policy_text, &shared);
     let mut report = ready.licences.apply(found, &shared, now);
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.log();
@@ -90,7 +95,7 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let loader = Loader::new(&settings, folder, serving, licences, state.shared.clone(), file_warnings, policy_text);
     loader.refresh_warnings(&state, now);
     *state.loader.lock().unwrap_or_else(PoisonError::into_inner) = Some(loader);
-    let wiring = wiring(&settings, &state, interfaces, uses, now);
+    let wiring = wiring(&settings, &state, interfaces, now);
     let (workers, admin) = match run(listeners, http, &state, &wiring) {
         Ok(running) => running,
         Err(e) => {
@@ -106,9 +111,25 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     Ok(Running { settings, udp, workers, admin, state, interfaces, lease_ended, worker_failed, token_path })
 }
 
-fn ready(settings: &Settings) -> Result<Ready, StartError> {
+/// Enters that the server starts, and keeps its policy as a version. A start that cannot be entered is one all the same: the ledger tells
+/// why, and heals.
+fn tell_start(ledger: &Ledger, policy: &str, shared: &Shared) {
+    let rules = shared.policy().len();
+    let after = json!({ "version": crate::VERSION, "pid": std::process::id(), "rules": rules });
+    let by = By::server("");
+    let deed = Deed { by: &by, action: "server.start", before: json!(null), after };
+    if let Err(e) = ledger.record_policy(&deed, &KeptPolicy { text: policy, rules, what: "start" }) {
+        tracing::warn!("the start is not in the audit: {e}");
+    }
+}
+
+fn ready(settings: &Settings, storage: Option<Arc<dyn Storage>>) -> Result<Ready, StartError> {
     let mut folder = Folder::open(&settings.data_dir)?;
     let secrets = Secrets::of(&mut folder, &mut SystemEntropy)?;
+    let storage = storage.unwrap_or_else(|| Arc::new(Disk::new(folder.path())));
+    let ledger = Ledger::open(storage.clone(), secrets.server_id)?;
+    ledger::migrate(&mut folder, &ledger)?;
+    folder.check_mode(&folder.join(LEDGER), 0o600);
     let trust = Trust::read(&settings.publisher_keys, &folder.list("publishers", "pub")?)?;
     let site = settings.site_key.as_deref().map_or(Ok(SiteKey::OPEN), read_site_key)?;
     if let Some(path) = &settings.site_key {
@@ -126,7 +147,7 @@ fn ready(settings: &Settings) -> Result<Ready, StartError> {
         default_ttl: settings.lease_ttl,
         added: Vec::new(),
     };
-    Ok(Ready { folder, secrets, realms, licences, policy, file_warnings, interfaces, listeners, http })
+    Ok(Ready { folder, secrets, storage, ledger, realms, licences, policy, file_warnings, interfaces, listeners, http })
 }
 
 fn admin_state(
@@ -142,6 +163,7 @@ fn admin_state(
         reads_failed: AtomicU64::new(0),
         net: Arc::new(NetCounters::default()),
         licences: ArcSwap::from_pointee(report),
+        ledger: ready.ledger.clone(),
         token: ready.secrets.rest_token.clone(),
         token_path: ready.folder.join(REST_TOKEN_FILE),
         server_id: ready.secrets.server_id,
@@ -155,13 +177,13 @@ fn admin_state(
     })
 }
 
-fn wiring(settings: &Settings, state: &AdminState, interfaces: Interfaces, uses: Uses, now: Now) -> Wiring {
+fn wiring(settings: &Settings, state: &AdminState, interfaces: Interfaces, now: Now) -> Wiring {
     Wiring {
         shared: state.shared.clone(),
         interfaces: Arc::new(InterfaceView::new(interfaces, now.mono, state.net.clone())),
         counters: state.net.clone(),
         journal: state.journal.clone(),
-        uses: Arc::new(uses),
+        uses: Arc::new(Uses(state.ledger.clone())),
         discovery: settings.discovery,
         busy_poll: settings.busy_poll,
         lease_ended: Arc::new(Notify::new()),

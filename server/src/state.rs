@@ -6,6 +6,7 @@
 //! ticket.key                    what tickets are sealed with, newest first
 //! rest.token                    what REST wants as a bearer token
 //! serving                       "seats may be out": the longest TTL they were granted for
+//! ledger.redb                   what must not be lost: server/docs/ledger.md; ledger.anchor beside it
 //! realms/PUBLISHER/server.key   our X25519 key in that publisher's realm
 //! publishers/*.pub              publishers to trust
 //! licences/*.lic                licences to serve
@@ -17,13 +18,11 @@
 mod folder;
 mod secrets;
 mod serving;
-mod uses;
 
 pub(crate) use folder::write_whole;
 pub use folder::{Folder, StateError};
 pub use secrets::{REST_TOKEN_FILE, RestToken, Secrets, realm_key_file, realm_keys};
 pub use serving::Serving;
-pub use uses::Uses;
 
 /// Locks `mutex`. Who panicked while it held the lock has shown a defect of its own; the others go on, as a server must.
 pub(crate) fn lock<T: ?Sized>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -4,6 +4,7 @@ mod afterlife;
 mod changes;
 mod client;
 mod http;
+mod ledger;
 mod life;
 mod policy;
 mod rest;

@@ -3,7 +3,7 @@
 use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    checkout, completions, config, demo, discover, doctor,
+    audit, checkout, completions, config, demo, discover, doctor,
     exit::{Exit, Failure},
     help, hostid, info, init, issue, licence, load, man, policy, serve, status, store,
 };
@@ -64,6 +64,8 @@ pub enum Command {
     Serve(Box<serve::Args>),
     /// Check a policy, and ask it who may take seats
     Policy(policy::Args),
+    /// Show who changed what on the running server
+    Audit(audit::Args),
     /// Show which features and seats are out, and who has them
     Status(status::Args),
     /// Show what a server writes down of its leases, and check it
@@ -138,6 +140,7 @@ fn dispatch(command: &Command, matches: &ArgMatches) -> Result<Exit, Failure> {
         Command::Hostid(args) => hostid::run(args),
         Command::Licence(args) => licence::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Status(args) => status::run(args),
         Command::Store(args) => store::run(args),
         Command::Config(args) => config::run(args, matches),

@@ -11,6 +11,7 @@
 //! | [`kit`] | keys, licence and folder of a server that is tried out |
 //! | the others | one command each |
 
+pub mod audit;
 pub mod checkout;
 pub mod cli;
 pub mod completions;

@@ -2,6 +2,7 @@
 
 mod change;
 mod explain;
+mod history;
 mod import;
 mod reservations;
 
@@ -42,14 +43,14 @@ Examples:
     Diff(change::DiffArgs),
     /// Put a policy in force on the running server, and keep the one before
     Apply(change::ApplyArgs),
-    /// Go back to the policy before the last one that was put in force
+    /// List every policy that was in force on the running server
     #[command(after_help = "\
-Goes back to what was in force before the last `leasehold policy apply`; a second time back again. No lease ends by it.
-
 Examples:
-  leasehold policy rollback
-  leasehold policy rollback && leasehold policy show")]
-    Rollback(change::ShowArgs),
+  leasehold policy history
+  leasehold policy history --json | jq '.versions[-1]'")]
+    History(change::ShowArgs),
+    /// Go back to the policy before the last one that was put in force, or to any before
+    Rollback(history::RollbackArgs),
     /// Make a policy of the options of another server, and say what became of each line
     Import(import::ImportArgs),
     /// Show what the running server keeps for whom, and whether its licences can
@@ -90,7 +91,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Show(args) => change::show(args),
         Command::Diff(args) => change::diff(args),
         Command::Apply(args) => change::apply(args),
-        Command::Rollback(args) => change::roll_back(args),
+        Command::History(args) => history::history(args),
+        Command::Rollback(args) => history::roll_back(args),
         Command::Import(args) => import::run(args),
         Command::Reservations(args) => reservations::run(args),
         Command::Example => output::result(EXAMPLE).map(|()| Exit::OK),

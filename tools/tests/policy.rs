@@ -111,4 +111,40 @@ fn a_policy_is_compared_put_in_force_and_taken_back() {
     run(&["policy", "rollback"], 0);
     assert_eq!(run(&["policy", "show"], 0).out, first);
     assert_eq!(std::fs::read_to_string(home.path().join("policy.toml")).unwrap(), first);
+
+    let history = run(&["policy", "history"], 0).out;
+    assert_eq!(history.lines().count(), 4, "{history}");
+    let told = json(&run(&["policy", "history", "--json"], 0).out);
+    assert_eq!((&told["versions"][1]["number"], &told["versions"][1]["what"]), (&2.into(), &"apply".into()));
+    assert_eq!(run(&["policy", "rollback", "--to", "2"], 0).out, "✓ 1 rule in force again\n");
+    run(&["policy", "diff", "draft.toml"], 0);
+    let unknown = run(&["policy", "rollback", "--to", "9"], 1).err;
+    assert!(unknown.contains("there is no version 9 of the policy: leasehold policy history lists them"), "{unknown}");
+}
+
+#[test]
+fn the_audit_tells_who_changed_what_and_that_nothing_in_it_was_changed() {
+    let home = Home::new();
+    write(&home, "policy.toml", "");
+    let path = home.path().join("policy.toml").display().to_string();
+    let server = Server::start(&home, &["--policy", &path]);
+    let at = server.for_status();
+    let run = |words: &[&str], status: i32| {
+        home.run(&[words, &at.iter().map(String::as_str).collect::<Vec<_>>()].concat()).ends_with(status)
+    };
+    write(&home, "draft.toml", "[groups.lab]\nusers = [\"ann\"]\n");
+    run(&["policy", "apply", "draft.toml"], 0);
+    let shown = run(&["audit"], 0).out;
+    let words: Vec<&str> = shown.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!((words[0], words[2], words[4]), ("3", "rest-token", "policy.apply"), "{shown}");
+    let told = json(&run(&["audit", "--limit", "2", "--json"], 0).out);
+    let actions: Vec<&str> =
+        told["entries"].as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["server.start", "policy.apply"]);
+    let verified = run(&["audit", "verify"], 0).out;
+    assert!(verified.starts_with("✓ 3 entries, none changed: "), "{verified}");
+    let chain = json(&run(&["audit", "verify", "--json"], 0).out);
+    assert_eq!((&chain["chain"]["entries"], &chain["broken"]), (&3.into(), &Value::Null));
+    assert_eq!(chain["chain"]["hash"], told["entries"][1]["hash"]);
+    run(&["audit", "--limit", "0"], 2);
 }

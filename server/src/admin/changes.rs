@@ -19,12 +19,20 @@ use super::{
 };
 use crate::{
     clock_now,
+    ledger::{By, LedgerError, Who},
     loader::{AddReport, ChangeError, ReloadError},
 };
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
+
+impl Peer {
+    /// For the audit: whoever has the token, from there.
+    pub(super) fn by(self) -> By {
+        By { who: Who::RestToken, from: self.0.to_string() }
+    }
+}
 
 pub(super) async fn list(State(state): State<Arc<AdminState>>) -> Response {
     Json(&*state.licences_now(clock_now())).into_response()
@@ -48,7 +56,7 @@ pub(super) async fn add(
     let (how, text) = (query_of(how, "persist and dry_run are understood, true or false")?, text_of(body)?);
     let added = aside(move || {
         let mut loader = state.loader();
-        loader.add(&text, how.persist, how.dry_run, &state)
+        loader.add(&text, how.persist, how.dry_run, &peer.by(), &state)
     });
     Ok(match added.await {
         Ok(report) => {
@@ -71,7 +79,7 @@ pub(super) async fn remove(
     };
     let removed = aside(move || {
         let mut loader = state.loader();
-        loader.remove(id, &state)
+        loader.remove(id, &peer.by(), &state)
     });
     match removed.await {
         Ok(report) => {
@@ -85,7 +93,7 @@ pub(super) async fn remove(
 pub(super) async fn reload(State(state): State<Arc<AdminState>>, Extension(peer): Extension<Peer>) -> Response {
     let read = aside(move || {
         let mut loader = state.loader();
-        loader.reload(&state)
+        loader.reload(&peer.by(), &state)
     });
     match read.await {
         Ok(report) => {
@@ -131,7 +139,15 @@ fn tell_added(report: &AddReport, Peer(by): Peer) {
     }
 }
 
+/// The answer where the ledger cannot keep a change, or tell what it has.
+pub(super) fn not_kept(e: &LedgerError, message: &str) -> Response {
+    auth::error(StatusCode::SERVICE_UNAVAILABLE, e.code(), message)
+}
+
 fn refused(e: &ChangeError) -> Response {
+    if let ChangeError::Reload(ReloadError::Ledger(why)) = e {
+        return not_kept(why, &e.to_string());
+    }
     let (status, code) = match e {
         ChangeError::Nothing => (StatusCode::BAD_REQUEST, "nothing"),
         ChangeError::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),

@@ -17,7 +17,7 @@ use prometheus_client::{
 };
 
 use super::AdminState;
-use crate::{logs, process::datagrams_dropped};
+use crate::{ledger::Condition, logs, process::datagrams_dropped};
 
 /// What a scraper is told the text is.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,6 +50,7 @@ impl Collector for Scrape {
         self.core(&mut encoder)?;
         self.sockets(&mut encoder)?;
         self.server(&mut encoder)?;
+        self.ledger(&mut encoder)?;
         self.licences(&mut encoder)?;
         self.features(&mut encoder)?;
         self.alerts(&mut encoder)?;
@@ -102,6 +103,25 @@ impl Scrape {
         let uptime_s = self.now.mono.ms_since(state.started.mono) / 1000;
         gauge(encoder, "uptime_seconds", "Seconds since the server started", signed(uptime_s))?;
         gauge(encoder, "draining", "Whether the server is on its way out", i64::from(state.is_draining()))
+    }
+
+    fn ledger(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let ledger = &self.state.ledger;
+        let state = ledger.health().state;
+        let help = "How the ledger is: 1 for its state; changes are refused in any but good";
+        let mut family = encoder.encode_descriptor("ledger_state", help, None, MetricType::Gauge)?;
+        for (word, is_so) in [
+            ("good", state == Condition::Good),
+            ("full", state == Condition::Full),
+            ("failing", state == Condition::Failing),
+            ("closed", state == Condition::Closed),
+        ] {
+            ConstGauge::new(i64::from(is_so)).encode(family.encode_family(&[("state", word)])?)?;
+        }
+        counter(encoder, "ledger_refused", "Changes refused because they could not be kept", ledger.refused())?;
+        counter(encoder, "ledger_healed", "Times the ledger came back after it failed", ledger.healed())?;
+        let help = "Uses of trials and meters that could not be kept: they are forgotten at the next start";
+        counter(encoder, "ledger_uses_lost", help, ledger.uses_lost())
     }
 
     fn licences(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

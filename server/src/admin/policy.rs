@@ -10,11 +10,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{
     AdminState,
     auth::{self, Unreadable},
-    changes::{Peer, aside, query_of, text_of},
+    changes::{Peer, aside, not_kept, query_of, text_of},
 };
 use crate::loader::{PolicyChange, PolicyRefused};
 
@@ -40,13 +41,34 @@ pub(super) async fn apply(
     body: Bytes,
 ) -> Result<Response, Unreadable> {
     let (how, text) = (query_of(how, "dry_run is understood, true or false")?, text_of(body)?);
-    let applied = aside(move || state.loader().apply_policy(&text, how.dry_run, &state));
+    let applied = aside(move || state.loader().apply_policy(&text, how.dry_run, &peer.by(), &state));
     Ok(tell(applied.await, peer, "policy put in force over the network"))
 }
 
-pub(super) async fn roll_back(State(state): State<Arc<AdminState>>, Extension(peer): Extension<Peer>) -> Response {
-    let rolled = aside(move || state.loader().roll_back_policy(&state));
-    tell(rolled.await, peer, "policy before put in force over the network")
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct To {
+    to: Option<u64>,
+}
+
+pub(super) async fn roll_back(
+    State(state): State<Arc<AdminState>>,
+    Extension(peer): Extension<Peer>,
+    to: Result<Query<To>, QueryRejection>,
+) -> Result<Response, Unreadable> {
+    let To { to } = query_of(to, "to is understood, the number of a version")?;
+    let rolled = aside(move || match to {
+        Some(number) => state.loader().roll_back_policy_to(number, &peer.by(), &state),
+        None => state.loader().roll_back_policy(&peer.by(), &state),
+    });
+    Ok(tell(rolled.await, peer, "policy of before put in force over the network"))
+}
+
+pub(super) async fn history(State(state): State<Arc<AdminState>>) -> Response {
+    match aside(move || state.ledger.policies()).await {
+        Ok(versions) => Json(json!({ "versions": versions })).into_response(),
+        Err(e) => not_kept(&e, &e.to_string()),
+    }
 }
 
 fn tell(done: Result<PolicyChange, PolicyRefused>, Peer(by): Peer, what: &str) -> Response {
@@ -59,6 +81,8 @@ fn tell(done: Result<PolicyChange, PolicyRefused>, Peer(by): Peer, what: &str) -
         }
         Err(e) => {
             let (status, code) = match &e {
+                PolicyRefused::Ledger(why) => return not_kept(why, &e.to_string()),
+                PolicyRefused::NoVersion(_) => (StatusCode::NOT_FOUND, "no_such_version"),
                 PolicyRefused::NoFile => (StatusCode::CONFLICT, "no_policy_file"),
                 PolicyRefused::Mistakes(_) => (StatusCode::UNPROCESSABLE_ENTITY, "faulty_policy"),
                 PolicyRefused::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_long"),

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    AdminState,
+    AdminState, audit,
     auth::{self, Unreadable},
     changes, metrics, policy, store, views,
 };
@@ -47,6 +47,9 @@ pub(super) fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/policy/rollback", post(policy::roll_back))
         .route("/api/v1/store", get(store::show))
         .route("/api/v1/store/acknowledge", post(store::acknowledge))
+        .route("/api/v1/policy/history", get(policy::history))
+        .route("/api/v1/audit", get(audit::list))
+        .route("/api/v1/audit/verify", get(audit::verify))
         .fallback(no_such_page)
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(text::FILE_MAX))
@@ -73,7 +76,9 @@ async fn healthz() -> &'static str {
 async fn readyz(State(state): State<Arc<AdminState>>) -> Response {
     let reasons = views::not_ready(&state, clock_now());
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+    // Seats are granted whatever the ledger does: it is told, and no reason.
+    let ledger = state.ledger.health();
+    (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons, "ledger": ledger }))).into_response()
 }
 
 async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
@@ -122,8 +127,8 @@ async fn leases(
 
 async fn no_such_page() -> Response {
     let message = "no such page; there are /healthz, /readyz, /metrics and \
-                   /api/v1/{status,features,leases,reservations,licences,policy,store} with licences/reload, licences/ID, \
-                   policy/rollback and store/acknowledge";
+                   /api/v1/{status,features,leases,reservations,licences,policy,store,audit} with licences/reload, licences/ID, \
+                   policy/rollback, policy/history, store/acknowledge and audit/verify";
     auth::error(StatusCode::NOT_FOUND, "not_found", message)
 }
 

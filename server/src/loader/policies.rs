@@ -6,12 +6,14 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::json;
 
-use super::Loader;
+use super::{Loader, deeds};
 use crate::{
     admin::AdminState,
     clock::clock_now,
     config::ConfigError,
+    ledger::{By, Deed, KeptPolicy, LedgerError},
     policy::{FILE_MAX, PolicyFile},
     state::write_whole,
 };
@@ -32,6 +34,12 @@ pub enum PolicyRefused {
     /// There is none to go back to.
     #[error("there is no {0} to go back to: nothing was put in force over the network yet")]
     NoneBefore(String),
+    /// There is no such version.
+    #[error("there is no version {0} of the policy: leasehold policy history lists them")]
+    NoVersion(u64),
+    /// What was to be done cannot be entered in the ledger.
+    #[error("the policy in force is kept: {0}")]
+    Ledger(#[from] LedgerError),
     /// The file system.
     #[error("the policy in force is kept: {path} cannot be {what}: {source}")]
     File {
@@ -88,6 +96,7 @@ impl Loader {
         &mut self,
         text: &str,
         dry_run: bool,
+        by: &By,
         state: &AdminState,
     ) -> Result<PolicyChange, PolicyRefused> {
         let path = self.policy_path()?;
@@ -96,7 +105,29 @@ impl Loader {
         if dry_run || !change.changed {
             return Ok(PolicyChange { changed: false, ..change });
         }
-        self.put_policy_in_force(&path, file, state)?;
+        self.put_policy_in_force(&path, file, &How { by, action: "policy.apply", what: "apply" }, state)?;
+        Ok(change)
+    }
+
+    /// Goes back to version `number` of the policy, whenever it was in force. The one in force is kept beside it, as by
+    /// [`Loader::apply_policy`].
+    ///
+    /// # Errors
+    /// If there is none, or it has a mistake by now: nothing is changed then.
+    pub fn roll_back_policy_to(
+        &mut self,
+        number: u64,
+        by: &By,
+        state: &AdminState,
+    ) -> Result<PolicyChange, PolicyRefused> {
+        let path = self.policy_path()?;
+        let text = state.ledger.policy_text(number)?.ok_or(PolicyRefused::NoVersion(number))?;
+        let file = parse(&format!("version {number} of the policy"), &text)?;
+        let change = self.change(&file);
+        if change.changed {
+            let what = format!("rollback to {number}");
+            self.put_policy_in_force(&path, file, &How { by, action: "policy.rollback", what: &what }, state)?;
+        }
         Ok(change)
     }
 
@@ -104,7 +135,7 @@ impl Loader {
     ///
     /// # Errors
     /// If there is none, or it has a mistake by now: nothing is changed then.
-    pub fn roll_back_policy(&mut self, state: &AdminState) -> Result<PolicyChange, PolicyRefused> {
+    pub fn roll_back_policy(&mut self, by: &By, state: &AdminState) -> Result<PolicyChange, PolicyRefused> {
         let path = self.policy_path()?;
         let before = before(&path);
         let name = before.display().to_string();
@@ -115,7 +146,7 @@ impl Loader {
         };
         let file = parse(&name, &text)?;
         let change = self.change(&file);
-        self.put_policy_in_force(&path, file, state)?;
+        self.put_policy_in_force(&path, file, &How { by, action: "policy.rollback", what: "rollback" }, state)?;
         Ok(change)
     }
 
@@ -130,18 +161,43 @@ impl Loader {
         PolicyChange { changed, rules, doubts: file.warnings().collect() }
     }
 
+    /// Enters that `file` comes in force, keeps it as a version, and puts it in force.
+    fn put_policy_in_force(
+        &mut self,
+        path: &Path,
+        file: PolicyFile,
+        how: &How<'_>,
+        state: &AdminState,
+    ) -> Result<(), PolicyRefused> {
+        let in_short = |rules: usize, text: &str| json!({ "rules": rules, "bytes": text.len() });
+        let before = in_short(self.shared.policy().len(), &self.policy_text);
+        let (rules, text) = (file.policy.len(), file.text.clone());
+        let deed = Deed { by: how.by, action: how.action, before, after: in_short(rules, &text) };
+        state.ledger.record_policy(&deed, &KeptPolicy { text: &text, rules, what: how.what })?;
+        let done = self.write_policy(path, file);
+        done.inspect_err(|e| deeds::undone(state, how.by, how.action, e))?;
+        self.refresh_warnings(state, clock_now());
+        Ok(())
+    }
+
     /// Puts `file` in force and in the file at `path`, and the one before beside it. That one takes its place last, so that
     /// where a write fails both files are as they were.
-    fn put_policy_in_force(&mut self, path: &Path, file: PolicyFile, state: &AdminState) -> Result<(), PolicyRefused> {
+    fn write_policy(&mut self, path: &Path, file: PolicyFile) -> Result<(), PolicyRefused> {
         let (before, next) = (before(path), path.with_added_extension("next"));
         write(&next, &self.policy_text)?;
         write(path, &file.text)?;
         fs::rename(&next, &before).map_err(|source| refused(&before, "written", source))?;
         self.shared.set_policy(file.policy);
         self.policy_text = file.text;
-        self.refresh_warnings(state, clock_now());
         Ok(())
     }
+}
+
+/// Who puts a policy in force, and how.
+struct How<'a> {
+    by: &'a By,
+    action: &'a str,
+    what: &'a str,
 }
 
 /// Where the one before is kept.

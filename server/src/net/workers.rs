@@ -8,7 +8,7 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use crate::{journal::Journal, state::Uses};
+use crate::{journal::Journal, ledger::Uses};
 
 use super::{
     InterfaceView, Listener, NetCounters,

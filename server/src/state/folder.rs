@@ -120,6 +120,29 @@ impl Folder {
         }
     }
 
+    /// The same of a file that may be of any length.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub(crate) fn read_long(&mut self, name: &str) -> Result<Option<String>, StateError> {
+        let path = self.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StateError::Read { path, source }),
+        }
+    }
+
+    /// Gives the file `name` the name `to`, which survives a power cut; what had that name is gone.
+    ///
+    /// # Errors
+    /// If it cannot be renamed.
+    pub(crate) fn rename(&self, name: &str, to: &str) -> Result<(), StateError> {
+        let path = self.join(name);
+        let renamed = fs::rename(&path, self.join(to)).and_then(|()| sync_folder(&path));
+        renamed.map_err(|source| StateError::Write { path, source })
+    }
+
     /// Writes the file `name` whole, for its owner alone: after a power cut it is the old one or the new one, on disk
     /// before this returns.
     ///

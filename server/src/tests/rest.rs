@@ -5,13 +5,16 @@ use super::{
 use crate::{HttpListen, Running, StartError};
 
 const OPEN: &str = "/healthz";
-const GUARDED: [&str; 7] = [
+const GUARDED: [&str; 10] = [
     "/readyz",
     "/metrics",
     "/api/v1/status",
     "/api/v1/features",
     "/api/v1/leases",
     "/api/v1/licences",
+    "/api/v1/policy/history",
+    "/api/v1/audit",
+    "/api/v1/audit/verify",
     "/no/such/page",
 ];
 
@@ -60,6 +63,10 @@ async fn what_is_not_understood_is_answered_in_json_with_the_reason() {
         ("GET", "/api/v1/leases?limit=x", 400, "feature, limit and offset are understood"),
         ("GET", "/api/v1/leases?page=2", 400, "feature, limit and offset are understood"),
         ("GET", "/api/v1/leases?feature=a%20b", 400, "not allowed in a name"),
+        ("GET", "/api/v1/audit?limit=0", 400, "limit is 1 to 1000"),
+        ("GET", "/api/v1/audit?before=2", 400, "after and limit are understood"),
+        ("POST", "/api/v1/policy/rollback?to=x", 400, "to is understood, the number of a version"),
+        ("POST", "/api/v1/policy/rollback?to=7", 409, "without a policy file"),
         ("GET", "/api/v2/leases", 404, "/api/v1/"),
         ("POST", "/api/v1/leases", 405, "pages are read by GET"),
         ("DELETE", "/api/v1/status", 405, "pages are read by GET"),
@@ -104,6 +111,11 @@ async fn metrics_are_openmetrics_text_with_our_prefix() {
         "leasehold_licence_read_timestamp_seconds 1",
         "leasehold_licence_read_duration_seconds 0.",
         "leasehold_licence_reads_failed_total 0",
+        "leasehold_ledger_state{state=\"good\"} 1",
+        "leasehold_ledger_state{state=\"full\"} 0",
+        "leasehold_ledger_refused_total 0",
+        "leasehold_ledger_healed_total 0",
+        "leasehold_ledger_uses_lost_total 0",
     ] {
         assert!(answer.body.contains(name), "{name} in\n{}", answer.body);
     }

@@ -6,7 +6,10 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     os::unix::fs::DirBuilderExt as _,
     path::PathBuf,
-    sync::atomic::{AtomicU8, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use leasehold_protocol::{
     vocab::{FeatureName, Label, SeatCount, Version},
 };
 
-use crate::{HttpListen, ListenOn, Running, Settings, clock::SystemEntropy};
+use crate::{HttpListen, ListenOn, Running, Settings, clock::SystemEntropy, storage::faulty::FaultyDisk};
 
 pub struct Site {
     pub scratch: tempfile::TempDir,
@@ -89,6 +92,11 @@ impl Site {
 
     pub async fn start(&self) -> Running {
         Running::start(self.settings()).await.unwrap()
+    }
+
+    /// The same with its ledger on `disk`.
+    pub fn start_on(&self, disk: &FaultyDisk, settings: Settings) -> Running {
+        crate::start::start(settings, Some(Arc::new(disk.clone()))).unwrap()
     }
 }
 

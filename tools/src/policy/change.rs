@@ -1,4 +1,4 @@
-//! `leasehold policy show | diff | apply | rollback`: the policy of the running server, seen and changed (P-6).
+//! `leasehold policy show | diff | apply`: the policy of the running server, seen and changed (P-6).
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -20,17 +20,17 @@ use crate::{
     rest, say,
 };
 
-const PAGE: &str = "/api/v1/policy";
+pub(super) const PAGE: &str = "/api/v1/policy";
 
 /// Which server.
 #[derive(clap::Args, Debug)]
 pub(super) struct ShowArgs {
     /// Print as JSON
     #[arg(long, help_heading = "Output")]
-    json: bool,
+    pub(super) json: bool,
 
     #[command(flatten)]
-    rest: RestArgs,
+    pub(super) rest: RestArgs,
 }
 
 /// What to compare.
@@ -137,13 +137,8 @@ pub(super) fn apply(args: &ApplyArgs) -> Result<Exit, Failure> {
     tell(&told, &args.show, if args.dry_run { "would be in force" } else { "in force" })
 }
 
-/// Goes back to the policy before.
-pub(super) fn roll_back(args: &ShowArgs) -> Result<Exit, Failure> {
-    let told: Value = block_on(args.rest.rest()?.ask(Method::POST, &format!("{PAGE}/rollback"), Bytes::new()))?;
-    tell(&told, args, "in force again")
-}
-
-fn tell(told: &Value, args: &ShowArgs, what: &str) -> Result<Exit, Failure> {
+/// Tells what was done.
+pub(super) fn tell(told: &Value, args: &ShowArgs, what: &str) -> Result<Exit, Failure> {
     if args.json {
         output::json(&json!({ "schema": 1, "change": told }))?;
         return Ok(Exit::OK);
