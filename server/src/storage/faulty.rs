@@ -62,8 +62,9 @@ pub(crate) enum Fails {
     Syncs,
 }
 
-#[derive(Clone, Copy)]
 struct Fault {
+    /// Of which file; of all, if it is not said.
+    file: Option<String>,
     what: Fails,
     error: io::ErrorKind,
 }
@@ -92,7 +93,12 @@ impl FaultyDisk {
 
     /// From now on `what` fails with `error`.
     pub(crate) fn fail(&self, what: Fails, error: io::ErrorKind) {
-        self.world().faults.push(Fault { what, error });
+        self.world().faults.push(Fault { file: None, what, error });
+    }
+
+    /// The same of the file `name` alone.
+    pub(crate) fn fail_of(&self, name: &str, what: Fails, error: io::ErrorKind) {
+        self.world().faults.push(Fault { file: Some(name.to_owned()), what, error });
     }
 
     /// All files together may have `bytes`.
@@ -198,20 +204,21 @@ fn next(dice: &mut u64) -> u64 {
 
 impl World {
     /// Counts a step; whether it is the one at which all ends.
-    fn step(&mut self, what: Option<Fails>) -> io::Result<bool> {
+    fn step(&mut self, name: &str, what: Fails) -> io::Result<bool> {
         let number = self.steps;
         self.steps += 1;
         if self.crash_at.is_some_and(|at| number > at) {
             return Err(io::Error::other("the machine is off"));
         }
-        if let Some(fault) = self.faults.iter().find(|fault| Some(fault.what) == what) {
+        let hits = |fault: &&Fault| fault.what == what && fault.file.as_deref().is_none_or(|file| file == name);
+        if let Some(fault) = self.faults.iter().find(hits) {
             return Err(fault.error.into());
         }
         Ok(self.crash_at == Some(number))
     }
 
     fn change(&mut self, name: &str, change: Change) -> io::Result<()> {
-        let crashes = self.step(Some(Fails::Writes))?;
+        let crashes = self.step(name, Fails::Writes)?;
         let others: usize = self.files.iter().filter(|(other, _)| *other != name).map(|(_, c)| c.current.len()).sum();
         // One that was removed is written to no more by any name.
         let Some(contents) = self.files.get_mut(name) else { return Ok(()) };
@@ -237,7 +244,7 @@ impl Storage for FaultyDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn Stored>> {
         let mut world = self.world();
         if !world.files.contains_key(name) {
-            if world.step(Some(Fails::Writes))? {
+            if world.step(name, Fails::Writes)? {
                 return Err(io::Error::other("the machine is off"));
             }
             world.files.insert(name.to_owned(), Contents::default());
@@ -290,7 +297,7 @@ impl Stored for FaultyFile {
     fn sync(&self) -> io::Result<()> {
         let mut world = self.disk.world();
         let is_off = world.crash_at.is_some_and(|at| world.steps > at);
-        let stepped = world.step(Some(Fails::Syncs));
+        let stepped = world.step(&self.name, Fails::Syncs);
         let Some(contents) = world.files.get_mut(&self.name) else { return stepped.map(drop) };
         match stepped {
             Ok(false) => contents.sync(),

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Running, Settings, StartError,
     error::exit,
-    ledger::Condition,
+    ledger::{Condition, LEDGER},
     storage::faulty::{Fails, FaultyDisk},
 };
 
@@ -140,7 +140,7 @@ async fn while_changes_cannot_be_kept_they_are_refused_and_seats_are_granted() {
         let running = site.start_on(&disk, with_policy(&site, ""));
         let policy = site.data_dir().join("policy.toml");
         let entries = audit(&running).await.len();
-        disk.fail(Fails::Writes, kind);
+        disk.fail_of(LEDGER, Fails::Writes, kind);
         let sent = licence(&site, "VR");
         for (method, path, body) in [
             ("POST", "/licences", &*sent),
