@@ -11,6 +11,7 @@
 //! | `/api/v1/status` | the server, its realms, its warnings |
 //! | `/api/v1/features` | seats of every feature |
 //! | `/api/v1/leases` | who holds what; `?feature=`, `?limit=`, `?offset=` |
+//! | `/api/v1/backup` | the data folder in one file |
 //! | `/api/v1/store` | what is written down, and what was found of the life before; `POST` to `/acknowledge`: an old copy is known |
 //! | `/api/v1/licences` | what became of each licence file; `POST` the text of one to add it: `?persist=`, `?dry_run=` |
 //! | `/api/v1/licences/reload` | `POST`: reads all files anew |
@@ -27,13 +28,14 @@
 //! | `auth` | the token, and what is said without it |
 //! | `routes` | the handlers of what is only read |
 //! | `changes`, `policy` | the handlers of what changes something |
-//! | `store` | what is written down |
+//! | `store`, `backup` | what is written down, and all of it |
 //! | `audit` | the handlers of who changed what |
 //! | `views` | the JSON, whose field names are kept |
 //! | `metrics` | counters of the core and the sockets as OpenMetrics |
 
 mod audit;
 mod auth;
+mod backup;
 mod changes;
 mod listen;
 mod metrics;

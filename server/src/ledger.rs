@@ -14,6 +14,7 @@
 //! | `heal` | how it comes back |
 //! | `health` | how it is |
 //! | `audit`, `policies`, `uses`, `values` | what is in it |
+//! | `snapshot` | all of it as one file |
 //! | `anchor` | a second record, of how many changes there were |
 
 mod anchor;
@@ -26,6 +27,7 @@ mod health;
 mod look;
 mod overlay;
 mod policies;
+mod snapshot;
 mod tables;
 #[cfg(test)]
 mod tests;

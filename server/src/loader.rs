@@ -4,9 +4,11 @@
 //! What came over the channel is read after all files: first what was kept in `added.lic` of the data folder, then what
 //! lives in memory alone, each in the order it came.
 
+mod backups;
 mod deeds;
 mod policies;
 
+pub use self::backups::BackupFailed;
 pub use self::policies::{PolicyChange, PolicyInForce, PolicyRefused};
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};

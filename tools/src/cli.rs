@@ -3,7 +3,7 @@
 use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    audit, checkout, completions, config, demo, discover, doctor,
+    audit, backup, checkout, completions, config, demo, discover, doctor,
     exit::{Exit, Failure},
     help, hostid, info, init, issue, licence, load, man, policy, serve, status, store,
 };
@@ -68,6 +68,10 @@ pub enum Command {
     Audit(audit::Args),
     /// Show which features and seats are out, and who has them
     Status(status::Args),
+    /// Take a backup of a running server's state folder
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of a state folder
+    Restore(backup::RestoreArgs),
     /// Show what a server writes down of its leases, and check it
     Store(store::Args),
     /// Look at the server's configuration
@@ -142,6 +146,8 @@ fn dispatch(command: &Command, matches: &ArgMatches) -> Result<Exit, Failure> {
         Command::Policy(args) => policy::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Status(args) => status::run(args),
+        Command::Backup(args) => backup::back_up(args),
+        Command::Restore(args) => backup::restore(args),
         Command::Store(args) => store::run(args),
         Command::Config(args) => config::run(args, matches),
         Command::Doctor(args) => doctor::run(args),

@@ -12,6 +12,7 @@
 //! | the others | one command each |
 
 pub mod audit;
+pub mod backup;
 pub mod checkout;
 pub mod cli;
 pub mod completions;

@@ -79,6 +79,14 @@ impl Rest {
         })
     }
 
+    /// The same as bytes, whatever they are.
+    ///
+    /// # Errors
+    /// As [`Rest::ask`].
+    pub async fn bytes(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
+        self.fetch(method, path, body).await
+    }
+
     async fn fetch(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
         let patience = if method == Method::GET { PATIENCE * 2 } else { PATIENCE_FOR_CHANGES };
         let (status, body) = timeout(patience, self.exchange(method, path, body))

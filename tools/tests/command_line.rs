@@ -29,6 +29,8 @@ const COMMANDS: &[&[&str]] = &[
     &["audit"],
     &["audit", "verify"],
     &["status"],
+    &["backup"],
+    &["restore"],
     &["store"],
     &["store", "info"],
     &["store", "check"],

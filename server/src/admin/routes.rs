@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{
     AdminState, audit,
     auth::{self, Unreadable},
-    changes, metrics, policy, store, views,
+    backup, changes, metrics, policy, store, views,
 };
 use crate::clock::clock_now;
 
@@ -45,6 +45,7 @@ pub(super) fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/licences/{id}", delete(changes::remove))
         .route("/api/v1/policy", get(policy::show).post(policy::apply).layer(DefaultBodyLimit::max(POLICY_MAX)))
         .route("/api/v1/policy/rollback", post(policy::roll_back))
+        .route("/api/v1/backup", get(backup::take))
         .route("/api/v1/store", get(store::show))
         .route("/api/v1/store/acknowledge", post(store::acknowledge))
         .route("/api/v1/policy/history", get(policy::history))
@@ -127,7 +128,7 @@ async fn leases(
 
 async fn no_such_page() -> Response {
     let message = "no such page; there are /healthz, /readyz, /metrics and \
-                   /api/v1/{status,features,leases,reservations,licences,policy,store,audit} with licences/reload, licences/ID, \
+                   /api/v1/{status,features,leases,reservations,licences,policy,store,backup,audit} with licences/reload, licences/ID, \
                    policy/rollback, policy/history, store/acknowledge and audit/verify";
     auth::error(StatusCode::NOT_FOUND, "not_found", message)
 }

@@ -9,12 +9,17 @@ use axum::{
 };
 use leasehold_protocol::time::Now;
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::{AdminState, changes::Peer};
+use super::{
+    AdminState,
+    changes::{Peer, aside, not_kept},
+};
 use crate::{
     clock_now,
     instant::{rfc3339, wall_of},
     journal::{Finding, Journal},
+    ledger::Deed,
     remembered::Remembered,
 };
 
@@ -164,14 +169,24 @@ pub(super) async fn show(State(state): State<Arc<AdminState>>) -> Json<StoreView
 }
 
 /// An administrator knows that the data folder is old.
-pub(super) async fn acknowledge(
-    State(state): State<Arc<AdminState>>,
-    Extension(Peer(by)): Extension<Peer>,
-) -> Response {
-    if state.shared.is_store_old() {
-        tracing::warn!(%by, "acknowledged: the data folder is an old copy");
+pub(super) async fn acknowledge(State(state): State<Arc<AdminState>>, Extension(peer): Extension<Peer>) -> Response {
+    let done = aside(move || {
+        if state.shared.is_store_old() {
+            let deed = Deed {
+                by: &peer.by(),
+                action: "store.acknowledge",
+                before: json!({ "old": true }),
+                after: Value::Null,
+            };
+            state.ledger.record(&deed)?;
+            tracing::warn!(by = %peer.0, "acknowledged: the data folder is an old copy");
+        }
+        state.shared.set_store_old(false);
+        state.loader().refresh_warnings(&state, clock_now());
+        Ok(StoreView::of(&state, clock_now()))
+    });
+    match done.await {
+        Ok(view) => Json(view).into_response(),
+        Err(e) => not_kept(&e, &e.to_string()),
     }
-    state.shared.set_store_old(false);
-    state.loader().refresh_warnings(&state, clock_now());
-    Json(StoreView::of(&state, clock_now())).into_response()
 }

@@ -45,6 +45,12 @@ impl Serving {
         self.blind_until
     }
 
+    /// The longest TTL that leases may have.
+    #[must_use]
+    pub const fn ttl_ms(&self) -> u64 {
+        self.ttl_ms
+    }
+
     /// Notes that leases of up to `ttl_ms` may be granted from now on. To be called before a plan that allows them.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Whole processes of the `leasehold` binary on this machine, and what happens to seats when they are killed.
 
+mod backups;
 mod full;
 mod lives;
 
