@@ -6,7 +6,7 @@
 //! | the journal, and the machine was off since | all that were on the disk are out again | are served at once, out of what cannot be out |
 //! | the journal, damaged | what can be read is out again | wait for one longest TTL: the server is *blind* |
 //! | no journal, and a life before that may have granted | come back by their tickets | wait likewise |
-//! | a journal that is older than the anchor beside the data folder | what it holds is out again, others come back by their tickets | wait likewise |
+//! | a journal that is older than the anchor beside the data folder | come back by their tickets: what it says is out may have ended since | wait likewise |
 
 use std::path::PathBuf;
 
@@ -75,10 +75,16 @@ impl Remembered {
         longest_ttl_ms: u64,
         now: Now,
     ) -> Self {
-        shared.set_store_old(anchored.is_some_and(|anchored| is_old(&recovery, anchored)));
-        let restoration = shared.restore(std::mem::take(&mut recovery.held), now);
+        let is_old = anchored.is_some_and(|anchored| is_old(&recovery, anchored));
+        shared.set_store_old(is_old);
+        let mut held = std::mem::take(&mut recovery.held);
+        if is_old {
+            // What has ended since would stand in the way of those who have the seats.
+            held.clear();
+        }
+        let restoration = shared.restore(held, now);
         let withheld = match recovery.how {
-            How::PowerCut => shared.withhold(now.mono.plus_ms(longest_ttl_ms)),
+            How::PowerCut if !is_old => shared.withhold(now.mono.plus_ms(longest_ttl_ms)),
             _ => 0,
         };
         Self {
@@ -86,7 +92,7 @@ impl Remembered {
             restoration,
             withheld,
             withheld_until: shared.withheld_until(),
-            is_old: shared.is_store_old(),
+            is_old,
             findings: recovery.findings,
             anchor,
             records: recovery.records,

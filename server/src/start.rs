@@ -2,11 +2,11 @@
 
 use std::{
     net::{IpAddr, SocketAddr, TcpListener},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
 use arc_swap::ArcSwap;
-use leasehold_core::{RealmConfig, ServerConfig, Shared};
+use leasehold_core::{Past, RealmConfig, ServerConfig, Shared};
 use leasehold_protocol::{
     Entropy as _,
     crypto::SiteKey,
@@ -21,7 +21,7 @@ use crate::{
     alarms::Alerts,
     clock::{SystemEntropy, clock_now},
     error::StartError,
-    journal::{self, Anchor, Beginning, Journal, recover},
+    journal::{self, Anchor, Anchored, Beginning, Journal, Recovery, recover},
     ledger::{self, By, Deed, KeptPolicy, LEDGER, Ledger, Uses},
     licences::{Licences, Trust, read_site_key},
     loader::{self, Loader},
@@ -29,7 +29,7 @@ use crate::{
     policy::PolicyFile,
     remembered::{self, Remembered},
     settings::{HttpListen, Settings},
-    state::{Folder, REST_TOKEN_FILE, Secrets, Serving, StateError, realm_keys},
+    state::{Folder, REST_TOKEN_FILE, Secrets, Serving, StateError, lock, realm_keys},
     storage::{Disk, Storage},
 };
 
@@ -57,20 +57,14 @@ pub(crate) fn start(settings: Settings, storage: Option<Arc<dyn Storage>>) -> Re
     // Read once the folder is ours alone: until then another server may have granted, and blindness counts from here.
     let (now, began) = (clock_now(), std::time::Instant::now());
     let found = ready.licences.read(&ready.folder)?;
-    let storage = ready.storage.clone();
-    let recovery = recover(&*storage, journal::kernel_boot()).map_err(|e| unreadable(&ready.folder, e))?;
-    let (anchor, anchored, anchor_error) = Anchor::open(Anchor::path_of(ready.folder.path()));
-    let anchored = anchored.filter(|anchored| anchored.server_id == ready.secrets.server_id);
-    let longest_ttl_ms = ready.licences.longest_ttl_ms(&found);
+    let before = Before::find(&ready, now, ready.licences.longest_ttl_ms(&found))?;
     // On disk before the first grant.
-    let blind_for = |left| remembered::blind_for(&recovery, anchored.as_ref(), left);
-    let serving = Serving::begin(&mut ready.folder, longest_ttl_ms, now, blind_for)?;
+    let serving = Serving::begin(&mut ready.folder, before.ttl_ms, now, |left| before.blind_for(left))?;
     let port = ready.listeners[0].address.port();
-    let log_begins = anchored.map_or(0, |anchored| anchored.round).max(recovery.round) + 2;
-    let config =
-        ServerConfig { log_begins, ..core_config(&settings, ready.secrets.server_id, port, serving.blind_until()) };
+    let config = core_config(&settings, ready.secrets.server_id, port, serving.blind_until());
+    let config = ServerConfig { log_begins: before.log_begins(), ..config };
     let shared = Shared::new(config, std::mem::take(&mut ready.realms), &mut SystemEntropy);
-    loader::tell_past(&shared, &remembered::without_held(ready.ledger.past()?, &recovery.held));
+    loader::tell_past(&shared, &before.used_up(ready.ledger.past()?));
     let mut policy_text = String::new();
     if let Some(file) = ready.policy.take() {
         tracing::info!(rules = file.policy.len(), "policy read");
@@ -81,20 +75,13 @@ pub(crate) fn start(settings: Settings, storage: Option<Arc<dyn Storage>>) -> Re
     let mut report = ready.licences.apply(found, &shared, now);
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.log();
-    let beginning = Beginning::after(&recovery, ready.secrets.server_id, log_begins, longest_ttl_ms);
-    let began = std::time::Instant::now();
-    let anchor_path = anchor.path().to_owned();
-    let mut remembered = Remembered::restore(recovery, (anchored.as_ref(), anchor_path), &shared, longest_ttl_ms, now);
-    remembered.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    remembered.log(now);
-    let journal = Journal::begin(storage, beginning, shared.clone(), Some(anchor)).map_err(StartError::Worker)?;
-    let journal = Arc::new(journal);
-    ready.file_warnings.extend(anchor_error.map(|e| no_anchor(ready.folder.path(), &e)));
-    let state = admin_state(&ready, shared, report, (journal, remembered), now);
+    ready.file_warnings.extend(before.warning());
+    let gone_on = before.go_on(ready.storage.clone(), &shared).map_err(StartError::Worker)?;
+    let state = admin_state(&ready, shared, report, gone_on, now);
     let Ready { folder, licences, file_warnings, interfaces, listeners, http, .. } = ready;
     let loader = Loader::new(&settings, folder, serving, licences, state.shared.clone(), file_warnings, policy_text);
     loader.refresh_warnings(&state, now);
-    *state.loader.lock().unwrap_or_else(PoisonError::into_inner) = Some(loader);
+    *lock(&state.loader) = Some(loader);
     let wiring = wiring(&settings, &state, interfaces, now);
     let (workers, admin) = match run(listeners, http, &state, &wiring) {
         Ok(running) => running,
@@ -109,6 +96,62 @@ pub(crate) fn start(settings: Settings, storage: Option<Arc<dyn Storage>>) -> Re
     let Wiring { interfaces, lease_ended, worker_failed, .. } = wiring;
     let (udp, token_path) = (state.udp.clone(), state.token_path.clone());
     Ok(Running { settings, udp, workers, admin, state, interfaces, lease_ended, worker_failed, token_path })
+}
+
+/// What the life before has left, from its finding to where this one goes on.
+struct Before {
+    server_id: u64,
+    now: Now,
+    ttl_ms: u64,
+    recovery: Recovery,
+    anchor: Anchor,
+    anchored: Option<Anchored>,
+    anchor_error: Option<std::io::Error>,
+}
+
+impl Before {
+    fn find(ready: &Ready, now: Now, ttl_ms: u64) -> Result<Self, StartError> {
+        let unreadable = |source| StateError::Read { path: ready.folder.join(journal::FILES[0]), source };
+        let recovery = recover(&*ready.storage, journal::kernel_boot()).map_err(unreadable)?;
+        let (anchor, anchored, anchor_error) = Anchor::open(Anchor::path_of(ready.folder.path()));
+        let server_id = ready.secrets.server_id;
+        let anchored = anchored.filter(|anchored| anchored.server_id == server_id);
+        Ok(Self { server_id, now, ttl_ms, recovery, anchor, anchored, anchor_error })
+    }
+
+    fn blind_for(&self, left: Option<u64>) -> Option<u64> {
+        remembered::blind_for(&self.recovery, self.anchored.as_ref(), left)
+    }
+
+    /// Two above everything that was certain: see [`ServerConfig::log_begins`].
+    fn log_begins(&self) -> u64 {
+        self.anchored.map_or(0, |anchored| anchored.round).max(self.recovery.round) + 2
+    }
+
+    fn used_up(&self, past: Past) -> Past {
+        remembered::without_held(past, &self.recovery.held)
+    }
+
+    fn warning(&self) -> Option<String> {
+        let e = self.anchor_error.as_ref()?;
+        Some(format!(
+            "{} cannot be written: {e}; without it an old copy of the data folder is noticed later, and one that was removed is not: \
+             let the server write there",
+            self.anchor.path().display()
+        ))
+    }
+
+    /// Opens the leases again, where licences and policy are in force, and the journal that goes on from there.
+    fn go_on(self, storage: Arc<dyn Storage>, shared: &Arc<Shared>) -> std::io::Result<(Arc<Journal>, Remembered)> {
+        let beginning = Beginning::after(&self.recovery, self.server_id, self.log_begins(), self.ttl_ms);
+        let began = std::time::Instant::now();
+        let anchored = (self.anchored.as_ref(), self.anchor.path().to_owned());
+        let mut remembered = Remembered::restore(self.recovery, anchored, shared, self.ttl_ms, self.now);
+        remembered.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        remembered.log(self.now);
+        let journal = Journal::begin(storage, beginning, shared.clone(), Some(self.anchor))?;
+        Ok((Arc::new(journal), remembered))
+    }
 }
 
 /// Enters that the server starts, and keeps its policy as a version. A start that cannot be entered is one all the same: the ledger tells
@@ -189,19 +232,6 @@ fn wiring(settings: &Settings, state: &AdminState, interfaces: Interfaces, now: 
         lease_ended: Arc::new(Notify::new()),
         worker_failed: Arc::new(Notify::new()),
     }
-}
-
-fn unreadable(folder: &Folder, source: std::io::Error) -> StateError {
-    StateError::Read { path: folder.join(journal::FILES[0]), source }
-}
-
-fn no_anchor(folder: &std::path::Path, e: &std::io::Error) -> String {
-    let anchor = Anchor::path_of(folder);
-    format!(
-        "{} cannot be written: {e}; without it an old copy of the data folder is noticed later, and one that was removed is not: let \
-         the server write there",
-        anchor.display()
-    )
 }
 
 /// REST first: workers grant as soon as they run, and what fails after that would have to be taken back.
