@@ -97,7 +97,7 @@ impl Ledger {
     fn open_unhealed(storage: Arc<dyn Storage>, server_id: u64, wake: Sender<()>) -> Result<Self, LedgerError> {
         let looked = look::look(&*storage, server_id)?;
         let noticed: Vec<String> = looked.noticed(&storage.path(LEDGER)).into_iter().collect();
-        let open = Open::of(&*storage, server_id, &looked)?;
+        let open = Open::of(&*storage, server_id, &looked, Arc::default())?;
         Ok(Self(Arc::new(Inner {
             path: storage.path(LEDGER),
             storage,

@@ -26,7 +26,7 @@ use crate::{
     admin::AdminState,
     clock::clock_now,
     config::ConfigError,
-    ledger::{By, Deed, KeptPolicy, LedgerError},
+    ledger::{By, LedgerError},
     licences::{Found, LicenceReport, Licences, MEMORY, Trust, TrustError},
     policy::{self, PolicyFile},
     remembered,
@@ -180,26 +180,6 @@ impl Loader {
         Ok(report)
     }
 
-    /// Enters that `licences` and `policy` are read anew and will be in force.
-    fn enter_reload(
-        &self,
-        by: &By,
-        licences: &Licences,
-        policy: Option<&PolicyFile>,
-        state: &AdminState,
-    ) -> Result<(), ReloadError> {
-        let found = self.read(licences)?;
-        let (before, after) = deeds::certificates(&state.licences.load(), &found);
-        let deed = Deed { by, action: "licence.reload", before, after };
-        match policy {
-            Some(file) if file.text != self.policy_text => {
-                let kept = KeptPolicy { text: &file.text, rules: file.policy.len(), what: "file" };
-                Ok(state.ledger.record_policy(&deed, &kept)?)
-            }
-            _ => Ok(state.ledger.record(&deed).map(drop)?),
-        }
-    }
-
     /// Takes the certificates of `text` as if they had just been read after all others (L-5). With `persist` they are there
     /// after a restart: on disk before they are in force. With `dry_run` nothing is done but told.
     ///
@@ -274,9 +254,7 @@ impl Loader {
         if path != std::path::Path::new(MEMORY) && path != added_path {
             return Err(ChangeError::InFile { id, path: path.display().to_string(), line });
         }
-        let feature = there_as(&found, id);
-        let before = serde_json::json!({ "certificate": id.to_string(), "feature": feature });
-        deeds::enter(state, by, "licence.remove", before, serde_json::Value::Null).map_err(ReloadError::from)?;
+        deeds::enter_removal(state, by, id, &found).map_err(ReloadError::from)?;
         let done = self.take_out(id, &found, path == added_path, state);
         let report = done.inspect_err(|e| deeds::undone(state, by, "licence.remove", e))?;
         self.refresh_warnings(state, clock_now());
@@ -444,11 +422,6 @@ fn added_line(signed: &SignedCertificate, line: Option<&leasehold_core::Certific
         sentence,
         warnings,
     }
-}
-
-/// What certificate `id` is for.
-fn there_as(found: &Found, id: CertificateId) -> Option<String> {
-    found.certificates().find(|signed| signed.id == id).map(|signed| signed.certificate.feature.to_string())
 }
 
 fn seats_now(steps: Vec<Step>) -> Option<u64> {

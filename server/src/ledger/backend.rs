@@ -58,6 +58,11 @@ impl Trouble {
         self.noted().unsynced.clone()
     }
 
+    /// What was written is on the disk, and nothing is wrong any more.
+    pub(super) fn is_over(&self) {
+        *self.noted() = Noted::default();
+    }
+
     fn failed(&self, what: String, source: io::Error) -> io::Error {
         let fault = Fault { kind: source.kind(), what: format!("{what}: {source}") };
         self.noted().first.get_or_insert(fault);

@@ -46,6 +46,8 @@ pub(super) struct Down {
     pub(super) trouble: Arc<Trouble>,
     /// How many changes were acknowledged.
     pub(super) changes: u64,
+    /// How long the file must become before anything can be written.
+    pub(super) wanted: Option<u64>,
 }
 
 /// A change that is being made.
@@ -80,20 +82,25 @@ impl Down {
         let Open { db, file, trouble, changes, .. } = open;
         // After a failure redb touches the file no more.
         drop(db);
-        Self { error, since, file, trouble, changes }
+        let wanted = trouble.wanted();
+        Self { error, since, file, trouble, changes, wanted }
     }
 }
 
 impl Open {
-    /// Opens the file that was `looked` at, and makes what it lacks.
-    pub(super) fn of(storage: &dyn Storage, server_id: u64, looked: &Looked) -> Result<Self, LedgerError> {
+    /// Opens the file that was `looked` at, and makes what it lacks. What goes wrong with it is noted in `trouble`.
+    pub(super) fn of(
+        storage: &dyn Storage,
+        server_id: u64,
+        looked: &Looked,
+        trouble: Arc<Trouble>,
+    ) -> Result<Self, LedgerError> {
         let path = storage.path(LEDGER);
         let failed = |e: std::io::Error| LedgerError::Open { path: path.clone(), what: e.to_string(), kind: e.kind() };
         let file = storage.open(LEDGER).map_err(failed)?;
         if looked.is_unfinished {
             file.set_len(0).map_err(failed)?;
         }
-        let trouble = Arc::new(Trouble::default());
         let backend = Backend { file: file.clone(), trouble: trouble.clone() };
         let explained = |e: &redb::Error| look::explained(&path, e, trouble.first(), &AtomicU64::new(0));
         let db = look::builder().create_with_backend(backend).map_err(|e| explained(&e.into()))?;

@@ -73,8 +73,8 @@ impl Ledger {
     /// Tries once to come back. Whether it is well then, or at its end.
     pub(super) fn heal(&self) -> bool {
         let mut book = self.book();
-        let Some(down) = book.down.take().filter(|_| !book.is_closed) else { return true };
-        match self.try_to_heal(&mut book, &down) {
+        let Some(mut down) = book.down.take().filter(|_| !book.is_closed) else { return true };
+        match self.try_to_heal(&mut book, &mut down) {
             Ok(()) => {
                 self.tell_health(Health::default());
                 self.0.healed.fetch_add(1, Relaxed);
@@ -84,28 +84,26 @@ impl Ledger {
             }
             Err(error) => {
                 self.tell_health(Health::bad(error.clone(), down.since));
-                book.down = Some(Down { error, ..down });
+                let wanted = down.trouble.wanted().or(down.wanted);
+                book.down = Some(Down { error, wanted, ..down });
                 false
             }
         }
     }
 
-    fn try_to_heal(&self, book: &mut Book, down: &Down) -> Result<(), LedgerError> {
+    fn try_to_heal(&self, book: &mut Book, down: &mut Down) -> Result<(), LedgerError> {
         let path = &self.0.path;
         let mut open = match book.open.take() {
             Some(open) => open,
             None => self.reopen(down).map_err(LedgerError::of_reopening)?,
         };
         // Before anything is written: what had no space gets it now, and what is there can be read if it does not.
-        if let Some(wanted) = down.trouble.wanted() {
+        if let Some(wanted) = down.wanted {
             let given = open.file.len().and_then(|len| if len < wanted { open.file.set_len(wanted) } else { Ok(()) });
             if let Err(e) = given {
                 book.open = Some(open);
-                return Err(LedgerError::of_io(
-                    path.clone(),
-                    e.kind(),
-                    format!("it cannot be made {wanted} bytes long: {e}"),
-                ));
+                let why = format!("it cannot be made {wanted} bytes long: {e}");
+                return Err(LedgerError::of_io(path.clone(), e.kind(), why));
             }
         }
         let stands = open.changes > down.changes;
@@ -120,26 +118,20 @@ impl Ledger {
         Ok(())
     }
 
-    fn reopen(&self, down: &Down) -> Result<Open, LedgerError> {
+    fn reopen(&self, down: &mut Down) -> Result<Open, LedgerError> {
         let (path, storage) = (&self.0.path, &*self.0.storage);
         let failing = |e: io::Error| LedgerError::of_io(path.clone(), e.kind(), e.to_string());
-        let file = if down.file.is_linked().map_err(failing)? {
-            storage.open_existing(LEDGER).map_err(failing)?
-        } else {
-            Some(put_back(storage, &*down.file, path)?)
-        };
-        let gone = || LedgerError::Failing { path: path.clone(), why: "it is gone".into() };
-        let file = file.ok_or_else(gone)?;
-        // Through the file that is open for writing: the one just opened is for looking at.
-        drop(file);
-        let file = storage.open(LEDGER).map_err(failing)?;
-        backend::write_again(&*file, &down.trouble.unsynced()).map_err(failing)?;
+        if !down.file.is_linked().map_err(failing)? {
+            down.file = put_back(storage, &*down.file, path)?;
+        }
+        backend::write_again(&*down.file, &down.trouble.unsynced()).map_err(failing)?;
+        down.trouble.is_over();
         let looked = look::look(storage, self.0.server_id)?;
         if looked.is_new() || looked.changes < down.changes {
             let (has, had) = (looked.changes, down.changes);
             return Err(LedgerError::Older { path: path.clone(), has, had });
         }
-        Open::of(storage, self.0.server_id, &looked)
+        Open::of(storage, self.0.server_id, &looked, down.trouble.clone())
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeSet, fmt::Display};
 
+use leasehold_protocol::vocab::CertificateId;
 use serde_json::{Value, json};
 
-use super::AddReport;
+use super::{AddReport, Loader, ReloadError};
 use crate::{
     admin::AdminState,
-    ledger::{By, Deed, LedgerError},
-    licences::{Found, LicenceReport},
+    ledger::{By, Deed, KeptPolicy, LedgerError, Who},
+    licences::{Found, LicenceReport, Licences},
+    policy::PolicyFile,
 };
 
 /// Ids and names that one entry tells at most.
@@ -27,19 +29,73 @@ pub(super) fn undone(state: &AdminState, by: &By, action: &str, why: &dyn Displa
     }
 }
 
-/// What certificates there are, and which will be: `before` and `after`.
-pub(super) fn certificates(report: &LicenceReport, found: &Found) -> (Value, Value) {
-    let now: BTreeSet<&str> =
-        report.files.iter().flat_map(|file| &file.certificates).map(|line| line.id.as_str()).collect();
-    let next: BTreeSet<String> = found.certificates().map(|signed| signed.id.to_string()).collect();
-    let came: Vec<&String> = next.iter().filter(|id| !now.contains(id.as_str())).collect();
-    let went: Vec<&&str> = now.iter().filter(|id| !next.contains(**id)).collect();
-    let after = json!({
-        "certificates": next.len(),
-        "came": came.iter().take(TOLD_MAX).collect::<Vec<_>>(),
-        "went": went.iter().take(TOLD_MAX).collect::<Vec<_>>(),
-    });
-    (json!({ "certificates": now.len() }), after)
+/// Enters that certificate `id` will be taken out.
+pub(super) fn enter_removal(state: &AdminState, by: &By, id: CertificateId, found: &Found) -> Result<(), LedgerError> {
+    let there = found.certificates().find(|signed| signed.id == id);
+    let feature = there.map(|signed| signed.certificate.feature.to_string());
+    enter(state, by, "licence.remove", json!({ "certificate": id.to_string(), "feature": feature }), Value::Null)
+}
+
+impl Loader {
+    /// Enters that `licences` and `policy` are read anew and will be in force. A file that changed and says the same is no change.
+    pub(super) fn enter_reload(
+        &self,
+        by: &By,
+        licences: &Licences,
+        policy: Option<&PolicyFile>,
+        state: &AdminState,
+    ) -> Result<(), ReloadError> {
+        let found = self.read(licences)?;
+        let change = Certificates::of(&state.licences.load(), &found);
+        let policy = policy.filter(|file| file.text != self.policy_text);
+        if by.who == Who::File && policy.is_none() && change.is_none() {
+            return Ok(());
+        }
+        let deed = Deed { by, action: "licence.reload", before: change.before(), after: change.after() };
+        let done = match policy {
+            Some(file) => {
+                let kept = KeptPolicy { text: &file.text, rules: file.policy.len(), what: "file" };
+                state.ledger.record_policy(&deed, &kept)
+            }
+            None => state.ledger.record(&deed).map(drop),
+        };
+        Ok(done?)
+    }
+}
+
+/// What a reading changes about certificates.
+struct Certificates {
+    before: usize,
+    after: usize,
+    came: Vec<String>,
+    went: Vec<String>,
+}
+
+impl Certificates {
+    fn of(report: &LicenceReport, found: &Found) -> Self {
+        let lines = report.files.iter().flat_map(|file| &file.certificates);
+        let now: BTreeSet<String> = lines.map(|line| line.id.clone()).collect();
+        let next: BTreeSet<String> = found.certificates().map(|signed| signed.id.to_string()).collect();
+        Self {
+            before: now.len(),
+            after: next.len(),
+            came: next.difference(&now).cloned().collect(),
+            went: now.difference(&next).cloned().collect(),
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        self.came.is_empty() && self.went.is_empty()
+    }
+
+    fn before(&self) -> Value {
+        json!({ "certificates": self.before })
+    }
+
+    fn after(&self) -> Value {
+        let told = |ids: &[String]| ids[..ids.len().min(TOLD_MAX)].to_vec();
+        json!({ "certificates": self.after, "came": told(&self.came), "went": told(&self.went) })
+    }
 }
 
 /// What adding will do: `before` and `after`.

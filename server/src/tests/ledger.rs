@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Running, Settings, StartError,
     error::exit,
-    ledger::{Condition, LEDGER},
+    ledger::{By, Condition, LEDGER, Who},
     storage::faulty::{Fails, FaultyDisk},
 };
 
@@ -126,6 +126,29 @@ async fn every_policy_that_was_in_force_can_be_gone_back_to() {
         "{}",
         unknown.body
     );
+    running.stop_now().await;
+}
+
+#[tokio::test]
+async fn a_file_that_changed_and_says_the_same_is_no_change() {
+    let site = Site::new();
+    site.licence("a.lic", "CAD", 5, 300);
+    let running = Running::start(with_policy(&site, "")).await.unwrap();
+    let by = By { who: Who::File, from: "a file changed".into() };
+    let before = audit(&running).await.len();
+    running.reload_by(&by).unwrap();
+    assert_eq!(audit(&running).await.len(), before);
+    site.write("policy.toml", CLOSED);
+    running.reload_by(&by).unwrap();
+    site.licence("b.lic", "VR", 5, 300);
+    running.reload_by(&by).unwrap();
+    let told = audit(&running).await;
+    assert_eq!(
+        (told.len(), &told[before]["who"], &told[before]["from"]),
+        (before + 2, &json!("file"), &json!("a file changed"))
+    );
+    let history = send(&running, "GET", "/policy/history", "").await.json();
+    assert_eq!(history["versions"][0]["who"], "file");
     running.stop_now().await;
 }
 

@@ -87,6 +87,42 @@ fn after_a_sync_that_failed_nothing_is_acknowledged_until_the_ledger_was_opened_
     assert!(points > 80, "{points}");
 }
 
+/// It fails again while it heals, at each of its steps.
+#[test]
+fn what_fails_while_it_heals_is_not_forgotten_either() {
+    let mut points = 0;
+    for nth in 0.. {
+        let (steps, begins) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(u64::MAX)));
+        let (counted, from) = (steps.clone(), begins.clone());
+        let disk = Watched::new(move |disk, kind| {
+            if counted.fetch_add(1, Relaxed) == from.load(Relaxed).saturating_add(nth) {
+                let what = if kind == Kind::Sync { Fails::Syncs } else { Fails::Writes };
+                disk.fail(what, io::ErrorKind::Other);
+            }
+        });
+        let ledger = open_in(Arc::new(disk.clone())).unwrap();
+        ledger.put("a", b"1").unwrap();
+        disk.disk.fail(Fails::Syncs, io::ErrorKind::Other);
+        assert!(ledger.put("a", b"2").is_err());
+        disk.disk.mend();
+        begins.store(steps.load(Relaxed), Relaxed);
+        if ledger.heal() {
+            break;
+        }
+        points += 1;
+        assert!(ledger.put("a", b"3").is_err());
+        disk.disk.mend();
+        assert!(ledger.heal(), "{:?}", ledger.health());
+        assert_ne!(ledger.get("a").unwrap().as_deref(), Some(&b"3"[..]));
+        ledger.put("b", b"4").unwrap();
+        let next = open(&disk.disk.after_crash(Left::Nothing)).unwrap();
+        assert_eq!(next.get("b").unwrap().as_deref(), Some(&b"4"[..]), "step {nth}");
+        assert!(next.verify().unwrap().is_ok());
+    }
+    println!("{points} steps at which healing failed");
+    assert!(points > 10, "{points}");
+}
+
 #[test]
 fn a_full_disk_refuses_with_the_reason_and_comes_back_when_there_is_space() {
     let (disk, ledger) = ledger();
