@@ -6,7 +6,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`disk`] | a folder of the file system |
+//! | `disk` | a folder of the file system |
 //! | `faulty` | a disk in memory that crashes, tears and fails as a test wants it |
 
 mod disk;
