@@ -49,13 +49,13 @@ pub(crate) use self::{
     recover::recover,
 };
 use self::{
-    entry::{Closed, Ended, Entry, PlanChanged},
+    entry::{Closed, Doubt, Ended, Entry, PlanChanged},
     keeper::Keeper,
     ring::Ring,
 };
 pub use self::{
     keeper::Failing,
-    recover::{Finding, How, Recovery},
+    recover::{Doubts, Finding, How, Recovery},
 };
 use crate::{
     instant::wall_of,
@@ -285,6 +285,10 @@ impl Inner {
             Event::Granted(granted) => Entry::Granted(HeldLease::from(&**granted)),
             Event::Released(lease) => ended(lease, true),
             Event::Expired(lease) => ended(lease, false),
+            Event::StoreIsOld { blind_until, .. } => {
+                let doubt = Doubt { until_ms: blind_until.0, is_blind: true, lost_from: self.shared.lost_from() };
+                Entry::Doubt(doubt)
+            }
             Event::PlanChanged { realm, at } => Entry::PlanChanged(PlanChanged { realm: *realm, at_ms: at.0 }),
             // Asked for again, and not told of yet.
             Event::Renewed { lease, .. } if self.has_held.load(Relaxed) => {

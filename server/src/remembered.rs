@@ -15,7 +15,7 @@ use leasehold_protocol::time::{Mono, Now};
 
 use crate::{
     instant::{rfc3339, wall_of, words},
-    journal::{Anchored, Finding, How, Journal, Recovery},
+    journal::{Anchored, Doubts, Finding, How, Journal, Recovery},
 };
 
 /// What was found, for the log, warnings and REST.
@@ -43,11 +43,34 @@ pub struct Remembered {
 
 /// For how long the server is blind, of the life before having granted for up to `left` milliseconds if it may have; `None`:
 /// it is not.
-pub(crate) fn blind_for(recovery: &Recovery, anchored: Option<&Anchored>, left: Option<u64>) -> Option<u64> {
+pub(crate) fn blind_for(recovery: &Recovery, anchored: Option<&Anchored>, left: Option<u64>, now: Mono) -> Option<u64> {
+    let still = still_blind_for(&recovery.doubts, left, now);
     let old = anchored.filter(|anchored| is_old(recovery, anchored)).map(|anchored| anchored.ttl_ms);
     match recovery.how {
-        How::Nothing | How::Damaged => left.max(old),
-        How::Closed | How::Killed | How::PowerCut => old.max(left.filter(|_| old.is_some())),
+        How::Nothing | How::Damaged => left.max(old).max(still),
+        How::Closed | How::Killed | How::PowerCut => old.max(left.filter(|_| old.is_some())).max(still),
+    }
+}
+
+/// How long the blindness of the life before goes on: it ended before it could see.
+fn still_blind_for(doubts: &Doubts, left: Option<u64>, now: Mono) -> Option<u64> {
+    let until = doubts.blind_until?;
+    // By the clock of another boot nobody knows how much of it is over.
+    if doubts.runs_on { Some(until.ms_since(now)).filter(|ms| *ms > 0) } else { left }
+}
+
+/// Until when, and from where in the log on, grants may be lost: by this power cut, or by one before, if the life that came after it
+/// ended before all of that had come back.
+fn lost(recovery: &Recovery, longest_ttl_ms: u64, now: Mono) -> Option<(Mono, u64)> {
+    let doubts = &recovery.doubts;
+    // A ticket is made a moment before its grant is written down.
+    let own = recovery.round.saturating_sub(1);
+    let before = doubts.withheld_until.map(|_| doubts.lost_from.min(own));
+    match (recovery.how, doubts.withheld_until) {
+        (How::PowerCut, _) => Some((now.plus_ms(longest_ttl_ms), before.unwrap_or(own))),
+        (_, Some(until)) if !doubts.runs_on => Some((now.plus_ms(longest_ttl_ms).max(until), doubts.lost_from)),
+        (_, Some(until)) if until > now => Some((until, doubts.lost_from)),
+        _ => None,
     }
 }
 
@@ -83,10 +106,8 @@ impl Remembered {
             held.clear();
         }
         let restoration = shared.restore(held, now);
-        let withheld = match recovery.how {
-            How::PowerCut if !is_old => shared.withhold(now.mono.plus_ms(longest_ttl_ms)),
-            _ => 0,
-        };
+        let lost = lost(&recovery, longest_ttl_ms, now.mono).filter(|_| !is_old);
+        let withheld = lost.map_or(0, |(until, from)| shared.withhold(until, from));
         Self {
             how: recovery.how,
             restoration,
@@ -208,29 +229,63 @@ mod tests {
 
     use super::*;
 
+    const NOW: Mono = Mono(1000);
+
     fn recovery(how: How, round: u64) -> Recovery {
-        Recovery { how, held: vec![], round, findings: vec![], records: 0, file: 1, life: 1, next: 1, base: None }
+        let doubts = Doubts { runs_on: true, ..Doubts::default() };
+        Recovery {
+            how,
+            held: vec![],
+            doubts,
+            round,
+            findings: vec![],
+            records: 0,
+            file: 1,
+            life: 1,
+            next: 1,
+            base: None,
+        }
     }
 
     #[test]
     fn a_server_is_blind_where_it_cannot_know_what_was_granted_before_it() {
         let at = |round| Anchored { server_id: 1, round, ttl_ms: 700 };
         for how in [How::Closed, How::Killed, How::PowerCut] {
-            assert_eq!(blind_for(&recovery(how, 5), None, Some(300)), None);
+            assert_eq!(blind_for(&recovery(how, 5), None, Some(300), NOW), None);
             assert_eq!(
-                blind_for(&recovery(how, 5), Some(&at(6)), Some(300)),
+                blind_for(&recovery(how, 5), Some(&at(6)), Some(300), NOW),
                 None,
                 "a sync that the machine did not survive"
             );
-            assert_eq!(blind_for(&recovery(how, 5), Some(&at(7)), Some(300)), Some(700));
-            assert_eq!(blind_for(&recovery(how, 5), Some(&at(7)), Some(900)), Some(900));
-            assert_eq!(blind_for(&recovery(how, 5), Some(&at(7)), None), Some(700), "the copy ended as it should");
+            assert_eq!(blind_for(&recovery(how, 5), Some(&at(7)), Some(300), NOW), Some(700));
+            assert_eq!(blind_for(&recovery(how, 5), Some(&at(7)), Some(900), NOW), Some(900));
+            assert_eq!(blind_for(&recovery(how, 5), Some(&at(7)), None, NOW), Some(700), "the copy ended as it should");
         }
         for how in [How::Nothing, How::Damaged] {
-            assert_eq!(blind_for(&recovery(how, 0), None, Some(300)), Some(300));
-            assert_eq!(blind_for(&recovery(how, 0), None, None), None, "nothing was out");
+            assert_eq!(blind_for(&recovery(how, 0), None, Some(300), NOW), Some(300));
+            assert_eq!(blind_for(&recovery(how, 0), None, None, NOW), None, "nothing was out");
         }
-        assert_eq!(blind_for(&recovery(How::Nothing, 0), Some(&at(9)), None), Some(700), "the folder was removed");
+        assert_eq!(blind_for(&recovery(How::Nothing, 0), Some(&at(9)), None, NOW), Some(700), "the folder was removed");
+    }
+
+    #[test]
+    fn what_a_life_did_not_know_the_next_one_does_not_know_either() {
+        let blind = |runs_on, until| {
+            let doubts = Doubts { runs_on, blind_until: Some(Mono(until)), ..Doubts::default() };
+            blind_for(&Recovery { doubts, ..recovery(How::Killed, 5) }, None, Some(300), NOW)
+        };
+        assert_eq!((blind(true, 1100), blind(true, 1000)), (Some(100), None));
+        assert_eq!(blind(false, 5), Some(300), "another boot's clock says nothing");
+        let lost_from = |how, runs_on, until: Option<u64>| {
+            let doubts = Doubts { runs_on, withheld_until: until.map(Mono), lost_from: 3, ..Doubts::default() };
+            lost(&Recovery { doubts, ..recovery(how, 9) }, 500, NOW)
+        };
+        assert_eq!(lost_from(How::Killed, true, None), None);
+        assert_eq!(lost_from(How::PowerCut, false, None), Some((Mono(1500), 8)));
+        assert_eq!(lost_from(How::Killed, true, Some(1200)), Some((Mono(1200), 3)), "killed before all had come back");
+        assert_eq!(lost_from(How::Closed, true, Some(1000)), None);
+        assert_eq!(lost_from(How::PowerCut, false, Some(1200)), Some((Mono(1500), 3)), "one power cut after the other");
+        assert_eq!(lost_from(How::Closed, false, Some(1200)), Some((Mono(1500), 3)));
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Before {
     }
 
     fn blind_for(&self, left: Option<u64>) -> Option<u64> {
-        remembered::blind_for(&self.recovery, self.anchored.as_ref(), left)
+        remembered::blind_for(&self.recovery, self.anchored.as_ref(), left, self.now.mono)
     }
 
     /// Two above everything that was certain: see [`ServerConfig::log_begins`].

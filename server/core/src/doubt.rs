@@ -23,6 +23,8 @@ pub(crate) struct Doubt {
     blind_until: Tally,
     /// Until when seats are withheld; 0: none are.
     withheld_until: Tally,
+    /// How far the log had come from which on grants may be lost.
+    lost_from: Tally,
     /// Whether storage fails.
     failing: Tally,
     /// How far the log has come; 0: there is none.
@@ -65,6 +67,12 @@ impl Shared {
         self.doubt.next()
     }
 
+    /// How far the log had come from which on grants may be lost, while seats are withheld because of them.
+    #[must_use]
+    pub fn lost_from(&self) -> u64 {
+        self.doubt.lost_from.get()
+    }
+
     /// Whether the store is older than what this server has promised: a ticket has proved it, or [`Shared::set_store_old`] was told so.
     #[must_use]
     pub fn is_store_old(&self) -> bool {
@@ -104,9 +112,11 @@ impl Shared {
         self.doubt.log.get()
     }
 
-    /// Withholds until `until` as many free seats of each feature as there may be grants of it that were lost with the power
-    /// (U-2); how many in all. To be called after [`Shared::restore`].
-    pub fn withhold(&self, until: Mono) -> u64 {
+    /// Withholds until `until` as many free seats of each feature as there may be grants of it that were lost with the power (U-2),
+    /// whose tickets say that the log had come as far as `lost_from`, or further; how many in all. To be called after
+    /// [`Shared::restore`].
+    pub fn withhold(&self, until: Mono, lost_from: u64) -> u64 {
+        self.doubt.lost_from.set(lost_from);
         let mut office = lock(&self.office);
         let mut all = 0;
         for realm in &self.realms {
@@ -116,9 +126,7 @@ impl Shared {
                 all += u64::from(book.withhold(&mut office, feature.credit()));
             }
         }
-        if all > 0 {
-            self.doubt.withheld_until.set(until.0);
-        }
+        self.doubt.withheld_until.set(until.0);
         all
     }
 
@@ -144,9 +152,7 @@ impl Shared {
 
     /// Whether `shown` is the ticket of a grant that may be lost.
     pub(crate) fn may_be_lost(&self, shown: &Shown) -> bool {
-        let begins = self.config.log_begins;
-        // The log had come to two before it for certain; a ticket is made a moment before its grant is written down.
-        let lost = shown.log.saturating_add(3) >= begins && shown.log < begins;
+        let lost = (self.doubt.lost_from.get()..self.config.log_begins).contains(&shown.log);
         self.withheld_until().is_some() && !shown.is_of_this_life && lost
     }
 

@@ -31,6 +31,8 @@ pub(crate) enum Entry {
     Checkpoint(Checkpoint),
     /// The server ended as it should. Kind 7.
     Closed(Closed),
+    /// It does not know all that was granted, until an instant of the lease clock. Kind 8.
+    Doubt(Doubt),
 }
 
 /// A lease that ended.
@@ -64,6 +66,17 @@ pub(crate) struct Closed {
     pub(crate) at_ms: u64,
 }
 
+/// What a server does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Doubt {
+    /// Until when, on the lease clock of this boot of the machine.
+    pub(crate) until_ms: u64,
+    /// Nothing of what was granted before is known; else the last grants before a power cut may be lost.
+    pub(crate) is_blind: bool,
+    /// How far the log had come from which on they may be.
+    pub(crate) lost_from: u64,
+}
+
 /// A lease, in the order of its fields on disk.
 #[derive(Encode, Decode)]
 struct Lease {
@@ -93,6 +106,7 @@ impl Entry {
             Self::PlanChanged(_) => 5,
             Self::Checkpoint(_) => 6,
             Self::Closed(_) => 7,
+            Self::Doubt(_) => 8,
         }
     }
 
@@ -104,6 +118,7 @@ impl Entry {
             Self::PlanChanged(changed) => put(changed, out),
             Self::Checkpoint(checkpoint) => put(checkpoint, out),
             Self::Closed(closed) => put(closed, out),
+            Self::Doubt(doubt) => put(doubt, out),
         }
     }
 
@@ -116,6 +131,7 @@ impl Entry {
             5 => take(frame.body).map(Self::PlanChanged),
             6 => take(frame.body).map(Self::Checkpoint),
             7 => take(frame.body).map(Self::Closed),
+            8 => take(frame.body).map(Self::Doubt),
             kind => Err(format!("a record of kind {kind}, which this version does not know")),
         }
     }
@@ -228,6 +244,7 @@ pub(crate) mod tests {
             Entry::PlanChanged(PlanChanged { realm: RealmId(7), at_ms: 8 }),
             Entry::Checkpoint(Checkpoint { leases: 9 }),
             Entry::Closed(Closed { leases: 2, at_ms: 10 }),
+            Entry::Doubt(Doubt { until_ms: 11, is_blind: true, lost_from: 12 }),
         ];
         for entry in entries {
             let (mut bytes, mut body) = (Vec::new(), Vec::new());

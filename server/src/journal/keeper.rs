@@ -6,11 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use leasehold_protocol::time::UnixMillis;
+use leasehold_core::HeldLease;
+use leasehold_protocol::time::{Mono, UnixMillis};
 
 use super::{
     Anchor, Anchored, Beginning, FILES, Inner, SYNC_EVERY, Wants,
-    entry::{Checkpoint, Entry},
+    entry::{Checkpoint, Doubt, Entry},
     layout::{BEGIN, Header},
     ring::{Len, Target},
 };
@@ -34,9 +35,14 @@ impl Failing {
     }
 }
 
+/// Some of the leases that are out, from a place on, and where to go on: see [`leasehold_core::Shared::held`].
+pub(super) type HeldPages = Box<dyn Fn(u32, usize) -> (Vec<HeldLease>, Option<u32>) + Send>;
+
 /// What keeps the journal.
 pub(super) struct Keeper {
     inner: Arc<Inner>,
+    /// Where leases that are out are read, page by page.
+    pub(super) held: HeldPages,
     storage: Arc<dyn Storage>,
     anchor: Option<Anchor>,
     pub(super) header: Header,
@@ -78,7 +84,9 @@ impl Keeper {
             began_ms: 0,
             len: 0,
         };
+        let shared = inner.shared.clone();
         Self {
+            held: Box::new(move |from, most| shared.held(from, most)),
             inner,
             storage,
             anchor,
@@ -241,7 +249,7 @@ impl Keeper {
     }
 
     /// Begins the file that is not the newest whole one, and writes everything into it that is out.
-    fn begin_file(&mut self) -> io::Result<()> {
+    pub(super) fn begin_file(&mut self) -> io::Result<()> {
         let place = self.base.map_or(0, |base| 1 - base);
         let len = self.next_len();
         self.header = Header { number: self.header.number + 1, began_ms: clock_now().wall.0, ..self.header };
@@ -273,8 +281,9 @@ impl Keeper {
     /// for all of it.
     fn checkpoint(&mut self) -> io::Result<()> {
         let (mut from, mut leases, mut body) = (Some(0), 0, Vec::new());
+        self.append(self.doubts().map(Entry::Doubt), &mut body)?;
         while let Some(slot) = from {
-            let (held, next) = self.inner.shared.held(slot, BITE);
+            let (held, next) = (self.held)(slot, BITE);
             leases += held.len() as u64;
             self.append(held.into_iter().map(Entry::Held), &mut body)?;
             from = next;
@@ -283,6 +292,16 @@ impl Keeper {
             }
         }
         self.append([Entry::Checkpoint(Checkpoint { leases })], &mut body)
+    }
+
+    /// What the server does not know now: the next life would not, either.
+    fn doubts(&self) -> impl Iterator<Item = Doubt> + use<> {
+        let (shared, now) = (&self.inner.shared, clock_now().mono);
+        let doubt = |is_blind, until: Option<Mono>| {
+            let Mono(until_ms) = until?;
+            Some(Doubt { until_ms, is_blind, lost_from: shared.lost_from() })
+        };
+        [doubt(true, shared.blind_until(now)), doubt(false, shared.withheld_until())].into_iter().flatten()
     }
 
     pub(super) fn append(&self, entries: impl IntoIterator<Item = Entry>, body: &mut Vec<u8>) -> io::Result<()> {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use leasehold_core::HeldLease;
-use leasehold_protocol::vocab::LeaseId;
+use leasehold_protocol::{time::Mono, vocab::LeaseId};
 
 use super::{
     FILES,
@@ -28,6 +28,8 @@ pub struct Recovery {
     pub held: Vec<HeldLease>,
     /// How far the log had come.
     pub round: u64,
+    /// What the life before did not know itself.
+    pub doubts: Doubts,
     /// What is not as it should be.
     pub findings: Vec<Finding>,
     /// Records that were read.
@@ -39,6 +41,19 @@ pub struct Recovery {
     pub(crate) next: u64,
     /// The file that must stay as it is until another holds everything: an index into [`FILES`].
     pub(crate) base: Option<usize>,
+}
+
+/// What a server did not know when it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// Whether the machine has run on since, so that instants of its lease clock mean something.
+    pub runs_on: bool,
+    /// Until when it was blind.
+    pub blind_until: Option<Mono>,
+    /// Until when it withheld seats.
+    pub withheld_until: Option<Mono>,
+    /// How far the log had come from which on grants may be lost.
+    pub lost_from: u64,
 }
 
 /// How the life before ended.
@@ -114,6 +129,7 @@ fn gather(mut files: Vec<Read>, mut findings: Vec<Finding>, kernel_boot: Option<
     let mut recovery = Recovery {
         how: if findings.iter().any(|finding| finding.serious) { How::Damaged } else { How::Nothing },
         held: Vec::new(),
+        doubts: Doubts::default(),
         round: files.iter().map(|file| file.round).max().unwrap_or(0),
         records: files.iter().map(|file| file.entries.len() as u64).sum(),
         next: files.iter().map(|file| file.next).max().unwrap_or(1),
@@ -137,6 +153,8 @@ fn gather(mut files: Vec<Read>, mut findings: Vec<Finding>, kernel_boot: Option<
     if recovery.how == How::Nothing {
         recovery.how = how_it_ended(&files, kernel_boot);
     }
+    let runs_on = files.last().is_some_and(|file| Some(file.header.kernel_boot) == kernel_boot);
+    recovery.doubts = doubts(&files, runs_on);
     recovery.held = still_out(files);
     recovery
 }
@@ -165,13 +183,26 @@ fn how_it_ended(files: &[Read], kernel_boot: Option<[u8; 16]>) -> How {
     }
 }
 
+fn doubts(files: &[Read], runs_on: bool) -> Doubts {
+    let mut doubts = Doubts { runs_on, ..Doubts::default() };
+    for entry in files.iter().flat_map(|file| &file.entries) {
+        let Entry::Doubt(doubt) = entry else { continue };
+        let until = if doubt.is_blind { &mut doubts.blind_until } else { &mut doubts.withheld_until };
+        *until = (*until).max(Some(Mono(doubt.until_ms)));
+        if !doubt.is_blind {
+            doubts.lost_from = doubt.lost_from;
+        }
+    }
+    doubts
+}
+
 fn still_out(files: Vec<Read>) -> Vec<HeldLease> {
     let (mut held, mut ended) = (BTreeMap::new(), BTreeSet::<LeaseId>::new());
     for entry in files.into_iter().flat_map(|file| file.entries) {
         match entry {
             Entry::Granted(lease) | Entry::Held(lease) => drop(held.insert(lease.lease, lease)),
             Entry::Ended(end) => drop(ended.insert(end.lease)),
-            Entry::PlanChanged(_) | Entry::Checkpoint(_) | Entry::Closed(_) => {}
+            Entry::PlanChanged(_) | Entry::Checkpoint(_) | Entry::Closed(_) | Entry::Doubt(_) => {}
         }
     }
     held.into_values().filter(|lease| !ended.contains(&lease.lease)).collect()

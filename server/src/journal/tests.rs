@@ -15,7 +15,10 @@ use leasehold_protocol::{
 };
 
 use super::{entry::tests::lease, *};
-use crate::storage::faulty::{FaultyDisk, Left};
+use crate::{
+    clock_now,
+    storage::faulty::{FaultyDisk, Left},
+};
 
 /// The boot everything runs in; after a power cut there is another one.
 const BOOT: [u8; 16] = [1; 16];
@@ -29,6 +32,8 @@ struct Rig {
     disk: FaultyDisk,
     inner: Arc<Inner>,
     keeper: Keeper,
+    /// What is out, as the server knows it.
+    out: Arc<Mutex<BTreeMap<u32, HeldLease>>>,
     room: Vec<u8>,
 }
 
@@ -64,9 +69,8 @@ impl Rig {
     /// The first life, or the next one, over `disk`; what is out in it is opened again.
     fn start(disk: &FaultyDisk, recovery: &mut Recovery) -> Self {
         let shared = server();
-        let realm = shared.realms()[0].id;
-        let held = std::mem::take(&mut recovery.held).into_iter().map(|held| HeldLease { realm, ..held });
-        shared.restore(held.collect(), NOW);
+        let held = std::mem::take(&mut recovery.held).into_iter().map(|held| (held.lease.slot(), held));
+        let out = Arc::new(Mutex::new(held.collect::<BTreeMap<u32, HeldLease>>()));
         let round = recovery.round + 2;
         let beginning =
             Beginning { kernel_boot: BOOT, len_first: 8 << 10, ..Beginning::after(recovery, 7, round, 300_000) };
@@ -81,8 +85,10 @@ impl Rig {
             figures: Figures::default(),
         });
         let mut keeper = Keeper::new(inner.clone(), Arc::new(disk.clone()), beginning, None);
+        let pages = out.clone();
+        keeper.held = Box::new(move |from, most| page(&lock(&pages), from, most));
         keeper.start();
-        Self { disk: disk.clone(), inner, keeper, room: Vec::new() }
+        Self { disk: disk.clone(), inner, keeper, out, room: Vec::new() }
     }
 
     fn new() -> Self {
@@ -97,12 +103,14 @@ impl Rig {
 
     /// Notes and flushes; whether that worked.
     fn grant(&mut self, n: u32, seats: u32) -> (Noted, bool) {
+        lock(&self.out).insert(n, lease(n, seats));
         let noted = self.note(&granted(n, seats));
         self.inner.flush();
         (noted, self.inner.failing.load().is_none())
     }
 
     fn end(&mut self, n: u32, released: bool) -> bool {
+        lock(&self.out).remove(&n);
         self.note(&ended(n, released));
         self.inner.flush();
         self.inner.failing.load().is_none()
@@ -116,6 +124,12 @@ impl Rig {
     fn recover(&self) -> Recovery {
         recover(&self.disk, Some(BOOT)).unwrap()
     }
+}
+
+fn page(out: &BTreeMap<u32, HeldLease>, from: u32, most: usize) -> (Vec<HeldLease>, Option<u32>) {
+    let held: Vec<HeldLease> = out.range(from..).take(most).map(|(_, held)| held.clone()).collect();
+    let next = held.last().map(|last| last.lease.slot() + 1).filter(|_| held.len() == most);
+    (held, next)
 }
 
 fn granted(n: u32, seats: u32) -> Event {
@@ -211,6 +225,24 @@ fn a_grant_beyond_what_may_be_lost_waits_for_the_disk_and_who_asks_again_waits_t
 }
 
 #[test]
+fn what_is_granted_while_the_disk_is_at_work_is_not_on_it_yet() {
+    let mut rig = Rig::new();
+    rig.grant(0, 1);
+    let target = lock(&rig.inner.ring).begin_sync().unwrap();
+    // These come too late for it.
+    for n in 1..CREDIT {
+        assert_eq!(rig.grant(n, 1).0, Noted::Written, "one is being synced, and counts until it is");
+    }
+    let Noted::After(number) = rig.grant(8, 1).0 else { panic!("four are not on the disk for certain") };
+    rig.keeper.finish(&target).unwrap();
+    assert!(rig.synced() < number);
+    // Three are left that are not on the disk: one more waits.
+    assert!(matches!(rig.grant(9, 1).0, Noted::After(_)));
+    rig.keeper.sync().unwrap();
+    assert_eq!((rig.synced() >= number, rig.grant(10, 1).0), (true, Noted::Written));
+}
+
+#[test]
 fn files_take_turns_and_each_begins_with_what_is_out() {
     let mut rig = Rig::new();
     let mut held = Vec::new();
@@ -221,17 +253,54 @@ fn files_take_turns_and_each_begins_with_what_is_out() {
             rig.end(held.remove(0), true);
         }
         if rig.keeper.wants_file() {
-            // What is out is what the server says, which these events do not go through.
+            rig.keeper.change_file();
             let mut found = rig.recover();
-            assert_eq!(ids(&found.held), held);
-            rig = Rig::start(&rig.disk, &mut found);
+            assert_eq!((ids(&found.held), found.findings.len()), (held.clone(), 0));
+            if n % 2 == 0 {
+                rig = Rig::start(&rig.disk, &mut found);
+            }
         }
     }
     let found = rig.recover();
-    assert_eq!(ids(&found.held), held);
+    // What stood in the file before is longer than what stands in it now, and is not taken for any of it.
+    assert_eq!((ids(&found.held), found.findings.len()), (held, 0));
     assert!(found.file > 4, "{} files", found.file);
     let lens: Vec<usize> = FILES.map(|name| rig.disk.bytes(name).len()).to_vec();
     assert!(lens.iter().all(|len| *len < 300 << 10), "{lens:?}");
+}
+
+#[test]
+fn a_start_that_was_killed_before_it_was_whole_says_nothing_of_how_the_life_before_ended() {
+    let mut rig = Rig::new();
+    (0..9).for_each(|n| assert!(rig.grant(n, 1).1));
+    rig.keeper.sync().unwrap();
+    // The power goes, and the next start is killed somewhere in its first file.
+    for at in 1..6 {
+        let disk = rig.disk.after_crash(Left::Nothing);
+        let mut found = recover(&disk, Some(NEXT_BOOT)).unwrap();
+        assert_eq!((found.how, found.held.len()), (How::PowerCut, 9));
+        disk.crash_at(at);
+        let _ = Rig::start(&disk, &mut found);
+        let found = recover(&disk.after_crash(Left::All), Some(NEXT_BOOT)).unwrap();
+        let is_whole = found.life == 2 && found.base == Some(1);
+        assert_eq!((found.how, found.held.len()), (How::PowerCut, 9), "step {at}: {is_whole}");
+    }
+}
+
+#[test]
+fn what_a_server_does_not_know_is_written_down_with_everything_else() {
+    let rig = Rig::new();
+    assert_eq!(rig.recover().doubts, Doubts { runs_on: true, ..Doubts::default() });
+    let until = Mono(clock_now().mono.0 + 60_000);
+    rig.inner.shared.withhold(until, 40);
+    let mut rig = rig;
+    rig.keeper.begin_file().unwrap();
+    let expected = Doubts { runs_on: true, withheld_until: Some(until), lost_from: 40, ..Doubts::default() };
+    assert_eq!(rig.recover().doubts, expected);
+    rig.note(&Event::StoreIsOld { ticket: 9, ours: 5, blind_until: Mono(until.0 + 1) });
+    rig.inner.flush();
+    assert_eq!(rig.recover().doubts, Doubts { blind_until: Some(Mono(until.0 + 1)), ..expected });
+    assert!(!recover(&rig.disk, Some(NEXT_BOOT)).unwrap().doubts.runs_on);
 }
 
 #[test]

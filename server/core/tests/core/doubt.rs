@@ -32,7 +32,7 @@ fn power_cut(site: &mut Site, held: Vec<HeldLease>, log: u64) -> u64 {
     site.restart(config(2, log + 2));
     site.load(&lots());
     site.shared.restore(held, site.now);
-    site.shared.withhold(site.now.mono.plus_ms(10_000))
+    site.shared.withhold(site.now.mono.plus_ms(10_000), log - 1)
 }
 
 fn with_ticket(client: &mut Client, grant: &Grant, feature: &str) -> leasehold_protocol::message::Request {

@@ -20,7 +20,11 @@ fn after_a_failed_sync_nothing_is_told_before_everything_is_written_anew() {
     rig.keeper.sync().unwrap();
     assert!(rig.synced() < number, "nothing is synced that was given up");
     let Noted::After(later) = rig.grant(3, 1).0 else { panic!("told without a journal") };
+    rig.keeper.sync().unwrap();
+    assert!(rig.synced() < number, "whatever is written behind it");
     rig.keeper.mend();
+    let found = recover(&rig.disk.after_crash(Left::Nothing), Some(NEXT_BOOT)).unwrap();
+    assert_eq!(ids(&found.held), [1, 2, 3], "all that is told now is on the disk");
     assert!(!rig.inner.shared.is_storage_failing() && rig.synced() >= later);
     assert_eq!(rig.grant(4, 1), (Noted::Written, true));
 }
@@ -43,7 +47,10 @@ fn a_file_that_cannot_grow_is_followed_by_the_one_that_has_its_place() {
     assert!(rig.inner.shared.is_storage_failing());
     // What was told before is there.
     assert!(rig.recover().held.len() >= n as usize);
-    // Both files have their place, and none has more: what is out fits, so the other one does.
+    // Both files have their place, and none has more: what is out must fit.
+    rig.keeper.mend();
+    assert!(rig.inner.failing.load().is_some(), "{n} leases do not");
+    (3..n).for_each(|n| _ = rig.end(n, true));
     rig.keeper.mend();
     assert!(rig.inner.failing.load().is_none() && !rig.inner.shared.is_storage_failing());
 }

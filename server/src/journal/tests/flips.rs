@@ -49,6 +49,29 @@ fn every_byte_that_means_something_is_looked_at() {
 }
 
 #[test]
+fn after_a_power_cut_what_was_on_the_disk_for_certain_is_damage_and_the_rest_is_not() {
+    let mut rig = Rig::new();
+    let mut places = Vec::new();
+    for n in 0..8 {
+        places.push(used(&rig));
+        rig.grant(n, 1);
+        rig.keeper.sync().unwrap();
+    }
+    let how = |at: usize| {
+        let disk = rig.disk.after_crash(Left::All);
+        disk.flip(FILES[0], at + 40, 1);
+        recover(&disk, Some(NEXT_BOOT)).unwrap()
+    };
+    for (n, at) in places.iter().enumerate() {
+        let found = how(*at);
+        assert_eq!(found.findings.len(), 1, "{n}");
+        // A record of the last round, and of the one before, may be one that never came to the disk.
+        let expected = if n < 5 { How::Damaged } else { How::PowerCut };
+        assert_eq!((found.how, found.held.len()), (expected, 7), "{n}");
+    }
+}
+
+#[test]
 fn a_changed_byte_in_free_space_changes_nothing() {
     let rig = written();
     let (good, used) = (rig.recover(), used(&rig));
