@@ -12,6 +12,7 @@ use leasehold_protocol::{
     Entropy,
     crypto::{Fingerprint, Keypair, PublicKey, ticket::TicketKey},
     licence::{KeyType, SignedCertificate},
+    time::Mono,
     vocab::{ClaimKey, Denial, FeatureName, LeaseId, RealmId},
 };
 
@@ -93,6 +94,9 @@ pub struct Server {
 struct Journal {
     held: BTreeMap<LeaseId, HeldLease>,
     unsynced: Vec<(LeaseId, FeatureName, u32)>,
+    /// Until when it was blind, and until when it withheld seats, by its own clock; and from where in the log on grants may be lost.
+    blind_until: Option<Mono>,
+    withheld: Option<(Mono, u64)>,
 }
 
 struct Running {
@@ -147,13 +151,17 @@ impl Server {
     pub fn boot(&mut self, plan: &Plan, at: Instant, memory: Memory) -> (Vec<Back>, Vec<(usize, u64)>) {
         let now = self.clock.now(at);
         let number = self.number as u64 + 1;
+        if let Memory::PowerCut(_) = memory {
+            self.journal.lose();
+        }
+        let mut journal = std::mem::take(&mut self.journal).after(memory, now.mono, u64::from(self.life) * 2);
         let config = ServerConfig {
             server_id: number,
             cluster_id: number,
             boot_id: self.rng.draw(),
             handshakes_per_second: 10_000,
             handshakes_per_prefix: 10_000,
-            blind_until: if let Memory::Blind(wait) = memory { Some(now.mono.plus(wait)) } else { None },
+            blind_until: journal.blind_until,
             // It has never synced more than once: the life before came to two less.
             log_begins: u64::from(self.life) * 2 + 2,
             ..ServerConfig::default()
@@ -166,24 +174,22 @@ impl Server {
         };
         let shared = Shared::new(config, vec![realm], &mut self.rng);
         let _report = shared.load(self.realm(), self.licence.clone(), now);
-        if let Memory::PowerCut(_) = memory {
-            self.journal.lose();
-        }
-        let held = std::mem::take(&mut self.journal);
         let mut back = Vec::new();
         let mut leases = BTreeMap::new();
         if let Memory::Whole | Memory::PowerCut(_) = memory {
-            let _done = shared.restore(held.held.values().cloned().collect(), now);
+            let _done = shared.restore(journal.held.values().cloned().collect(), now);
             for lease in shared.leases(now) {
                 let Some(&pool) = self.pools.get(&lease.feature) else { continue };
                 leases.insert(lease.id, (lease.claim, pool));
                 back.push(Back { claim: lease.claim, lease: lease.id, until: self.clock.when(lease.deadline) });
             }
-            self.journal.held = held.held;
+        } else {
+            journal.held.clear();
         }
-        if let Memory::PowerCut(wait) = memory {
-            let _all = shared.withhold(now.mono.plus(wait));
+        if let Some((until, lost_from)) = journal.withheld {
+            let _all = shared.withhold(until, lost_from);
         }
+        self.journal = journal;
         let withheld =
             shared.features(now).into_iter().filter_map(|f| Some((*self.pools.get(&f.name)?, f.withheld.into())));
         let withheld = withheld.collect();
@@ -387,6 +393,22 @@ impl Server {
 }
 
 impl Journal {
+    /// What the next life finds of it, which the log had come to `log` for certain before: also what this one did not know (U-2).
+    fn after(mut self, memory: Memory, now: Mono, log: u64) -> Self {
+        self.blind_until = self.blind_until.filter(|until| *until > now);
+        self.withheld = self.withheld.filter(|(until, _)| *until > now);
+        match memory {
+            Memory::Blind(wait) => self.blind_until = self.blind_until.max(Some(now.plus(wait))),
+            Memory::PowerCut(wait) => {
+                let own = log.saturating_sub(1);
+                let from = self.withheld.map_or(own, |(_, before)| before.min(own));
+                self.withheld = Some((now.plus(wait), from));
+            }
+            Memory::Clean | Memory::Whole => {}
+        }
+        self
+    }
+
     fn note(&mut self, event: &Event) {
         match event {
             Event::Granted(granted) => {

@@ -17,7 +17,7 @@ use super::{
     entry::Entry,
     layout::{self, BEGIN, CELL, Frame, HEADERS, Header, NoHeader},
 };
-use crate::storage::Storage;
+use crate::storage::{Storage, Stored};
 
 /// What was found.
 #[derive(Debug)]
@@ -92,6 +92,9 @@ impl std::fmt::Display for Finding {
     }
 }
 
+/// What stands before the records.
+const HEAD_LEN: usize = 4096;
+
 /// One file, read.
 struct Read {
     path: PathBuf,
@@ -115,11 +118,23 @@ pub(crate) fn recover(storage: &dyn Storage, kernel_boot: Option<[u8; 16]>) -> i
     let (mut files, mut findings) = (Vec::new(), Vec::new());
     for (place, name) in FILES.iter().enumerate() {
         let Some(file) = storage.open_existing(name)? else { continue };
-        let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
-        file.read_at(0, &mut bytes)?;
+        let Some(bytes) = contents(&*file)? else { continue };
         files.extend(File { path: storage.path(name), bytes: &bytes, kernel_boot }.read(place, &mut findings));
     }
     Ok(gather(files, findings, kernel_boot))
+}
+
+/// All of `file`; `None` if it was never used.
+fn contents(file: &dyn Stored) -> io::Result<Option<Vec<u8>>> {
+    let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
+    let mut head = vec![0; len.min(HEAD_LEN)];
+    file.read_at(0, &mut head)?;
+    if head.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; len];
+    file.read_at(0, &mut bytes)?;
+    Ok(Some(bytes))
 }
 
 fn gather(mut files: Vec<Read>, mut findings: Vec<Finding>, kernel_boot: Option<[u8; 16]>) -> Recovery {
@@ -242,7 +257,7 @@ impl File<'_> {
     }
 
     fn header(&self, findings: &mut Vec<Finding>) -> Option<Header> {
-        let Some(head) = self.bytes.get(..4096) else {
+        let Some(head) = self.bytes.get(..HEAD_LEN) else {
             let is_begun = self.bytes.iter().any(|byte| *byte != 0);
             findings.extend(is_begun.then(|| self.of_header(0, "the file is cut short".into())));
             return None;

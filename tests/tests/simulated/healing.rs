@@ -153,6 +153,43 @@ fn after_a_power_cut_nobody_gets_a_seat_whose_grant_was_lost_and_who_had_it_has_
 }
 
 #[test]
+fn a_server_that_is_killed_while_it_does_not_know_everything_does_not_know_it_in_its_next_life_either() {
+    for seed in 0..6 {
+        // Its journal was lost, and it is killed before those who have seats have come back.
+        let mut lan = Plan::seeded(80 + seed).feature("cad", 20).loss(10).start();
+        let seats: Vec<_> = (0..20).map(|_| lan.checkout("cad", 1)).collect();
+        assert!(lan.run_until(MINUTE, |lan| seats.iter().all(|seat| lan.holds(*seat))));
+        lan.crash(0);
+        lan.restart(0);
+        lan.run_for(5 * SECOND);
+        lan.crash(0);
+        lan.revive(0);
+        let newcomer = lan.checkout("cad", 1);
+        lan.run_for(20 * SECOND);
+        assert_eq!(lan.watched(newcomer).last_denial(), Some(Denial::RESTARTING));
+        lan.run_for(10 * MINUTE);
+        assert!(seats.iter().all(|seat| lan.holds(*seat)) && !lan.holds(newcomer));
+        assert_eq!(lan.report.lost, 0);
+
+        // The power took its last grants, and it is killed before they have come back.
+        let mut lan = Plan::seeded(90 + seed).feature("cad", 64).loss(10).start();
+        let seats: Vec<_> = (0..64).map(|_| lan.checkout("cad", 1)).collect();
+        assert!(lan.run_until(MINUTE, |lan| seats.iter().all(|seat| lan.holds(*seat))));
+        lan.crash(0);
+        lan.power_up(0);
+        assert_eq!(lan.seats_out(0, "cad"), 60);
+        lan.run_for(2 * SECOND);
+        lan.crash(0);
+        lan.revive(0);
+        let newcomers: Vec<_> = (0..4).map(|_| lan.checkout("cad", 1)).collect();
+        lan.run_for(10 * MINUTE);
+        assert!(seats.iter().all(|seat| lan.holds(*seat)), "who had a seat has it");
+        assert!(newcomers.iter().all(|seat| !lan.holds(*seat)));
+        assert_eq!((lan.report.lost, lan.seats_out(0, "cad")), (0, 64));
+    }
+}
+
+#[test]
 fn a_server_gone_for_longer_than_the_lease_gives_it_back_when_it_returns() {
     let mut lan = Plan::seeded(32).feature_with("cad", 1, 60, 30).start();
     let seat = lan.checkout("cad", 1);
