@@ -54,7 +54,7 @@ pub use store::{BeforeView, FindingView, JournalView, StoreView};
 pub use views::{FeatureView, FeaturesView, LeaseView, LeasesView, RealmView, StatusView};
 
 use crate::{
-    alarms::Alerts, journal::Journal, licences::LicenceReport, loader::Loader, net::NetCounters,
+    alarms::Alerts, clock::SteadyClock, journal::Journal, licences::LicenceReport, loader::Loader, net::NetCounters,
     remembered::Remembered, state::RestToken,
 };
 
@@ -74,6 +74,8 @@ pub struct AdminState {
     pub server_id: u64,
     /// When it started.
     pub started: Now,
+    /// What time it is.
+    pub clock: Arc<SteadyClock>,
     /// Where leases are written down.
     pub journal: Arc<Journal>,
     /// What was found of the life before.

@@ -15,7 +15,7 @@ use crate::{
     admin::{Admin, AdminState},
     alarms::Alerts,
     banner,
-    clock::clock_now,
+    clock::{SteadyClock, clock_now},
     error::StartError,
     journal::Journal,
     licences::LicenceReport,
@@ -91,7 +91,7 @@ impl Running {
     /// What became of the licence files at the last reading.
     #[must_use]
     pub fn licence_report(&self) -> Arc<LicenceReport> {
-        self.state.licences_now(clock_now())
+        self.state.licences_now(self.state.clock.now())
     }
 
     /// What is not as it should be, each with its remedy.
@@ -130,7 +130,7 @@ impl Running {
             licences: &self.licence_report(),
             interfaces: &self.interfaces.get(),
             warnings: &self.warnings(),
-            now: clock_now(),
+            now: self.state.clock.now(),
         })
     }
 
@@ -146,6 +146,17 @@ impl Running {
     /// If one file or certificate is not as it should be: nothing is changed then.
     pub fn reload(&self) -> Result<Arc<LicenceReport>, ReloadError> {
         self.state.loader().reload(&self.state)
+    }
+
+    /// What time it is: licence dates are held against it.
+    #[must_use]
+    pub fn clock(&self) -> &SteadyClock {
+        &self.state.clock
+    }
+
+    /// Writes down how late it is.
+    pub(crate) fn keep_time(&self) {
+        self.state.loader().keep_time(self.clock());
     }
 
     /// Where alerts are counted.
@@ -222,11 +233,11 @@ impl Running {
             admin.stop().await;
         }
         let leases_out = self.state.shared.live_leases();
-        if let Err(e) = self.state.journal.close(leases_out, clock_now()) {
+        if let Err(e) = self.state.journal.close(leases_out, self.state.clock.now()) {
             tracing::warn!("the journal cannot be closed: {e}; the next start finds a server that was killed");
         }
         if let Some(loader) = self.state.take_loader()
-            && let Err(e) = loader.end(leases_out, clock_now())
+            && let Err(e) = loader.end(leases_out, &self.state.clock)
         {
             tracing::warn!("{e}; the next start will be careful for one TTL");
         }

@@ -18,7 +18,7 @@ use crate::{
     Running,
     admin::{self, Admin, AdminState},
     alarms::Alerts,
-    clock::{SystemEntropy, clock_now},
+    clock::{MarkKeys, SteadyClock, SystemEntropy},
     error::StartError,
     journal::{self, Anchor, Beginning, Journal, recover},
     licences::{Licences, Trust, read_site_key},
@@ -49,8 +49,11 @@ struct Ready {
 
 pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let mut ready = ready(&settings)?;
+    let mark_keys = MarkKeys::of(&ready.secrets.ticket_keys);
+    let (clock, clock_warnings) = SteadyClock::start(&mut ready.folder, mark_keys, settings.clock_tolerance);
+    ready.file_warnings.extend(clock_warnings);
     // Read once the folder is ours alone: until then another server may have granted, and blindness counts from here.
-    let (now, began) = (clock_now(), std::time::Instant::now());
+    let (now, began) = (clock.now(), std::time::Instant::now());
     let found = ready.licences.read(&ready.folder)?;
     let storage: Arc<dyn Storage> = Arc::new(Disk::new(ready.folder.path()));
     let recovery = recover(&*storage, journal::kernel_boot()).map_err(|e| unreadable(&ready.folder, e))?;
@@ -85,7 +88,7 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let journal = Journal::begin(storage, beginning, shared.clone(), Some(anchor)).map_err(StartError::Worker)?;
     let journal = Arc::new(journal);
     ready.file_warnings.extend(anchor_error.map(|e| no_anchor(ready.folder.path(), &e)));
-    let state = admin_state(&ready, shared, report, (journal, remembered), now);
+    let state = admin_state(&ready, shared, report, (journal, remembered), clock, now);
     let Ready { folder, licences, file_warnings, interfaces, listeners, http, .. } = ready;
     let loader = Loader::new(&settings, folder, serving, licences, state.shared.clone(), file_warnings, policy_text);
     loader.refresh_warnings(&state, now);
@@ -96,7 +99,7 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
         Err(e) => {
             // If nothing was granted, the next start need not be careful for our sake.
             if let Some(loader) = state.take_loader() {
-                loader.end(state.shared.live_leases(), clock_now())?;
+                loader.end(state.shared.live_leases(), &state.clock)?;
             }
             return Err(e);
         }
@@ -134,6 +137,7 @@ fn admin_state(
     shared: Arc<Shared>,
     report: crate::licences::LicenceReport,
     (journal, remembered): (Arc<Journal>, Remembered),
+    clock: SteadyClock,
     started: Now,
 ) -> Arc<AdminState> {
     Arc::new(AdminState {
@@ -146,6 +150,7 @@ fn admin_state(
         token_path: ready.folder.join(REST_TOKEN_FILE),
         server_id: ready.secrets.server_id,
         started,
+        clock: Arc::new(clock),
         journal,
         remembered,
         udp: ready.listeners.iter().map(|listener| listener.address).collect(),
@@ -160,6 +165,7 @@ fn wiring(settings: &Settings, state: &AdminState, interfaces: Interfaces, uses:
         shared: state.shared.clone(),
         interfaces: Arc::new(InterfaceView::new(interfaces, now.mono, state.net.clone())),
         counters: state.net.clone(),
+        clock: state.clock.clone(),
         journal: state.journal.clone(),
         uses: Arc::new(uses),
         discovery: settings.discovery,

@@ -17,17 +17,14 @@ use super::{
     AdminState,
     auth::{self, Unreadable},
 };
-use crate::{
-    clock_now,
-    loader::{AddReport, ChangeError, ReloadError},
-};
+use crate::loader::{AddReport, ChangeError, ReloadError};
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
 pub(super) async fn list(State(state): State<Arc<AdminState>>) -> Response {
-    Json(&*state.licences_now(clock_now())).into_response()
+    Json(&*state.licences_now(state.clock.now())).into_response()
 }
 
 #[derive(Deserialize)]

@@ -19,7 +19,6 @@ use super::{
     auth::{self, Unreadable},
     changes, metrics, policy, store, views,
 };
-use crate::clock::clock_now;
 
 /// How long an answer may take: ten thousand certificates are checked and put in force in less.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
@@ -71,28 +70,28 @@ async fn healthz() -> &'static str {
 }
 
 async fn readyz(State(state): State<Arc<AdminState>>) -> Response {
-    let reasons = views::not_ready(&state, clock_now());
+    let reasons = views::not_ready(&state, state.clock.now());
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
 }
 
 async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
-    match metrics::text(&state, clock_now()) {
+    match metrics::text(&state, state.clock.now()) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(e) => auth::error(StatusCode::INTERNAL_SERVER_ERROR, "metrics", &format!("cannot be written: {e}")),
     }
 }
 
 async fn status(State(state): State<Arc<AdminState>>) -> Json<views::StatusView> {
-    Json(views::StatusView::of(&state, clock_now()))
+    Json(views::StatusView::of(&state, state.clock.now()))
 }
 
 async fn features(State(state): State<Arc<AdminState>>) -> Json<views::FeaturesView> {
-    Json(views::FeaturesView::of(&state.shared, clock_now()))
+    Json(views::FeaturesView::of(&state.shared, state.clock.now()))
 }
 
 async fn reservations(State(state): State<Arc<AdminState>>) -> Json<views::ReservationsView> {
-    Json(views::ReservationsView::of(&state.shared, clock_now()))
+    Json(views::ReservationsView::of(&state.shared, state.clock.now()))
 }
 
 #[derive(Deserialize)]
@@ -116,7 +115,7 @@ async fn leases(
     let feature =
         page.feature.as_deref().map(FeatureName::new).transpose().map_err(|e| wrong(format!("feature: {e}")))?;
     let offset = page.offset.unwrap_or(0);
-    let view = views::LeasesView::of(&state.shared, clock_now(), feature.as_ref(), offset, limit);
+    let view = views::LeasesView::of(&state.shared, state.clock.now(), feature.as_ref(), offset, limit);
     Ok(Json(view).into_response())
 }
 

@@ -12,7 +12,6 @@ use serde::Serialize;
 
 use super::{AdminState, changes::Peer};
 use crate::{
-    clock_now,
     instant::{rfc3339, wall_of},
     journal::{Finding, Journal},
     remembered::Remembered,
@@ -160,7 +159,7 @@ impl From<&Finding> for FindingView {
 }
 
 pub(super) async fn show(State(state): State<Arc<AdminState>>) -> Json<StoreView> {
-    Json(StoreView::of(&state, clock_now()))
+    Json(StoreView::of(&state, state.clock.now()))
 }
 
 /// An administrator knows that the data folder is old.
@@ -172,6 +171,6 @@ pub(super) async fn acknowledge(
         tracing::warn!(%by, "acknowledged: the data folder is an old copy");
     }
     state.shared.set_store_old(false);
-    state.loader().refresh_warnings(&state, clock_now());
-    Json(StoreView::of(&state, clock_now())).into_response()
+    state.loader().refresh_warnings(&state, state.clock.now());
+    Json(StoreView::of(&state, state.clock.now())).into_response()
 }

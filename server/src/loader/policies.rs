@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::Loader;
 use crate::{
     admin::AdminState,
-    clock::clock_now,
     config::ConfigError,
     policy::{FILE_MAX, PolicyFile},
     state::write_whole,
@@ -139,7 +138,7 @@ impl Loader {
         fs::rename(&next, &before).map_err(|source| refused(&before, "written", source))?;
         self.shared.set_policy(file.policy);
         self.policy_text = file.text;
-        self.refresh_warnings(state, clock_now());
+        self.refresh_warnings(state, state.clock.now());
         Ok(())
     }
 }
