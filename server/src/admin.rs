@@ -11,6 +11,7 @@
 //! | `/api/v1/status` | the server, its realms, its warnings |
 //! | `/api/v1/features` | seats of every feature |
 //! | `/api/v1/leases` | who holds what; `?feature=`, `?limit=`, `?offset=` |
+//! | `/api/v1/clock` | the machine's clock, and what licence dates are held against; `POST` to `/confirm`: it is right. `?by=` |
 //! | `/api/v1/store` | what is written down, and what was found of the life before; `POST` to `/acknowledge`: an old copy is known |
 //! | `/api/v1/licences` | what became of each licence file; `POST` the text of one to add it: `?persist=`, `?dry_run=` |
 //! | `/api/v1/licences/reload` | `POST`: reads all files anew |
@@ -23,11 +24,13 @@
 //! | `routes` | the handlers of what is only read |
 //! | `changes` | the handlers of what changes something |
 //! | `store` | what is written down |
+//! | `clock` | the machine's clock, and what dates are held against |
 //! | `views` | the JSON, whose field names are kept |
 //! | `metrics` | counters of the core and the sockets as OpenMetrics |
 
 mod auth;
 mod changes;
+mod clock;
 mod listen;
 mod metrics;
 mod policy;
@@ -49,6 +52,7 @@ use arc_swap::ArcSwap;
 use leasehold_core::Shared;
 use leasehold_protocol::time::Now;
 
+pub use clock::{ClockView, ConfirmedView};
 pub use listen::{Admin, bind};
 pub use store::{BeforeView, FindingView, JournalView, StoreView};
 pub use views::{FeatureView, FeaturesView, LeaseView, LeasesView, RealmView, StatusView};

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{
     AdminState,
     auth::{self, Unreadable},
-    changes, metrics, policy, store, views,
+    changes, clock, metrics, policy, store, views,
 };
 
 /// How long an answer may take: ten thousand certificates are checked and put in force in less.
@@ -44,6 +44,8 @@ pub(super) fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/licences/{id}", delete(changes::remove))
         .route("/api/v1/policy", get(policy::show).post(policy::apply).layer(DefaultBodyLimit::max(POLICY_MAX)))
         .route("/api/v1/policy/rollback", post(policy::roll_back))
+        .route("/api/v1/clock", get(clock::show))
+        .route("/api/v1/clock/confirm", post(clock::confirm))
         .route("/api/v1/store", get(store::show))
         .route("/api/v1/store/acknowledge", post(store::acknowledge))
         .fallback(no_such_page)
@@ -121,14 +123,14 @@ async fn leases(
 
 async fn no_such_page() -> Response {
     let message = "no such page; there are /healthz, /readyz, /metrics and \
-                   /api/v1/{status,features,leases,reservations,licences,policy,store} with licences/reload, licences/ID, \
-                   policy/rollback and store/acknowledge";
+                   /api/v1/{status,features,leases,reservations,licences,policy,store,clock} with licences/reload, licences/ID, \
+                   policy/rollback, store/acknowledge and clock/confirm";
     auth::error(StatusCode::NOT_FOUND, "not_found", message)
 }
 
 async fn not_so() -> Response {
     let message = "this page does not do that: pages are read by GET; /api/v1/licences takes POST, /api/v1/licences/reload \
-                   POST, /api/v1/licences/ID DELETE, /api/v1/policy, /api/v1/policy/rollback and \
-                   /api/v1/store/acknowledge POST";
+                   POST, /api/v1/licences/ID DELETE, /api/v1/policy, /api/v1/policy/rollback, \
+                   /api/v1/store/acknowledge and /api/v1/clock/confirm POST";
     auth::error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

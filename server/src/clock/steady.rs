@@ -219,7 +219,8 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let mut folder = Folder::open(scratch.path()).unwrap();
         let key = TicketKey { id: 1, secret: [3; 32] };
-        let start = |folder: &mut Folder| SteadyClock::start(folder, MarkKeys::of(&[key.clone()]), Duration::ZERO);
+        let start =
+            |folder: &mut Folder| SteadyClock::start(folder, MarkKeys::of(std::slice::from_ref(&key)), Duration::ZERO);
         let (clock, warnings) = start(&mut folder);
         assert!(warnings.is_empty(), "{warnings:?}");
         let (before, now, after) = (clock_now(), clock.now(), clock_now());

@@ -5,13 +5,14 @@ use super::{
 use crate::{HttpListen, Running, StartError};
 
 const OPEN: &str = "/healthz";
-const GUARDED: [&str; 7] = [
+const GUARDED: [&str; 8] = [
     "/readyz",
     "/metrics",
     "/api/v1/status",
     "/api/v1/features",
     "/api/v1/leases",
     "/api/v1/licences",
+    "/api/v1/clock",
     "/no/such/page",
 ];
 
@@ -104,6 +105,9 @@ async fn metrics_are_openmetrics_text_with_our_prefix() {
         "leasehold_licence_read_timestamp_seconds 1",
         "leasehold_licence_read_duration_seconds 0.",
         "leasehold_licence_reads_failed_total 0",
+        "leasehold_clock_suspect 0",
+        "leasehold_clock_raw_ahead_seconds 0",
+        "leasehold_clock_jump_pending 0",
     ] {
         assert!(answer.body.contains(name), "{name} in\n{}", answer.body);
     }
