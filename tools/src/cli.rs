@@ -3,7 +3,7 @@
 use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    checkout, completions, config, demo, discover, doctor,
+    checkout, clock, completions, config, demo, discover, doctor,
     exit::{Exit, Failure},
     help, hostid, info, init, issue, licence, load, man, policy, serve, status, store,
 };
@@ -68,6 +68,8 @@ pub enum Command {
     Status(status::Args),
     /// Show what a server writes down of its leases, and check it
     Store(store::Args),
+    /// Show the server's clock and what licence dates are held against, and confirm it
+    Clock(clock::Args),
     /// Look at the server's configuration
     Config(config::Args),
     /// Find out what is wrong with this machine, its network or its server
@@ -140,6 +142,7 @@ fn dispatch(command: &Command, matches: &ArgMatches) -> Result<Exit, Failure> {
         Command::Policy(args) => policy::run(args),
         Command::Status(args) => status::run(args),
         Command::Store(args) => store::run(args),
+        Command::Clock(args) => clock::run(args),
         Command::Config(args) => config::run(args, matches),
         Command::Doctor(args) => doctor::run(args),
         Command::Discover(args) => discover::run(args),

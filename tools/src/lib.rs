@@ -13,6 +13,7 @@
 
 pub mod checkout;
 pub mod cli;
+pub mod clock;
 pub mod completions;
 pub mod config;
 pub mod connect;

@@ -30,6 +30,8 @@ const COMMANDS: &[&[&str]] = &[
     &["store", "info"],
     &["store", "check"],
     &["store", "acknowledge"],
+    &["clock"],
+    &["clock", "confirm"],
     &["config"],
     &["config", "show"],
     &["doctor"],
