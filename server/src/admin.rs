@@ -12,6 +12,7 @@
 //! | `/api/v1/features` | seats of every feature |
 //! | `/api/v1/leases` | who holds what; `?feature=`, `?limit=`, `?offset=` |
 //! | `/api/v1/backup` | the data folder in one file |
+//! | `/api/v1/clock` | the machine's clock, and what licence dates are held against; `POST` to `/confirm`: it is right. `?by=` |
 //! | `/api/v1/store` | what is written down, and what was found of the life before; `POST` to `/acknowledge`: an old copy is known |
 //! | `/api/v1/licences` | what became of each licence file; `POST` the text of one to add it: `?persist=`, `?dry_run=` |
 //! | `/api/v1/licences/reload` | `POST`: reads all files anew |
@@ -30,6 +31,7 @@
 //! | `changes`, `policy` | the handlers of what changes something |
 //! | `store`, `backup` | what is written down, and all of it |
 //! | `audit` | the handlers of who changed what |
+//! | `clock` | the machine's clock, and what dates are held against |
 //! | `views` | the JSON, whose field names are kept |
 //! | `metrics` | counters of the core and the sockets as OpenMetrics |
 
@@ -37,6 +39,7 @@ mod audit;
 mod auth;
 mod backup;
 mod changes;
+mod clock;
 mod listen;
 mod metrics;
 mod policy;
@@ -58,13 +61,14 @@ use arc_swap::ArcSwap;
 use leasehold_core::Shared;
 use leasehold_protocol::time::Now;
 
+pub use clock::{ClockView, ConfirmedView};
 pub use listen::{Admin, bind};
 pub use store::{BeforeView, FindingView, JournalView, StoreView};
 pub use views::{FeatureView, FeaturesView, LeaseView, LeasesView, RealmView, StatusView};
 
 use crate::{
-    alarms::Alerts, journal::Journal, ledger::Ledger, licences::LicenceReport, loader::Loader, net::NetCounters,
-    remembered::Remembered, state::RestToken,
+    alarms::Alerts, clock::SteadyClock, journal::Journal, ledger::Ledger, licences::LicenceReport, loader::Loader,
+    net::NetCounters, remembered::Remembered, state::RestToken,
 };
 
 /// What the handlers look at.
@@ -85,6 +89,8 @@ pub struct AdminState {
     pub server_id: u64,
     /// When it started.
     pub started: Now,
+    /// What time it is.
+    pub clock: Arc<SteadyClock>,
     /// Where leases are written down.
     pub journal: Arc<Journal>,
     /// What was found of the life before.

@@ -1,17 +1,18 @@
 //! Alarms before a right ends: 60, 30, 7 and 1 days before, each told once, with the instant and the time left (L-9); and
-//! alerts when more seats are out than a limit allows (L-10, L-13).
+//! alerts when more seats are out than a limit allows (L-10, L-13). And what is said of the machine's clock, when it begins and when it
+//! ends (T-5).
 
 mod limits;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use leasehold_core::FeatureStatus;
-use leasehold_protocol::time::{Now, UnixMillis};
+use leasehold_protocol::time::{Mono, Now, UnixMillis};
 
 pub use self::limits::Alerts;
 use self::limits::Limits;
 use crate::{
-    clock::clock_now,
+    clock::words::Told,
     instant::{rfc3339, words},
     running::Running,
 };
@@ -21,6 +22,8 @@ const DAY_MS: u64 = 86_400_000;
 pub(crate) const DAYS: [u64; 4] = [60, 30, 7, 1];
 /// How often is looked: an alert is never later than this, whatever the clock does.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How often it is written down how late it is: of what was not written a clock that is set back may take advantage, once.
+const KEEP_TIME_MS: u64 = 60_000;
 
 /// Which alarms have been told.
 #[derive(Debug, Default)]
@@ -28,12 +31,22 @@ pub(crate) struct Alarms {
     /// By realm and feature: the end, and the fewest days that were told of it.
     told: BTreeMap<(u32, String), (UnixMillis, u64)>,
     limits: Limits,
+    clock: Told,
+    /// When it was written down last how late it is.
+    kept_at: Mono,
 }
 
 impl Alarms {
     /// Tells what is to be told, now and then every ten seconds; returns when it has looked. Dropping it loses nothing.
     pub(crate) async fn due(&mut self, running: &Running) {
-        let now = clock_now();
+        let now = running.clock().now();
+        for line in self.clock.news(&running.clock().status(), now) {
+            line.log();
+        }
+        if now.mono >= self.kept_at.plus_ms(KEEP_TIME_MS) {
+            self.kept_at = now.mono;
+            running.keep_time();
+        }
         let features = running.shared().features(now);
         for line in self.news(&features, now) {
             tracing::warn!("{line}");
@@ -82,10 +95,7 @@ pub(crate) fn sentence(feature: &FeatureStatus, end: UnixMillis, now: Now) -> St
 
 #[cfg(test)]
 mod tests {
-    use leasehold_protocol::{
-        time::Mono,
-        vocab::{FeatureName, RealmId, Version},
-    };
+    use leasehold_protocol::vocab::{FeatureName, RealmId, Version};
 
     use super::*;
 

@@ -1,4 +1,14 @@
 //! The one place that reads clocks, and the one that draws randomness from the operating system.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`steady`] | the effective wall time, shared by all threads |
+//! | [`mark`] | how it gets over a restart |
+//! | [`words`] | what is said of it |
+
+mod mark;
+mod steady;
+pub(crate) mod words;
 
 use std::time::{Duration, SystemTime};
 
@@ -8,10 +18,19 @@ use leasehold_protocol::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-/// Both clocks, now: `CLOCK_BOOTTIME`, which counts suspend, and the wall clock (E-7).
+pub use self::{
+    mark::{MARK_FILE, MarkKeys, load_mark, save_mark},
+    steady::{Reading, SteadyClock},
+};
+
+/// Both clocks of the machine, now: `CLOCK_BOOTTIME`, which counts suspend, and the wall clock as it is set (E-7). What licence
+/// dates are held against is [`SteadyClock::now`].
 #[must_use]
 pub fn clock_now() -> Now {
-    Now { mono: Mono(millis(boot_time())), wall: UnixMillis(millis(unix_time())) }
+    // In this order: a thread that is stopped in between sees a calendar that is behind, which is harmless. One that is ahead would
+    // be followed for good.
+    let wall = UnixMillis(millis(unix_time()));
+    Now { mono: Mono(millis(boot_time())), wall }
 }
 
 /// How long until the lease clock reads `deadline`, to the nanosecond: a sleep rounded down to whole milliseconds wakes

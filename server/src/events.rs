@@ -41,7 +41,7 @@ pub(crate) fn log(event: &Event) {
             client = %denied.client,
             "denied: {}", denied.sentence
         ),
-        Event::SessionOpened { realm, client, from, replaced } => {
+        Event::SessionOpened { realm, client, from, replaced, .. } => {
             debug!(%realm, %client, %from, replaced, "session opened");
         }
         Event::SessionClosed { realm, client, why } => debug!(%realm, %client, ?why, "session closed"),

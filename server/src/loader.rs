@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use crate::{
     admin::AdminState,
-    clock::clock_now,
+    clock::{self, SteadyClock},
     config::ConfigError,
     ledger::{By, LedgerError},
     licences::{Found, LicenceReport, Licences, MEMORY, Trust, TrustError},
@@ -176,7 +176,7 @@ impl Loader {
             self.shared.set_policy(file.policy);
             self.policy_text = file.text;
         }
-        self.refresh_warnings(state, clock_now());
+        self.refresh_warnings(state, state.clock.now());
         Ok(report)
     }
 
@@ -205,7 +205,7 @@ impl Loader {
         let there: Vec<SignedCertificate> = found.certificates().cloned().collect();
         let is_new = |signed: &&SignedCertificate| there.iter().all(|other| other.id != signed.id);
         let new: Vec<SignedCertificate> = sent.applied.iter().filter(is_new).cloned().collect();
-        let now = clock_now();
+        let now = state.clock.now();
         let mut report = self.foretell(&there, &sent.applied, &new, now);
         report.persisted = persist && !dry_run;
         if dry_run || new.is_empty() && !persist {
@@ -257,7 +257,7 @@ impl Loader {
         deeds::enter_removal(state, by, id, &found).map_err(ReloadError::from)?;
         let done = self.take_out(id, &found, path == added_path, state);
         let report = done.inspect_err(|e| deeds::undone(state, by, "licence.remove", e))?;
-        self.refresh_warnings(state, clock_now());
+        self.refresh_warnings(state, state.clock.now());
         Ok(report)
     }
 
@@ -292,11 +292,13 @@ impl Loader {
         let found = crate::banner::warnings(&self.shared, &state.licences.load(), now);
         let of_ledger = state.ledger.warnings();
         let of_policy = policy::beside_licences(&self.shared, now);
+        let of_clock = clock::words::warnings(&state.clock.status(), now);
         let of_storage = remembered::warnings_of_storage(&state.remembered, &state.journal, &self.shared);
         let all = self
             .file_warnings
             .iter()
             .cloned()
+            .chain(of_clock)
             .chain(of_storage)
             .chain(of_ledger)
             .chain(found)
@@ -318,8 +320,16 @@ impl Loader {
     }
 
     /// Ends the server's life: see [`Serving::end`].
-    pub(crate) fn end(self, leases_out: u64, now: Now) -> Result<(), StateError> {
-        self.serving.end(&self.folder, leases_out, now)
+    pub(crate) fn end(self, leases_out: u64, clock: &SteadyClock) -> Result<(), StateError> {
+        self.keep_time(clock);
+        self.serving.end(&self.folder, leases_out, clock.now())
+    }
+
+    /// Writes down how late it is, for the next start (T-5). Without it that takes the mark before; nothing stops for it.
+    pub(crate) fn keep_time(&self, clock: &SteadyClock) {
+        if let Err(e) = clock.save(&self.folder) {
+            tracing::warn!("{e}; until it can, a restart may not notice that the clock was set back");
+        }
     }
 
     fn read(&self, licences: &Licences) -> Result<Found, ReloadError> {
@@ -333,7 +343,7 @@ impl Loader {
         let found = self.read(&licences)?;
         self.serving.allow(&self.folder, licences.longest_ttl_ms(&found))?;
         let plans = self.shared.plans();
-        let mut report = licences.apply(found, &self.shared, clock_now());
+        let mut report = licences.apply(found, &self.shared, state.clock.now());
         // Of before: what begins or ends meanwhile is found by looking again.
         report.plans = plans;
         report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -15,7 +15,7 @@ use crate::{
     admin::{Admin, AdminState},
     alarms::Alerts,
     banner,
-    clock::clock_now,
+    clock::{SteadyClock, clock_now},
     error::StartError,
     journal::Journal,
     ledger::{By, Deed, Ledger},
@@ -92,7 +92,7 @@ impl Running {
     /// What became of the licence files at the last reading.
     #[must_use]
     pub fn licence_report(&self) -> Arc<LicenceReport> {
-        self.state.licences_now(clock_now())
+        self.state.licences_now(self.state.clock.now())
     }
 
     /// What is not as it should be, each with its remedy.
@@ -131,7 +131,7 @@ impl Running {
             licences: &self.licence_report(),
             interfaces: &self.interfaces.get(),
             warnings: &self.warnings(),
-            now: clock_now(),
+            now: self.state.clock.now(),
         })
     }
 
@@ -158,6 +158,17 @@ impl Running {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.state.ledger
+    }
+
+    /// What time it is: licence dates are held against it.
+    #[must_use]
+    pub fn clock(&self) -> &SteadyClock {
+        &self.state.clock
+    }
+
+    /// Writes down how late it is.
+    pub(crate) fn keep_time(&self) {
+        self.state.loader().keep_time(self.clock());
     }
 
     /// Where alerts are counted.
@@ -234,11 +245,11 @@ impl Running {
             admin.stop().await;
         }
         let leases_out = self.state.shared.live_leases();
-        if let Err(e) = self.state.journal.close(leases_out, clock_now()) {
+        if let Err(e) = self.state.journal.close(leases_out, self.state.clock.now()) {
             tracing::warn!("the journal cannot be closed: {e}; the next start finds a server that was killed");
         }
         if let Some(loader) = self.state.take_loader()
-            && let Err(e) = loader.end(leases_out, clock_now())
+            && let Err(e) = loader.end(leases_out, &self.state.clock)
         {
             tracing::warn!("{e}; the next start will be careful for one TTL");
         }

@@ -45,6 +45,9 @@ pub struct Settings {
     pub watch: bool,
     /// What is logged and how.
     pub log: LogSettings,
+    /// How far the machine's clock may be behind the time that licence dates are held against without suspicion, up to 31 days. Default
+    /// 26 h: a day, and an hour to both sides for a wrong zone or summer time.
+    pub clock_tolerance: Duration,
     /// How long a shutdown waits for leases to come back. Default 10 s: shorter than what service managers allow.
     pub drain: Duration,
     /// One line for the banner: where the settings came from.
@@ -128,6 +131,7 @@ impl Default for Settings {
             discovery: true,
             discovery_off_link: true,
             log: LogSettings { filter: "info".into(), format: LogFormat::Auto },
+            clock_tolerance: Duration::from_secs(26 * 3600),
             drain: Duration::from_secs(10),
             origins: "defaults".into(),
         }

@@ -19,7 +19,7 @@ use crate::{
     Running,
     admin::{self, Admin, AdminState},
     alarms::Alerts,
-    clock::{SystemEntropy, clock_now},
+    clock::{MarkKeys, SteadyClock, SystemEntropy},
     error::StartError,
     journal::{self, Anchor, Anchored, Beginning, Journal, Recovery, recover},
     ledger::{self, By, Deed, KeptPolicy, LEDGER, Ledger, Uses},
@@ -54,8 +54,11 @@ struct Ready {
 /// Starts with what must not be lost in `storage`: the data folder, unless a test has another.
 pub(crate) fn start(settings: Settings, storage: Option<Arc<dyn Storage>>) -> Result<Running, StartError> {
     let mut ready = ready(&settings, storage)?;
+    let mark_keys = MarkKeys::of(&ready.secrets.ticket_keys);
+    let (clock, clock_warnings) = SteadyClock::start(&mut ready.folder, mark_keys, settings.clock_tolerance);
+    ready.file_warnings.extend(clock_warnings);
     // Read once the folder is ours alone: until then another server may have granted, and blindness counts from here.
-    let (now, began) = (clock_now(), std::time::Instant::now());
+    let (now, began) = (clock.now(), std::time::Instant::now());
     let found = ready.licences.read(&ready.folder)?;
     let before = Before::find(&ready, now, ready.licences.longest_ttl_ms(&found))?;
     // On disk before the first grant.
@@ -77,7 +80,7 @@ pub(crate) fn start(settings: Settings, storage: Option<Arc<dyn Storage>>) -> Re
     report.log();
     ready.file_warnings.extend(before.warning());
     let gone_on = before.go_on(ready.storage.clone(), &shared).map_err(StartError::Worker)?;
-    let state = admin_state(&ready, shared, report, gone_on, now);
+    let state = admin_state(&ready, shared, report, gone_on, clock, now);
     let Ready { folder, licences, file_warnings, interfaces, listeners, http, .. } = ready;
     let loader = Loader::new(&settings, folder, serving, licences, state.shared.clone(), file_warnings, policy_text);
     loader.refresh_warnings(&state, now);
@@ -88,7 +91,7 @@ pub(crate) fn start(settings: Settings, storage: Option<Arc<dyn Storage>>) -> Re
         Err(e) => {
             // If nothing was granted, the next start need not be careful for our sake.
             if let Some(loader) = state.take_loader() {
-                loader.end(state.shared.live_leases(), clock_now())?;
+                loader.end(state.shared.live_leases(), &state.clock)?;
             }
             return Err(e);
         }
@@ -198,6 +201,7 @@ fn admin_state(
     shared: Arc<Shared>,
     report: crate::licences::LicenceReport,
     (journal, remembered): (Arc<Journal>, Remembered),
+    clock: SteadyClock,
     started: Now,
 ) -> Arc<AdminState> {
     Arc::new(AdminState {
@@ -211,6 +215,7 @@ fn admin_state(
         token_path: ready.folder.join(REST_TOKEN_FILE),
         server_id: ready.secrets.server_id,
         started,
+        clock: Arc::new(clock),
         journal,
         remembered,
         udp: ready.listeners.iter().map(|listener| listener.address).collect(),
@@ -225,6 +230,7 @@ fn wiring(settings: &Settings, state: &AdminState, interfaces: Interfaces, now: 
         shared: state.shared.clone(),
         interfaces: Arc::new(InterfaceView::new(interfaces, now.mono, state.net.clone())),
         counters: state.net.clone(),
+        clock: state.clock.clone(),
         journal: state.journal.clone(),
         uses: Arc::new(Uses(state.ledger.clone())),
         discovery: settings.discovery,

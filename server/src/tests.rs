@@ -3,6 +3,7 @@
 mod afterlife;
 mod changes;
 mod client;
+mod clock;
 mod http;
 mod ledger;
 mod life;

@@ -3,7 +3,7 @@
 use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    audit, backup, checkout, completions, config, demo, discover, doctor,
+    audit, backup, checkout, clock, completions, config, demo, discover, doctor,
     exit::{Exit, Failure},
     help, hostid, info, init, issue, licence, load, man, policy, serve, status, store,
 };
@@ -74,6 +74,8 @@ pub enum Command {
     Restore(backup::RestoreArgs),
     /// Show what a server writes down of its leases, and check it
     Store(store::Args),
+    /// Show the server's clock and what licence dates are held against, and confirm it
+    Clock(clock::Args),
     /// Look at the server's configuration
     Config(config::Args),
     /// Find out what is wrong with this machine, its network or its server
@@ -149,6 +151,7 @@ fn dispatch(command: &Command, matches: &ArgMatches) -> Result<Exit, Failure> {
         Command::Backup(args) => backup::back_up(args),
         Command::Restore(args) => backup::restore(args),
         Command::Store(args) => store::run(args),
+        Command::Clock(args) => clock::run(args),
         Command::Config(args) => config::run(args, matches),
         Command::Doctor(args) => doctor::run(args),
         Command::Discover(args) => discover::run(args),

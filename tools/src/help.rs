@@ -28,7 +28,7 @@ pub const STYLES: styling::Styles = styling::Styles::styled()
 const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "init"]),
     ("Licences", &["keygen", "issue", "lint", "licence", "hostid"]),
-    ("Server", &["serve", "policy", "audit", "status", "store", "backup", "restore", "config", "doctor"]),
+    ("Server", &["serve", "policy", "audit", "status", "store", "backup", "restore", "clock", "config", "doctor"]),
     ("Client", &["discover", "info", "checkout", "load"]),
     ("Shell", &["completions", "man", "help"]),
 ];

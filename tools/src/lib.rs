@@ -15,6 +15,7 @@ pub mod audit;
 pub mod backup;
 pub mod checkout;
 pub mod cli;
+pub mod clock;
 pub mod completions;
 pub mod config;
 pub mod connect;

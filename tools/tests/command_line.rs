@@ -35,6 +35,8 @@ const COMMANDS: &[&[&str]] = &[
     &["store", "info"],
     &["store", "check"],
     &["store", "acknowledge"],
+    &["clock"],
+    &["clock", "confirm"],
     &["config"],
     &["config", "show"],
     &["doctor"],

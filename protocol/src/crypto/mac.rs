@@ -29,6 +29,12 @@ impl MacKey {
         Self(derive(b"leasehold discover v1", &[&site.0]))
     }
 
+    /// For the mark of wall time that a server keeps beside its ticket key, whose secret is `secret` (T-5).
+    #[must_use]
+    pub fn clock_mark(secret: &[u8; 32]) -> Self {
+        Self(derive(b"leasehold clock mark v1", &[secret]))
+    }
+
     /// The mac of `bytes`.
     #[must_use]
     pub fn of(&self, bytes: &[u8]) -> [u8; 16] {

@@ -33,7 +33,7 @@ use leasehold_protocol::{
     error::DecodeErrorKind,
     message::{RenewedMany, ServerFrame},
     packet::{self, Packet},
-    time::{Mono, Now},
+    time::{Mono, Now, UnixMillis},
 };
 
 pub(crate) use self::data::Sender;
@@ -68,6 +68,8 @@ pub struct Engine {
     events: VecDeque<Event>,
     /// Whether renewals are told.
     tells_renewals: bool,
+    /// By how much the machine's calendar is ahead of the wall time that steps are given.
+    raw_ahead_ms: i64,
     /// Leases ended in this step, whose claim keys are still to be forgotten.
     ended: Vec<Ended>,
     /// What is said back to the datagram at hand.
@@ -98,6 +100,7 @@ impl Engine {
             outbox: Outbox::default(),
             events: VecDeque::new(),
             tells_renewals: true,
+            raw_ahead_ms: 0,
             ended: Vec::new(),
             answers: Vec::new(),
             plaintext: Vec::new(),
@@ -109,6 +112,12 @@ impl Engine {
     /// perf was more than a twentieth of what a renewal in a frame for many cost.
     pub const fn tell_renewals(&mut self, tell: bool) {
         self.tells_renewals = tell;
+    }
+
+    /// By how much the machine's own calendar is ahead of `now.wall` of the steps that follow, in milliseconds; below zero if it is
+    /// behind. Default 0. For who gives [effective](crate::wall) times: whether the clocks parted is seen by the calendar.
+    pub const fn note_raw(&mut self, ahead_ms: i64) {
+        self.raw_ahead_ms = ahead_ms;
     }
 
     /// Feeds one datagram, which is opened in place. Bad bytes are counted and dropped: a stranger's noise is not our
@@ -215,8 +224,9 @@ impl Engine {
 
     /// What every step begins with: are the clocks together, and are the plans for now?
     fn look(&mut self, now: Now) {
+        let raw = Now { wall: UnixMillis(now.wall.0.saturating_add_signed(self.raw_ahead_ms)), ..now };
         let Self { shared, events, counters, worker, .. } = self;
-        shared.look_at_clocks(now, |by_ms, sessions| {
+        shared.look_at_clocks(raw, |by_ms, sessions| {
             counters.count(Counter::ClockSteps);
             counters.add(Counter::SessionsClosed, usize::try_from(sessions).unwrap_or(usize::MAX));
             events.push_back(Event::ClocksParted { by_ms, sessions });

@@ -48,6 +48,9 @@ pub enum Event {
         from: SocketAddr,
         /// Whether it replaced an older session of the same program.
         replaced: bool,
+        /// By how much its calendar is ahead of our boot clock, by its own word, in milliseconds: for
+        /// [`WallKeeper::heard`](crate::WallKeeper::heard).
+        clock_ahead_ms: i64,
     },
     /// A session ended.
     SessionClosed {

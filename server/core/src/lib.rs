@@ -27,6 +27,7 @@
 //! | `ledger` | the seat equation |
 //! | `ticket` | the sealed proof of a lease |
 //! | `session` | who a datagram is from, and what may be sent back |
+//! | [`wall`] | the time that dates are held against |
 //! | `pool` | the lock-free part |
 //! | `shared` | all of it together, and what an administrator sees |
 //!
@@ -66,6 +67,7 @@ mod session;
 mod shared;
 mod status;
 mod ticket;
+pub mod wall;
 mod wording;
 
 pub use config::{RealmConfig, ServerConfig};
@@ -78,6 +80,7 @@ pub use planted::Fault;
 pub use restore::{HeldLease, Restoration};
 pub use shared::Shared;
 pub use status::{FeatureStatus, LeaseStatus, LotStatus, RealmStatus, ReservationStatus};
+pub use wall::{Mark, WallKeeper, WallStatus};
 
 #[cfg(doc)]
 use leasehold_protocol::time::Now;

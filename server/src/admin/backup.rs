@@ -13,7 +13,7 @@ use super::{
     AdminState, auth,
     changes::{Peer, aside, not_kept},
 };
-use crate::{clock_now, ledger::Deed, loader::BackupFailed};
+use crate::{ledger::Deed, loader::BackupFailed};
 
 /// The backup as a tar archive. Whoever has one has every key of the server: it is entered in the audit.
 pub(super) async fn take(State(state): State<Arc<AdminState>>, Extension(peer): Extension<Peer>) -> Response {
@@ -21,7 +21,7 @@ pub(super) async fn take(State(state): State<Arc<AdminState>>, Extension(peer): 
     let taken = aside(move || {
         let deed = Deed { by: &by, action: "backup.take", before: Value::Null, after: json!({}) };
         state.ledger.record(&deed).map_err(BackupFailed::Ledger)?;
-        state.loader().back_up(&state.ledger, clock_now())
+        state.loader().back_up(&state.ledger, state.clock.now())
     });
     match taken.await {
         Ok(bytes) => {

@@ -18,7 +18,6 @@ use super::{
     auth::{self, Unreadable},
 };
 use crate::{
-    clock_now,
     ledger::{By, LedgerError, Who},
     loader::{AddReport, ChangeError, ReloadError},
 };
@@ -35,7 +34,7 @@ impl Peer {
 }
 
 pub(super) async fn list(State(state): State<Arc<AdminState>>) -> Response {
-    Json(&*state.licences_now(clock_now())).into_response()
+    Json(&*state.licences_now(state.clock.now())).into_response()
 }
 
 #[derive(Deserialize)]

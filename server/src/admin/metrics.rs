@@ -54,7 +54,8 @@ impl Collector for Scrape {
         self.licences(&mut encoder)?;
         self.features(&mut encoder)?;
         self.alerts(&mut encoder)?;
-        self.journal(&mut encoder)
+        self.journal(&mut encoder)?;
+        self.clock(&mut encoder)
     }
 }
 
@@ -178,6 +179,37 @@ impl Scrape {
                 "restored_leases",
                 "Leases of the life before that are out again",
                 signed(self.state.remembered.restoration.restored),
+            ),
+        ] {
+            gauge(encoder, name, help, value)?;
+        }
+        Ok(())
+    }
+
+    fn clock(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let status = self.state.clock.status();
+        let pending_s = status.pending_until.map_or(0, |until| until.ms_since(self.now.mono) / 1000);
+        for (name, help, value) in [
+            (
+                "clock_raw_ahead_seconds",
+                "By how much the machine's clock is ahead of the time licence dates are held against",
+                status.raw_ahead_ms / 1000,
+            ),
+            (
+                "clock_suspect",
+                "Whether the machine's clock is behind by more than the tolerance",
+                i64::from(status.is_suspect),
+            ),
+            (
+                "clock_jump_pending",
+                "Whether a jump of the machine's clock is not believed yet",
+                i64::from(status.pending_until.is_some()),
+            ),
+            ("clock_jump_pending_seconds", "How long such a jump has to stand yet", signed(pending_s)),
+            (
+                "clock_clients_differ",
+                "Whether the median of clients' clocks differs by more than the tolerance",
+                i64::from(status.clients_differ),
             ),
         ] {
             gauge(encoder, name, help, value)?;

@@ -17,9 +17,8 @@ use serde_json::json;
 use super::{
     AdminState, audit,
     auth::{self, Unreadable},
-    backup, changes, metrics, policy, store, views,
+    backup, changes, clock, metrics, policy, store, views,
 };
-use crate::clock::clock_now;
 
 /// How long an answer may take: ten thousand certificates are checked and put in force in less.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
@@ -46,6 +45,8 @@ pub(super) fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/policy", get(policy::show).post(policy::apply).layer(DefaultBodyLimit::max(POLICY_MAX)))
         .route("/api/v1/policy/rollback", post(policy::roll_back))
         .route("/api/v1/backup", get(backup::take))
+        .route("/api/v1/clock", get(clock::show))
+        .route("/api/v1/clock/confirm", post(clock::confirm))
         .route("/api/v1/store", get(store::show))
         .route("/api/v1/store/acknowledge", post(store::acknowledge))
         .route("/api/v1/policy/history", get(policy::history))
@@ -75,7 +76,7 @@ async fn healthz() -> &'static str {
 }
 
 async fn readyz(State(state): State<Arc<AdminState>>) -> Response {
-    let reasons = views::not_ready(&state, clock_now());
+    let reasons = views::not_ready(&state, state.clock.now());
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // Seats are granted whatever the ledger does: it is told, and no reason.
     let ledger = state.ledger.health();
@@ -83,22 +84,22 @@ async fn readyz(State(state): State<Arc<AdminState>>) -> Response {
 }
 
 async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
-    match metrics::text(&state, clock_now()) {
+    match metrics::text(&state, state.clock.now()) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(e) => auth::error(StatusCode::INTERNAL_SERVER_ERROR, "metrics", &format!("cannot be written: {e}")),
     }
 }
 
 async fn status(State(state): State<Arc<AdminState>>) -> Json<views::StatusView> {
-    Json(views::StatusView::of(&state, clock_now()))
+    Json(views::StatusView::of(&state, state.clock.now()))
 }
 
 async fn features(State(state): State<Arc<AdminState>>) -> Json<views::FeaturesView> {
-    Json(views::FeaturesView::of(&state.shared, clock_now()))
+    Json(views::FeaturesView::of(&state.shared, state.clock.now()))
 }
 
 async fn reservations(State(state): State<Arc<AdminState>>) -> Json<views::ReservationsView> {
-    Json(views::ReservationsView::of(&state.shared, clock_now()))
+    Json(views::ReservationsView::of(&state.shared, state.clock.now()))
 }
 
 #[derive(Deserialize)]
@@ -122,20 +123,20 @@ async fn leases(
     let feature =
         page.feature.as_deref().map(FeatureName::new).transpose().map_err(|e| wrong(format!("feature: {e}")))?;
     let offset = page.offset.unwrap_or(0);
-    let view = views::LeasesView::of(&state.shared, clock_now(), feature.as_ref(), offset, limit);
+    let view = views::LeasesView::of(&state.shared, state.clock.now(), feature.as_ref(), offset, limit);
     Ok(Json(view).into_response())
 }
 
 async fn no_such_page() -> Response {
     let message = "no such page; there are /healthz, /readyz, /metrics and \
-                   /api/v1/{status,features,leases,reservations,licences,policy,store,backup,audit} with licences/reload, licences/ID, \
-                   policy/rollback, policy/history, store/acknowledge and audit/verify";
+                   /api/v1/{status,features,leases,reservations,licences,policy,store,clock,backup,audit} with licences/reload, \
+                   licences/ID, policy/rollback, policy/history, store/acknowledge, clock/confirm and audit/verify";
     auth::error(StatusCode::NOT_FOUND, "not_found", message)
 }
 
 async fn not_so() -> Response {
     let message = "this page does not do that: pages are read by GET; /api/v1/licences takes POST, /api/v1/licences/reload \
-                   POST, /api/v1/licences/ID DELETE, /api/v1/policy, /api/v1/policy/rollback and \
-                   /api/v1/store/acknowledge POST";
+                   POST, /api/v1/licences/ID DELETE, /api/v1/policy, /api/v1/policy/rollback, \
+                   /api/v1/store/acknowledge and /api/v1/clock/confirm POST";
     auth::error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

@@ -16,7 +16,6 @@ use super::{
     changes::{Peer, aside, not_kept},
 };
 use crate::{
-    clock_now,
     instant::{rfc3339, wall_of},
     journal::{Finding, Journal},
     ledger::Deed,
@@ -165,7 +164,7 @@ impl From<&Finding> for FindingView {
 }
 
 pub(super) async fn show(State(state): State<Arc<AdminState>>) -> Json<StoreView> {
-    Json(StoreView::of(&state, clock_now()))
+    Json(StoreView::of(&state, state.clock.now()))
 }
 
 /// An administrator knows that the data folder is old.
@@ -182,8 +181,8 @@ pub(super) async fn acknowledge(State(state): State<Arc<AdminState>>, Extension(
             tracing::warn!(by = %peer.0, "acknowledged: the data folder is an old copy");
         }
         state.shared.set_store_old(false);
-        state.loader().refresh_warnings(&state, clock_now());
-        Ok(StoreView::of(&state, clock_now()))
+        state.loader().refresh_warnings(&state, state.clock.now());
+        Ok(StoreView::of(&state, state.clock.now()))
     });
     match done.await {
         Ok(view) => Json(view).into_response(),

@@ -9,7 +9,7 @@ use leasehold_protocol::{
 };
 use serde::Serialize;
 
-use super::AdminState;
+use super::{AdminState, clock::ClockView};
 use crate::instant::{rfc3339, wall_of};
 
 /// `/api/v1/status`.
@@ -47,6 +47,8 @@ pub struct StatusView {
     pub blind_until: Option<String>,
     /// How long that is from now.
     pub blind_ms: Option<u64>,
+    /// The machine's clock, and what licence dates are held against.
+    pub clock: ClockView,
     /// What is not as it should be, each with its remedy.
     pub warnings: Vec<String>,
 }
@@ -288,6 +290,7 @@ impl StatusView {
             draining: state.is_draining(),
             blind_until: state.shared.blind_until(now.mono).map(|until| rfc3339(wall_of(until, now))),
             blind_ms: blind_ms(state, now),
+            clock: ClockView::of(state, now),
             warnings: state.warnings.load().to_vec(),
         }
     }

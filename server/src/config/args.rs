@@ -85,6 +85,10 @@ pub struct ServeArgs {
     #[arg(long, env = "LEASEHOLD_LIMIT_DISCOVERS", value_name = "N", help_heading = "Leases and limits")]
     pub limit_discovers: Option<String>,
 
+    /// How far the machine's clock may be behind licence time without an alarm, 0s to 31d [default: 26h]
+    #[arg(long, env = "LEASEHOLD_CLOCK_TOLERANCE", value_name = "TIME", help_heading = "Leases and limits")]
+    pub clock_tolerance: Option<String>,
+
     /// How long a shutdown waits for leases to come back, 0s to 1h [default: 10s]
     #[arg(long, env = "LEASEHOLD_DRAIN_TIME", value_name = "TIME", help_heading = "Leases and limits")]
     pub drain_time: Option<String>,

@@ -115,6 +115,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         |s| vec![s.limits.discovers_per_second.to_string()],
     ),
     one(
+        "clock-tolerance",
+        |s, t| set(&mut s.clock_tolerance, values::time(t, Duration::ZERO, DAY * 31)),
+        |s| vec![values::show_time(s.clock_tolerance)],
+    ),
+    one(
         "drain-time",
         |s, t| set(&mut s.drain, values::time(t, Duration::ZERO, Duration::from_secs(3600))),
         |s| vec![values::show_time(s.drain)],

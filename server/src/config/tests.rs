@@ -94,6 +94,7 @@ fn every_setting_can_be_given_in_every_layer() {
         ("limit-sessions", "11"),
         ("limit-handshakes", "12"),
         ("limit-discovers", "13"),
+        ("clock-tolerance", "27h"),
         ("drain-time", "14s"),
         ("log-level", "debug"),
         ("log-format", "json"),

@@ -11,7 +11,6 @@ use serde_json::json;
 use super::{Loader, deeds};
 use crate::{
     admin::AdminState,
-    clock::clock_now,
     config::ConfigError,
     ledger::{By, Deed, KeptPolicy, LedgerError},
     policy::{FILE_MAX, PolicyFile},
@@ -176,7 +175,7 @@ impl Loader {
         state.ledger.record_policy(&deed, &KeptPolicy { text: &text, rules, what: how.what })?;
         let done = self.write_policy(path, file);
         done.inspect_err(|e| deeds::undone(state, how.by, how.action, e))?;
-        self.refresh_warnings(state, clock_now());
+        self.refresh_warnings(state, state.clock.now());
         Ok(())
     }
 

@@ -31,7 +31,7 @@ use super::{
     workers::Order,
 };
 use crate::{
-    clock::{SystemEntropy, clock_now, until},
+    clock::{SteadyClock, SystemEntropy, until},
     events,
     journal::Noted,
 };
@@ -152,10 +152,10 @@ impl Worker {
                     Some(Order::Goodbye) => self.goodbye(),
                     Some(Order::Stop) | None => break,
                 },
-                () = self.ports.readable() => self.receive(&mut outgoing, Asking::IfTold).await.unwrap_or_else(clock_now),
-                () = self.held.changed(), if !self.held.is_empty() => clock_now(),
-                () = &mut timer, if waits => clock_now(),
-                () = ready(()), if !waits => clock_now(),
+                () = self.ports.readable() => self.receive(&mut outgoing, Asking::IfTold).await.unwrap_or_else(|| self.now()),
+                () = self.held.changed(), if !self.held.is_empty() => self.now(),
+                () = &mut timer, if waits => self.now(),
+                () = ready(()), if !waits => self.now(),
             };
             if timer.is_elapsed() {
                 armed = None;
@@ -173,8 +173,12 @@ impl Worker {
         self.engine.poll_timeout().map_or(self.look_around_at, |due| due.min(self.look_around_at))
     }
 
+    fn now(&mut self) -> Now {
+        read_clock(&self.wiring.clock, &mut self.engine)
+    }
+
     fn goodbye(&mut self) -> Now {
-        let now = clock_now();
+        let now = self.now();
         self.engine.begin_goodbye(now);
         now
     }
@@ -214,7 +218,8 @@ impl Worker {
             if is_door && pressed && !self.turn.is_multiple_of(DOOR_EVERY) {
                 continue;
             }
-            match self.batch.fill(&port.io, &port.state, asking, clock_now) {
+            let clock = || read_clock(&self.wiring.clock, &mut self.engine);
+            match self.batch.fill(&port.io, &port.state, asking, clock) {
                 Ok(now) => {
                     last = Some(now);
                     NetCounters::add(&self.wiring.counters.receive_batches);
@@ -352,6 +357,13 @@ impl Worker {
     }
 }
 
+/// The time for the steps that follow; the engine is told where the machine's calendar is (E-7).
+fn read_clock(clock: &SteadyClock, engine: &mut Engine) -> Now {
+    let reading = clock.read();
+    engine.note_raw(reading.raw_ahead_ms);
+    reading.now
+}
+
 /// Passes on what happened; what came of it.
 fn drain_events(engine: &mut Engine, wiring: &Wiring, now: Now, room: &mut Vec<u8>, outgoing: &mut Outgoing) -> Noted {
     let mut noted = Noted::Nothing;
@@ -360,6 +372,9 @@ fn drain_events(engine: &mut Engine, wiring: &Wiring, now: Now, room: &mut Vec<u
         noted = noted.max(wiring.journal.note(&event, now, room));
         if let Err(e) = wiring.uses.note([&event]) {
             tracing::error!("{e}: what was used counts until this server ends, and is forgotten then");
+        }
+        if let Event::SessionOpened { client, clock_ahead_ms, .. } = event {
+            wiring.clock.heard(client, clock_ahead_ms);
         }
         if matches!(event, Event::Released(_) | Event::Expired(_) | Event::LingerEnded(_)) {
             wiring.lease_ended.notify_waiters();

@@ -8,7 +8,7 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use crate::{journal::Journal, ledger::Uses};
+use crate::{clock::SteadyClock, journal::Journal, ledger::Uses};
 
 use super::{
     InterfaceView, Listener, NetCounters,
@@ -24,6 +24,8 @@ pub struct Wiring {
     pub interfaces: Arc<InterfaceView>,
     /// What the sockets do.
     pub counters: Arc<NetCounters>,
+    /// What time it is.
+    pub clock: Arc<SteadyClock>,
     /// Where leases are written down.
     pub journal: Arc<Journal>,
     /// Where uses of trials and meters are noted.

@@ -5,7 +5,7 @@ use super::{
 use crate::{HttpListen, Running, StartError};
 
 const OPEN: &str = "/healthz";
-const GUARDED: [&str; 10] = [
+const GUARDED: [&str; 11] = [
     "/readyz",
     "/metrics",
     "/api/v1/status",
@@ -15,6 +15,7 @@ const GUARDED: [&str; 10] = [
     "/api/v1/policy/history",
     "/api/v1/audit",
     "/api/v1/audit/verify",
+    "/api/v1/clock",
     "/no/such/page",
 ];
 
@@ -116,6 +117,9 @@ async fn metrics_are_openmetrics_text_with_our_prefix() {
         "leasehold_ledger_refused_total 0",
         "leasehold_ledger_healed_total 0",
         "leasehold_ledger_uses_lost_total 0",
+        "leasehold_clock_suspect 0",
+        "leasehold_clock_raw_ahead_seconds 0",
+        "leasehold_clock_jump_pending 0",
     ] {
         assert!(answer.body.contains(name), "{name} in\n{}", answer.body);
     }

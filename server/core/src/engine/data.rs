@@ -92,6 +92,7 @@ impl Engine {
                     client: sender.client.fingerprint,
                     from: sender.path.from,
                     replaced: replaced.is_some(),
+                    clock_ahead_ms: sender.client.clock_ahead_ms,
                 });
                 true
             }

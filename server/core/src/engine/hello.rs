@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leasehold_protocol::{
     crypto::noise::{Responder, ServerInfo},
     packet::{Hello1, Hello2, PacketType, Prefix, Retry},
-    time::Now,
+    time::{Now, UnixMillis},
     vocab::RealmId,
 };
 use zerocopy::IntoBytes;
@@ -21,6 +21,7 @@ use crate::{
     realm::Realm,
     session::{Client, Session},
     ticket::short_id,
+    wall::gap_of,
 };
 
 /// Bytes of HELLO1 that its mac covers: all before it.
@@ -109,6 +110,7 @@ impl Engine {
             owner: owner_of(fingerprint, id),
             instance: responder.info.instance,
             client_sid: hello.client_sid.get(),
+            clock_ahead_ms: gap_of(Now { wall: UnixMillis(responder.info.unix_ms.get()), ..now }),
         };
         let info = ServerInfo {
             cluster_id: config.cluster_id.into(),

@@ -25,6 +25,8 @@ pub(crate) struct Client {
     pub(crate) instance: [u8; 8],
     /// What it calls the session: what our DATA says.
     pub(crate) client_sid: u32,
+    /// By how much its calendar is ahead of our boot clock, by its own word, in milliseconds.
+    pub(crate) clock_ahead_ms: i64,
 }
 
 /// A session, half-open until its first DATA verified.

@@ -324,7 +324,15 @@ mod tests {
     fn session(n: u8) -> Session {
         let key_pair = Keypair::from_private([n; 32]).public();
         let fingerprint = key_pair.fingerprint();
-        let client = Client { realm: 0, key: key_pair, fingerprint, owner: 0, instance: [n; 8], client_sid: 5 };
+        let client = Client {
+            realm: 0,
+            key: key_pair,
+            fingerprint,
+            owner: 0,
+            instance: [n; 8],
+            client_sid: 5,
+            clock_ahead_ms: 0,
+        };
         Session::new(client, key(n), path(), Mono(0))
     }
 

@@ -134,6 +134,29 @@ fn a_forged_counter_beyond_all_limits_ends_no_session() {
 }
 
 #[test]
+fn whether_the_clocks_parted_is_seen_by_the_machines_own_calendar() {
+    let mut site = Site::new();
+    site.load(&[Lot::of("A", 2)]);
+    let mut client = Client::connected(1, &mut site);
+    let ahead = i64::try_from(site.now.wall.0).unwrap() - i64::try_from(site.now.mono.0).unwrap();
+    let told = |event: &Event| matches!(event, Event::SessionOpened { clock_ahead_ms, .. } if *clock_ahead_ms == ahead);
+    let grant = client.request(&mut site, "A", 1).unwrap();
+    assert!(site.events.iter().any(told), "{:?}", site.events);
+    // An administrator confirmed: effective time moved, and the calendar did not.
+    site.now.wall.0 += 10_000;
+    site.engine.note_raw(-10_000);
+    client.renew(&mut site, grant.lease, grant.claim).unwrap();
+    assert_eq!(site.counter("clock_steps"), 0);
+    // The calendar was set back, and effective time ran on.
+    site.engine.note_raw(-12_001);
+    let frame = client.renew_frame(grant.lease, grant.claim);
+    let datagram = client.seal(&[frame], 0);
+    assert!(site.feed(client.from, &datagram).is_empty());
+    assert!(site.events.contains(&Event::ClocksParted { by_ms: -2_001, sessions: 1 }));
+    assert_eq!(site.shared.live_leases(), 1);
+}
+
+#[test]
 fn clocks_that_part_end_every_session_and_no_lease() {
     let mut site = Site::new();
     site.load(&[Lot::of("A", 2)]);
