@@ -54,7 +54,7 @@ pub use store::{BeforeView, FindingView, JournalView, StoreView};
 pub use views::{FeatureView, FeaturesView, LeaseView, LeasesView, RealmView, StatusView};
 
 use crate::{
-    alarms::Alerts, journal::Journal, licences::LicenceReport, loader::Loader, net::NetCounters,
+    alarms::Alerts, history::History, journal::Journal, licences::LicenceReport, loader::Loader, net::NetCounters,
     remembered::Remembered, state::RestToken,
 };
 
@@ -76,6 +76,8 @@ pub struct AdminState {
     pub started: Now,
     /// Where leases are written down.
     pub journal: Arc<Journal>,
+    /// Where usage is noted.
+    pub history: Arc<History>,
     /// What was found of the life before.
     pub remembered: Remembered,
     /// Where clients are listened to.

@@ -23,6 +23,7 @@
 //! | [`net`] | sockets, interfaces, workers |
 //! | [`admin`] | REST on loopback |
 //! | [`journal`] | every lease, written down |
+//! | [`history`] | who had which seats when, for who looks back |
 //! | [`remembered`] | what a start makes of the life before |
 //! | [`storage`] | files that must lose nothing |
 //! | [`process`] | who holds a port |
@@ -36,6 +37,7 @@ pub mod clock;
 pub mod config;
 mod error;
 mod events;
+pub mod history;
 pub mod instant;
 pub mod journal;
 pub mod licences;

@@ -250,6 +250,7 @@ impl Loader {
         let found = crate::banner::warnings(&self.shared, &state.licences.load(), now);
         let of_policy = policy::beside_licences(&self.shared, now);
         let of_storage = remembered::warnings_of_storage(&state.remembered, &state.journal, &self.shared);
+        let of_storage = of_storage.into_iter().chain(state.history.warning());
         let all = self.file_warnings.iter().cloned().chain(of_storage).chain(found).chain(of_policy).collect();
         state.warnings.store(Arc::new(all));
     }

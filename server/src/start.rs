@@ -20,6 +20,7 @@ use crate::{
     alarms::Alerts,
     clock::{SystemEntropy, clock_now},
     error::StartError,
+    history::{History, Life},
     journal::{self, Anchor, Beginning, Journal, recover},
     licences::{Licences, Trust, read_site_key},
     loader::{self, Loader},
@@ -85,7 +86,9 @@ pub(crate) fn start(settings: Settings) -> Result<Running, StartError> {
     let journal = Journal::begin(storage, beginning, shared.clone(), Some(anchor)).map_err(StartError::Worker)?;
     let journal = Arc::new(journal);
     ready.file_warnings.extend(anchor_error.map(|e| no_anchor(ready.folder.path(), &e)));
-    let state = admin_state(&ready, shared, report, (journal, remembered), now);
+    let life = Life { began: now, before: remembered.word(), restored: remembered.restoration.restored };
+    let history = History::begin(&mut ready.folder, &settings, &shared, life, &mut SystemEntropy);
+    let state = admin_state(&ready, shared, report, (journal, remembered, history), now);
     let Ready { folder, licences, file_warnings, interfaces, listeners, http, .. } = ready;
     let loader = Loader::new(&settings, folder, serving, licences, state.shared.clone(), file_warnings, policy_text);
     loader.refresh_warnings(&state, now);
@@ -133,7 +136,7 @@ fn admin_state(
     ready: &Ready,
     shared: Arc<Shared>,
     report: crate::licences::LicenceReport,
-    (journal, remembered): (Arc<Journal>, Remembered),
+    (journal, remembered, history): (Arc<Journal>, Remembered, History),
     started: Now,
 ) -> Arc<AdminState> {
     Arc::new(AdminState {
@@ -147,6 +150,7 @@ fn admin_state(
         server_id: ready.secrets.server_id,
         started,
         journal,
+        history: Arc::new(history),
         remembered,
         udp: ready.listeners.iter().map(|listener| listener.address).collect(),
         warnings: ArcSwap::default(),
@@ -162,6 +166,7 @@ fn wiring(settings: &Settings, state: &AdminState, interfaces: Interfaces, uses:
         counters: state.net.clone(),
         journal: state.journal.clone(),
         uses: Arc::new(uses),
+        history: state.history.clone(),
         discovery: settings.discovery,
         busy_poll: settings.busy_poll,
         lease_ended: Arc::new(Notify::new()),
