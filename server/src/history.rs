@@ -110,7 +110,6 @@ const ENDS: u8 = 1;
 const VANISHES: u8 = 2;
 
 /// The life of the server that is told of.
-#[cfg_attr(not(feature = "history"), expect(dead_code, reason = "nothing is written"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Life {
     /// When it began.

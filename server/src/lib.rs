@@ -37,6 +37,7 @@ pub mod clock;
 pub mod config;
 mod error;
 mod events;
+#[cfg_attr(not(feature = "history"), allow(dead_code, reason = "without it nothing is written"))]
 pub mod history;
 pub mod instant;
 pub mod journal;

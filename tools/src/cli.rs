@@ -68,6 +68,9 @@ pub enum Command {
     Status(status::Args),
     /// Show what a server writes down of its leases, and check it
     Store(store::Args),
+    /// Show who had which seats when, and who was denied
+    #[cfg(feature = "history")]
+    History(crate::history::Args),
     /// Look at the server's configuration
     Config(config::Args),
     /// Find out what is wrong with this machine, its network or its server
@@ -140,6 +143,8 @@ fn dispatch(command: &Command, matches: &ArgMatches) -> Result<Exit, Failure> {
         Command::Policy(args) => policy::run(args),
         Command::Status(args) => status::run(args),
         Command::Store(args) => store::run(args),
+        #[cfg(feature = "history")]
+        Command::History(args) => crate::history::run(args),
         Command::Config(args) => config::run(args, matches),
         Command::Doctor(args) => doctor::run(args),
         Command::Discover(args) => discover::run(args),

@@ -18,11 +18,9 @@ pub struct Gap {
 }
 
 /// Gaps that are not in the file yet; more are told as one.
-#[cfg_attr(not(feature = "history"), expect(dead_code, reason = "nothing is written"))]
 const GAPS_MAX: usize = 16;
 
 /// Notes `gap`: as part of the last one if that is for the same reason, or if there are too many.
-#[cfg_attr(not(feature = "history"), expect(dead_code, reason = "nothing is written"))]
 pub(super) fn note(gaps: &mut Vec<Gap>, gap: Gap) {
     let has_room = gaps.len() < GAPS_MAX;
     match gaps.last_mut().filter(|last| last.why == gap.why || !has_room) {
@@ -58,7 +56,6 @@ impl Missed {
     }
 
     /// What it was; one that is added meanwhile may stand a look later, under its own time or that of its neighbours.
-    #[cfg_attr(not(feature = "history"), expect(dead_code, reason = "nothing is written"))]
     pub(super) fn take(&self, now: UnixMillis) -> Option<Gap> {
         let events = self.events.swap(0, Relaxed);
         if events == 0 {

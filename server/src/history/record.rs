@@ -84,7 +84,6 @@ pub(super) const fn is_told(event: &Event) -> bool {
 }
 
 /// One line of the history, before names become pseudonyms. What it has no value for is `None`.
-#[cfg_attr(not(feature = "history"), expect(dead_code, reason = "nothing is written"))]
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Record {
     pub(super) at: UnixMillis,
@@ -106,7 +105,6 @@ pub(super) struct Record {
     pub(super) by_ticket: Option<bool>,
 }
 
-#[cfg_attr(not(feature = "history"), expect(dead_code, reason = "nothing is written"))]
 impl Record {
     /// A start or a stop.
     pub(super) const fn mark(kind: Kind, at: UnixMillis) -> Self {
