@@ -174,8 +174,7 @@ fn query(args: &QueryArgs) -> Result<Exit, Failure> {
         left_out
     };
     if left_out {
-        let shown = count(limit.unwrap_or(0), "line");
-        say!("these are the last {shown}: there are more, --limit 0 shows them all");
+        say!("older lines are left out: --limit 0 shows all");
     }
     Ok(Exit::OK)
 }

@@ -157,7 +157,11 @@ impl Keeper {
         if !self.was_open
             && let (Some(mark), Some(from)) = (&self.mark, store.broke_off()?)
         {
-            let why = "the server before was killed: what it had not written is lost, about the last second".to_owned();
+            let why = match mark.rule.as_deref() {
+                Some("power-cut") => "the machine went down: what was not on the disk yet is lost, up to half a minute",
+                _ => "the server before was killed: what it had not written is lost, about the last second",
+            };
+            let why = why.to_owned();
             let gap = Gap { from: from.min(mark.at), to: mark.at, events: None, why };
             self.gaps.insert(0, gap);
         }

@@ -201,7 +201,7 @@ impl Reader {
             // Of the gaps before what is left out nothing is told either.
             while is_first && left_out && gaps.next_if(|gap| gap.to < row.at).is_some() {}
             is_first = false;
-            while let Some(gap) = gaps.next_if(|gap| gap.from <= row.at) {
+            while let Some(gap) = gaps.next_if(|gap| gap.from < row.at) {
                 if !each(Entry::Gap(gap)) {
                     return Ok(left_out);
                 }

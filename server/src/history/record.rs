@@ -6,7 +6,7 @@ use leasehold_core::{Ended, Event};
 use leasehold_protocol::{
     message::Holder,
     time::{Now, UnixMillis},
-    vocab::RealmId,
+    vocab::{RealmId, Version},
 };
 
 use crate::instant::wall_of;
@@ -75,6 +75,11 @@ impl FromStr for Kind {
     }
 }
 
+/// A version that was asked for; `None`: any.
+fn version(wanted: Version) -> Option<String> {
+    (wanted != Version::ANY).then(|| wanted.to_string())
+}
+
 /// Whether an event is one that the history tells of.
 pub(super) const fn is_told(event: &Event) -> bool {
     matches!(
@@ -132,7 +137,7 @@ impl Record {
             Event::Granted(granted) => Some(Self {
                 realm: realm(granted.realm),
                 feature: Some(granted.feature.to_string()),
-                version: Some(granted.version.to_string()),
+                version: version(granted.version),
                 seats: Some(granted.seats.get().into()),
                 lease: Some(granted.lease.to_string()),
                 holder: Some(granted.holder),
@@ -141,7 +146,7 @@ impl Record {
             }),
             Event::Denied(denied) => Some(Self {
                 realm: realm(denied.realm),
-                version: denied.feature.as_ref().map(|_| denied.version.to_string()),
+                version: version(denied.version),
                 feature: denied.feature.map(|feature| feature.to_string()),
                 seats: denied.seats.map(|seats| seats.get().into()),
                 holder: denied.holder,
