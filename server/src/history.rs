@@ -210,12 +210,13 @@ impl History {
     /// Hands on what happened at `now`. Never waits: where the queue is full the event is dropped and counted.
     pub fn note(&self, event: Event, now: Now) {
         let Some(queue) = self.queue.as_ref().filter(|_| is_told(&event)) else { return };
+        let waiting = self.inner.queued.fetch_add(1, Relaxed);
         if queue.try_send((event, now)).is_err() {
+            self.inner.queued.fetch_sub(1, Relaxed);
             self.inner.figures.dropped.fetch_add(1, Relaxed);
-            return self.inner.missed.add(now.wall);
-        }
-        // Once for each half of it: the keeper comes by every second anyway.
-        if self.inner.queued.fetch_add(1, Relaxed) + 1 == QUEUE_LEN / 2 {
+            self.inner.missed.add(now.wall);
+        } else if waiting == QUEUE_LEN / 2 {
+            // Once in a while of much: the keeper comes by every second anyway.
             self.inner.wake();
         }
     }

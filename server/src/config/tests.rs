@@ -95,6 +95,8 @@ fn every_setting_can_be_given_in_every_layer() {
         ("limit-handshakes", "12"),
         ("limit-discovers", "13"),
         ("drain-time", "14s"),
+        ("history", "off"),
+        ("history-keep", "30"),
         ("log-level", "debug"),
         ("log-format", "json"),
     ];

@@ -14,7 +14,7 @@ use super::{
     ENDS, Failing, GOES_ON, Gap, Inner, Kind, Life, Noted, QUEUE_LEN, gap,
     names::NameKey,
     record::Record,
-    store::{Store, StoreError},
+    store::{BITE, Store, StoreError},
 };
 use crate::clock::clock_now;
 
@@ -74,16 +74,15 @@ impl Keeper {
     }
 
     pub(super) fn run(mut self) {
-        let mut next = Instant::now();
         loop {
+            let began = Instant::now();
             let ending = self.inner.ending.load(Relaxed);
             match ending {
                 GOES_ON => self.turn(clock_now().wall, None),
                 ENDS => return self.finish(clock_now().wall),
                 _ => return,
             }
-            next = (next + EVERY).max(Instant::now());
-            thread::park_timeout(next.saturating_duration_since(Instant::now()));
+            thread::park_timeout(EVERY.saturating_sub(began.elapsed()));
         }
     }
 
@@ -110,7 +109,9 @@ impl Keeper {
             Ok(()) => self.wrote(&records),
             Err(e) => self.failed(&e, &records, now),
         }
-        self.forget(now);
+        // More than came: a file that is old enough does not grow.
+        let bites = 1 + 2 * records.len() / BITE;
+        (0..bites).for_each(|_| self.forget(now));
     }
 
     /// What waits, at most one queue full.
@@ -201,7 +202,7 @@ impl Keeper {
         self.inner.failing.store(Some(Arc::new(Failing { why, remedy, since })));
     }
 
-    /// Deletes what is older than is kept, a bite a turn.
+    /// Deletes a bite of what is older than is kept.
     fn forget(&mut self, now: UnixMillis) {
         let (Some(keep), Some(store)) = (self.keep, &mut self.store) else { return };
         // Either way: somebody may have set the clock.

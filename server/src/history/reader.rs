@@ -194,7 +194,7 @@ impl Reader {
         let mut gaps = self.gaps(filter)?.into_iter().peekable();
         let mut prepared = self.file.prepare(&sql)?;
         let mut rows = prepared.query(params_from_iter(values))?;
-        let mut left_out = filter.limit.is_some_and(|limit| self.count(filter) > limit);
+        let left_out = filter.limit.map_or(Ok(false), |limit| self.is_more_than(limit, filter))?;
         let mut is_first = true;
         while let Some(row) = rows.next()? {
             let row = read(row)?;
@@ -210,20 +210,16 @@ impl Reader {
                 return Ok(left_out);
             }
         }
-        if is_first && filter.limit == Some(0) {
-            left_out = true;
-        }
         let _ = gaps.all(|gap| each(Entry::Gap(gap)));
         Ok(left_out)
     }
 
-    /// How many lines there are, up to one more than the limit.
-    fn count(&self, filter: &Filter) -> u64 {
+    /// Whether there are more than `limit` lines.
+    fn is_more_than(&self, limit: u64, filter: &Filter) -> rusqlite::Result<bool> {
         let (wanted, mut values) = conditions(filter);
-        let limit = filter.limit.unwrap_or(0).saturating_add(1);
         values.push(Value::Integer(int(limit)));
-        let sql = format!("SELECT count(*) FROM (SELECT 1 FROM events {wanted} LIMIT ?)");
-        self.file.query_row(&sql, params_from_iter(values), |row| row.get::<_, u64>(0)).unwrap_or(0)
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM events {wanted} LIMIT 1 OFFSET ?)");
+        self.file.query_row(&sql, params_from_iter(values), |row| row.get(0))
     }
 
     fn gaps(&self, filter: &Filter) -> rusqlite::Result<Vec<Gap>> {

@@ -166,22 +166,21 @@ impl Store {
         Ok(at.map(|at| UnixMillis(u64::try_from(at).unwrap_or(0))))
     }
 
-    /// Deletes the oldest of what was before `before`, at most [`BITE`] of each; whether there may be more.
+    /// Deletes [`BITE`] of the events before `before`, or what is left of them and everything else of that time; whether there may be
+    /// more.
     pub(super) fn forget(&mut self, before: UnixMillis) -> Result<bool, StoreError> {
         let Self { file, names, .. } = self;
         let (before, bite) = (int(before.0), int(BITE as u64));
-        let change = file.transaction()?;
-        let mut more = false;
-        for (table, key, at) in [("events", "id", "at_ms"), ("gaps", "id", "to_ms"), ("names", "pseudonym", "last_ms")]
-        {
-            let sql = format!("DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {at} < ? LIMIT ?)");
-            // A name may be one day older than what it is in.
-            let before = if table == "names" { before.saturating_sub(int(SEEN_EVERY_MS)) } else { before };
-            more |= change.prepare_cached(&sql)?.execute(params![before, bite])? == BITE;
+        let events = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at_ms < ? ORDER BY at_ms LIMIT ?)";
+        if file.prepare_cached(events)?.execute([before, bite])? == BITE {
+            return Ok(true);
         }
-        change.commit()?;
+        file.execute("DELETE FROM gaps WHERE to_ms < ?", [before])?;
+        // A name may be one day older than what it is in.
+        let names_before = before.saturating_sub(int(SEEN_EVERY_MS));
         names.retain(|_, name| int(name.seen_ms) >= before);
-        Ok(more)
+        file.execute("DELETE FROM names WHERE last_ms < ?", [names_before])?;
+        Ok(false)
     }
 
     /// The connection, to be tampered with.
