@@ -67,8 +67,8 @@ pub use store::{BeforeView, FindingView, JournalView, StoreView};
 pub use views::{FeatureView, FeaturesView, LeaseView, LeasesView, RealmView, StatusView};
 
 use crate::{
-    alarms::Alerts, clock::SteadyClock, journal::Journal, ledger::Ledger, licences::LicenceReport, loader::Loader,
-    net::NetCounters, remembered::Remembered, state::RestToken,
+    alarms::Alerts, clock::SteadyClock, history::History, journal::Journal, ledger::Ledger, licences::LicenceReport,
+    loader::Loader, net::NetCounters, remembered::Remembered, state::RestToken,
 };
 
 /// What the handlers look at.
@@ -93,6 +93,8 @@ pub struct AdminState {
     pub clock: Arc<SteadyClock>,
     /// Where leases are written down.
     pub journal: Arc<Journal>,
+    /// Where usage is noted.
+    pub history: Arc<History>,
     /// What was found of the life before.
     pub remembered: Remembered,
     /// Where clients are listened to.

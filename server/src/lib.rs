@@ -24,6 +24,7 @@
 //! | [`admin`] | REST on loopback |
 //! | [`journal`] | every lease, written down |
 //! | [`backup`] | a data folder in one file, and back |
+//! | [`history`] | who had which seats when, for who looks back |
 //! | [`remembered`] | what a start makes of the life before |
 //! | [`ledger`] | what must be on the disk before it is acknowledged |
 //! | [`storage`] | files that must lose nothing |
@@ -39,6 +40,8 @@ pub mod clock;
 pub mod config;
 mod error;
 mod events;
+#[cfg_attr(not(feature = "history"), allow(dead_code, reason = "without it nothing is written"))]
+pub mod history;
 pub mod instant;
 pub mod journal;
 pub mod ledger;

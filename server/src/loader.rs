@@ -301,6 +301,7 @@ impl Loader {
             .chain(of_clock)
             .chain(of_storage)
             .chain(of_ledger)
+            .chain(state.history.warning())
             .chain(found)
             .chain(of_policy)
             .collect();

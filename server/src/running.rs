@@ -17,6 +17,7 @@ use crate::{
     banner,
     clock::{SteadyClock, clock_now},
     error::StartError,
+    history::History,
     journal::Journal,
     ledger::{By, Deed, Ledger},
     licences::LicenceReport,
@@ -117,6 +118,12 @@ impl Running {
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.state.journal
+    }
+
+    /// Where usage is noted.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.state.history
     }
 
     /// What a person who starts the server wants to know, ending with the next command to type.
@@ -244,6 +251,7 @@ impl Running {
         if let Some(admin) = self.admin {
             admin.stop().await;
         }
+        self.state.history.end();
         let leases_out = self.state.shared.live_leases();
         if let Err(e) = self.state.journal.close(leases_out, self.state.clock.now()) {
             tracing::warn!("the journal cannot be closed: {e}; the next start finds a server that was killed");

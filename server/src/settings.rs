@@ -43,6 +43,11 @@ pub struct Settings {
     pub discovery_off_link: bool,
     /// Whether licence files, keys and the policy are read anew when they change. Default yes.
     pub watch: bool,
+    /// Whether the usage history is written. Default yes, in a program that has it.
+    pub history: bool,
+    /// How long a line of the usage history is kept, in whole days; zero: for ever. Default 400 days: a year, and a month to compare
+    /// with the same one of the year before.
+    pub history_keep: Duration,
     /// What is logged and how.
     pub log: LogSettings,
     /// How far the machine's clock may be behind the time that licence dates are held against without suspicion, up to 31 days. Default
@@ -56,6 +61,8 @@ pub struct Settings {
 
 /// The most workers: more threads than any machine we know has cores.
 pub const WORKERS_MAX: usize = 256;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The longest a worker may look for datagrams before it sleeps. Longer gains nothing: a wake-up is a hundredth of it.
 pub const BUSY_POLL_MAX: Duration = Duration::from_millis(1);
@@ -130,6 +137,8 @@ impl Default for Settings {
             limits: Limits::default(),
             discovery: true,
             discovery_off_link: true,
+            history: cfg!(feature = "history"),
+            history_keep: 400 * DAY,
             log: LogSettings { filter: "info".into(), format: LogFormat::Auto },
             clock_tolerance: Duration::from_secs(26 * 3600),
             drain: Duration::from_secs(10),

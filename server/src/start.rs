@@ -21,6 +21,7 @@ use crate::{
     alarms::Alerts,
     clock::{MarkKeys, SteadyClock, SystemEntropy},
     error::StartError,
+    history::{History, Life},
     journal::{self, Anchor, Anchored, Beginning, Journal, Recovery, recover},
     ledger::{self, By, Deed, KeptPolicy, LEDGER, Ledger, Uses},
     licences::{Licences, Trust, read_site_key},
@@ -79,8 +80,10 @@ pub(crate) fn start(settings: Settings, storage: Option<Arc<dyn Storage>>) -> Re
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.log();
     ready.file_warnings.extend(before.warning());
-    let gone_on = before.go_on(ready.storage.clone(), &shared).map_err(StartError::Worker)?;
-    let state = admin_state(&ready, shared, report, gone_on, clock, now);
+    let (journal, remembered) = before.go_on(ready.storage.clone(), &shared).map_err(StartError::Worker)?;
+    let life = Life { began: now, before: remembered.word(), restored: remembered.restoration.restored };
+    let history = History::begin(&mut ready.folder, &settings, &shared, life, &mut SystemEntropy);
+    let state = admin_state(&ready, shared, report, (journal, remembered, history), clock, now);
     let Ready { folder, licences, file_warnings, interfaces, listeners, http, .. } = ready;
     let loader = Loader::new(&settings, folder, serving, licences, state.shared.clone(), file_warnings, policy_text);
     loader.refresh_warnings(&state, now);
@@ -200,7 +203,7 @@ fn admin_state(
     ready: &Ready,
     shared: Arc<Shared>,
     report: crate::licences::LicenceReport,
-    (journal, remembered): (Arc<Journal>, Remembered),
+    (journal, remembered, history): (Arc<Journal>, Remembered, History),
     clock: SteadyClock,
     started: Now,
 ) -> Arc<AdminState> {
@@ -217,6 +220,7 @@ fn admin_state(
         started,
         clock: Arc::new(clock),
         journal,
+        history: Arc::new(history),
         remembered,
         udp: ready.listeners.iter().map(|listener| listener.address).collect(),
         warnings: ArcSwap::default(),
@@ -233,6 +237,7 @@ fn wiring(settings: &Settings, state: &AdminState, interfaces: Interfaces, now: 
         clock: state.clock.clone(),
         journal: state.journal.clone(),
         uses: Arc::new(Uses(state.ledger.clone())),
+        history: state.history.clone(),
         discovery: settings.discovery,
         busy_poll: settings.busy_poll,
         lease_ended: Arc::new(Notify::new()),

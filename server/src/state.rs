@@ -5,6 +5,8 @@
 //! server.id                     this installation, 16 hexadecimal digits
 //! ticket.key                    what tickets are sealed with, newest first
 //! rest.token                    what REST wants as a bearer token
+//! history.key                   what names in the usage history are hidden with
+//! usage.sqlite                  the usage history
 //! serving                       "seats may be out": the longest TTL they were granted for
 //! ledger.redb                   what must not be lost: server/docs/ledger.md; ledger.anchor beside it
 //! realms/PUBLISHER/server.key   our X25519 key in that publisher's realm

@@ -11,3 +11,5 @@ mod policy;
 mod rest;
 mod seats;
 pub(crate) mod site;
+#[cfg(feature = "history")]
+mod usage;

@@ -76,6 +76,9 @@ pub enum Command {
     Store(store::Args),
     /// Show the server's clock and what licence dates are held against, and confirm it
     Clock(clock::Args),
+    /// Show who had which seats when, and who was denied
+    #[cfg(feature = "history")]
+    History(crate::history::Args),
     /// Look at the server's configuration
     Config(config::Args),
     /// Find out what is wrong with this machine, its network or its server
@@ -152,6 +155,8 @@ fn dispatch(command: &Command, matches: &ArgMatches) -> Result<Exit, Failure> {
         Command::Restore(args) => backup::restore(args),
         Command::Store(args) => store::run(args),
         Command::Clock(args) => clock::run(args),
+        #[cfg(feature = "history")]
+        Command::History(args) => crate::history::run(args),
         Command::Config(args) => config::run(args, matches),
         Command::Doctor(args) => doctor::run(args),
         Command::Discover(args) => discover::run(args),

@@ -28,7 +28,10 @@ pub const STYLES: styling::Styles = styling::Styles::styled()
 const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "init"]),
     ("Licences", &["keygen", "issue", "lint", "licence", "hostid"]),
-    ("Server", &["serve", "policy", "audit", "status", "store", "backup", "restore", "clock", "config", "doctor"]),
+    (
+        "Server",
+        &["serve", "policy", "audit", "status", "store", "backup", "restore", "clock", "history", "config", "doctor"],
+    ),
     ("Client", &["discover", "info", "checkout", "load"]),
     ("Shell", &["completions", "man", "help"]),
 ];
@@ -47,9 +50,10 @@ fn grouped(command: &clap::Command) -> String {
     let mut text = String::new();
     for (title, names) in GROUPS {
         let _ = writeln!(text, "{}", paint(STRONG, format_args!("{title}:")));
-        for name in *names {
-            let about = command.find_subcommand(name).and_then(clap::Command::get_about).map(StyledStr::to_string);
-            let literal = STYLES.get_literal();
+        // A program may be built without one.
+        for found in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let about = found.get_about().map(StyledStr::to_string);
+            let (name, literal) = (found.get_name(), STYLES.get_literal());
             let _ = writeln!(text, "  {literal}{name:<12}{literal:#} {}", about.unwrap_or_default());
         }
         text.push('\n');

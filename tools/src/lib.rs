@@ -26,6 +26,8 @@ pub mod exit;
 mod flexnet;
 pub mod hand;
 pub mod help;
+#[cfg(feature = "history")]
+pub mod history;
 pub mod hostid;
 pub mod human;
 pub mod info;

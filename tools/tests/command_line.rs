@@ -37,6 +37,9 @@ const COMMANDS: &[&[&str]] = &[
     &["store", "acknowledge"],
     &["clock"],
     &["clock", "confirm"],
+    &["history"],
+    &["history", "query"],
+    &["history", "summary"],
     &["config"],
     &["config", "show"],
     &["doctor"],
@@ -57,7 +60,7 @@ fn every_command_has_help_and_those_with_flags_have_examples() {
         let ran = home.run(&line).ends_with(0);
         assert!(ran.err.is_empty(), "{ran:#?}");
         assert!(ran.out.contains("Usage: leasehold"), "{ran:#?}");
-        let plain = ["config", "policy", "store", "help"].contains(command.last().unwrap());
+        let plain = ["config", "history", "policy", "store", "help"].contains(command.last().unwrap());
         assert!(plain || ran.out.contains("Examples:\n  leasehold "), "{} has no examples", command.join(" "));
         assert!(ran.out.lines().all(|line| line.chars().count() <= 110), "{}", ran.out);
     }

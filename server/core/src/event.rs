@@ -197,8 +197,12 @@ pub struct Denied {
     pub operation: OperationId,
     /// What for; `None` for a renewal, which names a lease.
     pub feature: Option<FeatureName>,
+    /// The version wanted; any for a renewal.
+    pub version: Version,
     /// How many seats; `None` for a renewal.
     pub seats: Option<SeatCount>,
+    /// Who asked, in the holder's own words; `None` for a renewal.
+    pub holder: Option<Arc<Holder>>,
     /// Why, for programs.
     pub code: Denial,
     /// Why, for people.

@@ -55,7 +55,8 @@ impl Collector for Scrape {
         self.features(&mut encoder)?;
         self.alerts(&mut encoder)?;
         self.journal(&mut encoder)?;
-        self.clock(&mut encoder)
+        self.clock(&mut encoder)?;
+        self.history(&mut encoder)
     }
 }
 
@@ -215,6 +216,19 @@ impl Scrape {
             gauge(encoder, name, help, value)?;
         }
         Ok(())
+    }
+
+    fn history(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (history, figures) = (&self.state.history, self.state.history.figures());
+        for (name, help, value) in [
+            ("history_events_written", "Events written into the usage history", &figures.written),
+            ("history_events_dropped", "Events that are missing from it", &figures.dropped),
+            ("history_gaps", "Gaps noted in it", &figures.gaps),
+        ] {
+            counter(encoder, name, help, value.load(Relaxed))?;
+        }
+        let failing = i64::from(history.failing().is_some());
+        gauge(encoder, "history_failing", "Whether the usage history cannot be written", failing)
     }
 
     fn alerts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

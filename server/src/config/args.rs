@@ -93,6 +93,14 @@ pub struct ServeArgs {
     #[arg(long, env = "LEASEHOLD_DRAIN_TIME", value_name = "TIME", help_heading = "Leases and limits")]
     pub drain_time: Option<String>,
 
+    /// Whether the usage history is written, usage.sqlite in the data folder: on or off [default: on]
+    #[arg(long, env = "LEASEHOLD_HISTORY", value_name = "SWITCH", help_heading = "History")]
+    pub history: Option<String>,
+
+    /// Days a line of the usage history is kept, 0 to 36500; 0 is for ever [default: 400]
+    #[arg(long, env = "LEASEHOLD_HISTORY_KEEP", value_name = "DAYS", help_heading = "History")]
+    pub history_keep: Option<String>,
+
     /// error, warn, info, debug, trace, or directives such as info,leasehold_server::net=debug [default: info]
     #[arg(long, env = "LEASEHOLD_LOG_LEVEL", value_name = "LEVEL", help_heading = "Log")]
     pub log_level: Option<String>,

@@ -124,6 +124,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         |s, t| set(&mut s.drain, values::time(t, Duration::ZERO, Duration::from_secs(3600))),
         |s| vec![values::show_time(s.drain)],
     ),
+    one("history", |s, t| set(&mut s.history, values::switch(t)), |s| on_off(s.history)),
+    one(
+        "history-keep",
+        |s, t| set(&mut s.history_keep, values::count(t, 0, 36_500).map(|days| days * DAY)),
+        |s| vec![(s.history_keep.as_secs() / DAY.as_secs()).to_string()],
+    ),
     one("log-level", |s, t| set(&mut s.log.filter, values::log_filter(t)), |s| vec![s.log.filter.clone()]),
     one("log-format", |s, t| set(&mut s.log.format, values::log_format(t)), |s| vec![s.log.format.to_string()]),
 ];

@@ -96,6 +96,8 @@ fn every_setting_can_be_given_in_every_layer() {
         ("limit-discovers", "13"),
         ("clock-tolerance", "27h"),
         ("drain-time", "14s"),
+        ("history", "off"),
+        ("history-keep", "30"),
         ("log-level", "debug"),
         ("log-format", "json"),
     ];

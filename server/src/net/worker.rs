@@ -379,6 +379,7 @@ fn drain_events(engine: &mut Engine, wiring: &Wiring, now: Now, room: &mut Vec<u
         if matches!(event, Event::Released(_) | Event::Expired(_) | Event::LingerEnded(_)) {
             wiring.lease_ended.notify_waiters();
         }
+        wiring.history.note(event, now);
     }
     if noted > Noted::Nothing {
         outgoing.note();

@@ -8,7 +8,7 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use crate::{clock::SteadyClock, journal::Journal, ledger::Uses};
+use crate::{clock::SteadyClock, history::History, journal::Journal, ledger::Uses};
 
 use super::{
     InterfaceView, Listener, NetCounters,
@@ -30,6 +30,8 @@ pub struct Wiring {
     pub journal: Arc<Journal>,
     /// Where uses of trials and meters are noted.
     pub uses: Arc<Uses>,
+    /// Where usage is noted, for who looks back.
+    pub history: Arc<History>,
     /// Whether broadcast and multicast are heard.
     pub discovery: bool,
     /// How long a worker looks for datagrams before it sleeps.

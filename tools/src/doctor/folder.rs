@@ -39,7 +39,8 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
 fn modes(settings: &Settings) -> Finding {
     let folder = &settings.data_dir;
     let mut wanted = vec![(folder.clone(), 0o700)];
-    wanted.extend(["ticket.key", "rest.token", "ledger.redb"].map(|name| (folder.join(name), 0o600)));
+    let secrets = ["ticket.key", "rest.token", "ledger.redb", "history.key", "usage.sqlite"];
+    wanted.extend(secrets.map(|name| (folder.join(name), 0o600)));
     wanted.extend(list(&folder.join("realms"), None).into_iter().map(|realm| (realm.join("server.key"), 0o600)));
     wanted.extend(settings.site_key.iter().map(|key| (key.clone(), 0o600)));
     let open: Vec<String> = wanted.iter().filter_map(|(path, mode)| too_open(path, *mode)).collect();

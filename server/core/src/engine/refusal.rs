@@ -1,5 +1,7 @@
 //! Every "no", in words: what was asked, what there is, and what to do.
 
+use std::sync::Arc;
+
 use leasehold_protocol::{
     message::{Deny, Holder, NextDue, ServerFrame},
     time::{Now, UnixMillis},
@@ -22,7 +24,16 @@ pub(super) struct Asked {
     pub(super) operation: OperationId,
     pub(super) claim: ClaimKey,
     pub(super) feature: Option<FeatureName>,
+    pub(super) version: Version,
     pub(super) seats: Option<SeatCount>,
+    pub(super) holder: Option<Arc<Holder>>,
+}
+
+impl Asked {
+    /// A renewal, which says nothing but a lease's names.
+    pub(super) const fn of_renewal(operation: OperationId, claim: ClaimKey) -> Self {
+        Self { operation, claim, feature: None, version: Version::ANY, seats: None, holder: None }
+    }
 }
 
 /// A "no" before it is put on the wire.
@@ -335,7 +346,7 @@ impl Refusal {
 
 impl Engine {
     /// Answers `asked` with "no".
-    pub(super) fn deny(&mut self, sender: &Sender, asked: &Asked, refusal: Refusal) {
+    pub(super) fn deny(&mut self, sender: &Sender, asked: Asked, refusal: Refusal) {
         self.counters.count(Counter::Denials);
         if refusal.code == Denial::NO_SEAT {
             self.counters.count(Counter::DenialsNoSeat);
@@ -345,8 +356,10 @@ impl Engine {
             claim: asked.claim,
             client: sender.client.fingerprint,
             operation: asked.operation,
-            feature: asked.feature.clone(),
+            feature: asked.feature,
+            version: asked.version,
             seats: asked.seats,
+            holder: asked.holder,
             code: refusal.code,
             sentence: refusal.sentence.clone(),
             rule: refusal.rule.clone(),

@@ -34,7 +34,7 @@ impl Engine {
             true => Refusal::not_yours(),
             false => Refusal::no_such_lease(lease),
         };
-        self.deny(sender, &Asked { operation, claim, feature: None, seats: None }, refusal);
+        self.deny(sender, Asked::of_renewal(operation, claim), refusal);
     }
 
     /// Renews as many leases as `body` names, one after another as [`Engine::on_renew`] does. What is refused is only told

@@ -5,6 +5,8 @@ mod right;
 mod seats;
 mod turn;
 
+use std::sync::Arc;
+
 use leasehold_protocol::{
     message::{Grant, LotUse, Queued, Request, ServerFrame},
     time::{Mono, Now},
@@ -88,9 +90,10 @@ impl Engine {
                 self.answers.push(ServerFrame::Queued(queued));
             }
             Err(refusal) => {
-                let (feature, seats) = (Some(request.feature.clone()), Some(request.seats));
-                let asked = Asked { operation: request.operation, claim: request.claim, feature, seats };
-                self.deny(sender, &asked, refusal);
+                let Request { operation, claim, feature, version, seats, holder, .. } = request;
+                let holder = Some(Arc::new(holder));
+                let asked = Asked { operation, claim, feature: Some(feature), version, seats: Some(seats), holder };
+                self.deny(sender, asked, refusal);
             }
         }
     }
