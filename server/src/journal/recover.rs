@@ -92,6 +92,8 @@ impl std::fmt::Display for Finding {
     }
 }
 
+/// What the system writes in one go.
+const PAGE: usize = 4096;
 /// What stands before the records.
 const HEAD_LEN: usize = 4096;
 
@@ -179,10 +181,10 @@ fn gather(mut files: Vec<Read>, mut findings: Vec<Finding>, kernel_boot: Option<
 fn judge(files: &[Read], findings: &mut Vec<Finding>, kernel_boot: Option<[u8; 16]>) {
     let base = files.iter().rfind(|file| file.is_whole);
     if let Some(base) = base {
-        // What an older one says is in it, or over.
-        let older: Vec<&PathBuf> =
-            files.iter().filter(|file| file.header.number < base.header.number).map(|file| &file.path).collect();
-        findings.retain(|finding| !older.contains(&&finding.file));
+        // What an older one says is in it, or over; and what a later life began and did not finish says nothing.
+        let counts = |file: &&Read| file.header.number >= base.header.number && file.header.life == base.header.life;
+        let others: Vec<&PathBuf> = files.iter().filter(|file| !counts(file)).map(|file| &file.path).collect();
+        findings.retain(|finding| !others.contains(&&finding.file));
     }
     let runs_on = base.is_some_and(|base| Some(base.header.kernel_boot) == kernel_boot);
     let serious = base.is_none() || runs_on;
@@ -309,13 +311,21 @@ impl File<'_> {
         cells.filter_map(|at| self.frame(at, header)).map(|frame| frame.round).max().unwrap_or(0)
     }
 
-    /// What stands behind the last record, if it is not nothing. A write that the end of a process cut in two is not to be told from
-    /// one that was changed since.
-    fn tail(&self, at: u64, serious: bool) -> Option<Finding> {
+    /// What stands behind the last record, if it is not nothing. A process that is killed ends between two pages of what it writes, and
+    /// nobody was told of that: what is broken elsewhere was whole.
+    fn tail(&self, at: u64, runs_on: bool) -> Option<Finding> {
         let begin = usize::try_from(at).ok()?;
         let tail = self.bytes.get(begin..(begin + CELL).min(self.bytes.len()))?;
         let stray = tail.iter().any(|byte| *byte != 0);
-        stray.then(|| self.finding(at, "the last record is cut short, or a byte of it has changed".into(), serious))
+        let what = "the last record is cut short, or a byte of it has changed";
+        stray.then(|| self.finding(at, what.into(), runs_on && !self.may_be_torn(begin)))
+    }
+
+    /// Whether a write that ended between two pages can have left what stands at `begin`: then the zeros behind its last record never
+    /// came, and there are none up to the end of the page.
+    fn may_be_torn(&self, begin: usize) -> bool {
+        let page = self.bytes.get(begin..begin.next_multiple_of(PAGE)).unwrap_or_default();
+        page.chunks(CELL).all(|cell| cell.iter().any(|byte| *byte != 0))
     }
 
     fn finding(&self, offset: u64, what: String, serious: bool) -> Finding {

@@ -45,7 +45,7 @@ enum Change {
 /// What a crash leaves of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// All: the process was killed, the machine runs on. A write that was under way is there in part.
+    /// All: the process was killed, the machine runs on. A write that was under way is there up to the end of a page.
     All,
     /// Nothing.
     Nothing,
@@ -68,6 +68,9 @@ struct Fault {
     what: Fails,
     error: io::ErrorKind,
 }
+
+/// What the system writes in one go.
+const PAGE: usize = 4096;
 
 struct FaultyFile {
     disk: FaultyDisk,
@@ -230,11 +233,14 @@ impl World {
         if grows && self.room.is_some_and(|room| (others + wanted) as u64 > room) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let change = match change {
-            Change::Write { at, bytes } if crashes => Change::Write { at, bytes: bytes[..bytes.len() / 2].to_vec() },
-            whole => whole,
-        };
-        change.apply(&mut contents.current);
+        match &change {
+            // A process that is killed ends between two pages of what it writes.
+            Change::Write { at, bytes } if crashes => {
+                let kept = ((at + bytes.len()) / PAGE * PAGE).saturating_sub(*at);
+                Change::Write { at: *at, bytes: bytes[..kept].to_vec() }.apply(&mut contents.current);
+            }
+            whole => whole.apply(&mut contents.current),
+        }
         contents.since.push(change);
         if crashes { Err(io::Error::other("the machine is off")) } else { Ok(()) }
     }
@@ -356,9 +362,9 @@ mod tests {
         let disk = FaultyDisk::default();
         let file = disk.open("a").unwrap();
         disk.crash_at(disk.steps());
-        assert!(file.write_at(0, b"four").is_err());
+        assert!(file.write_at(4094, b"four").is_err());
         assert!(disk.has_crashed() && file.sync().is_err());
-        assert_eq!(disk.after_crash(Left::All).bytes("a"), b"fo");
+        assert_eq!(disk.after_crash(Left::All).bytes("a")[4094..], *b"fo");
     }
 
     #[test]
