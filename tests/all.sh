@@ -101,6 +101,7 @@ supply_chain() {
 stage "tools" tools
 stage "format" cargo fmt --all --check
 stage "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
+stage "no history" cargo clippy -p leasehold-server -p leasehold-cli --no-default-features --quiet -- -D warnings
 # Its tests of whole processes find the binary and the examples where this very command has put them.
 LEASEHOLD_BINARY=$PWD/target/debug/leasehold stage "tests" cargo test --workspace --no-fail-fast
 # The simulated LAN as it is meant to be run. The faults are compiled in and switched on one by one; the worlds of

@@ -23,6 +23,10 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often is looked for what is older than is kept, in milliseconds.
 const FORGET_EVERY_MS: u64 = 600_000;
 
+/// By how much it steps back behind the workers.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
 /// What keeps the history.
 pub(super) struct Keeper {
     inner: Arc<Inner>,
@@ -74,6 +78,9 @@ impl Keeper {
     }
 
     pub(super) fn run(mut self) {
+        // Workers first. There it is a matter of this thread alone; that it cannot be had is no reason not to write.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::nice(NICE);
         loop {
             let began = Instant::now();
             let ending = self.inner.ending.load(Relaxed);
