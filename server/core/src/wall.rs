@@ -34,7 +34,7 @@ const CLIENTS_MAX: usize = 65;
 /// | behind by less, or equal | effective runs on by boot time |
 /// | ahead by up to 1 h | effective follows at once |
 /// | ahead by more, while running | *pending*: effective runs on by boot time until the jump has stood for 24 h of boot time, or the median of the clocks of at least 5 clients agrees with it within 1 h |
-/// | ahead by any amount, at a start | effective follows: the machine may have been off. A jump that was pending when the life before ended, in the same boot of the machine, is pending still |
+/// | ahead by any amount, at a start | effective follows, from what it was before or, in the same boot of the machine, would be: the machine may have been off. A jump that was pending when the life before ended, in the same boot, is pending still |
 ///
 /// An administrator's [confirmation](WallKeeper::confirm) takes raw as right at once, also backwards: nothing else ever makes
 /// effective run backwards. A jump that is taken back while it is pending leaves no trace. A jump to another place, by more than
@@ -69,7 +69,9 @@ pub struct Jump {
 pub struct Mark {
     /// The effective time: never a pending one.
     pub wall: UnixMillis,
-    /// A jump that is pending. It means something in the same boot of the machine only: leave it out in another.
+    /// When that was, on the boot clock; `None` for another boot of the machine.
+    pub at: Option<Mono>,
+    /// A jump that is pending; `None` for another boot of the machine.
     pub jump: Option<Jump>,
 }
 
@@ -101,7 +103,9 @@ impl WallKeeper {
     /// hour in both directions for a calendar that was set in the wrong zone or summer time.
     #[must_use]
     pub fn start(raw: Now, mark: Option<Mark>, tolerance_ms: u64) -> Self {
-        let marked = mark.map(|mark| gap_of(Now { wall: mark.wall, ..raw }));
+        // In the same boot it is known how long the server was away: to start it again and again is no way to stand still.
+        let since = |at: Option<Mono>| at.filter(|at| *at <= raw.mono).unwrap_or(raw.mono);
+        let marked = mark.map(|mark| gap_of(Now { wall: mark.wall, mono: since(mark.at) }));
         let jump = mark.and_then(|mark| mark.jump);
         let mut keeper = Self {
             tolerance_ms: i64::try_from(tolerance_ms).unwrap_or(i64::MAX),
@@ -167,7 +171,7 @@ impl WallKeeper {
     /// What is to be kept over a restart.
     #[must_use]
     pub fn mark(&self, now: Mono) -> Mark {
-        Mark { wall: self.at(now), jump: self.jump }
+        Mark { wall: self.at(now), at: Some(now), jump: self.jump }
     }
 
     /// Whether raw is behind by more than the tolerance, as it was read last.
@@ -209,6 +213,14 @@ impl WallKeeper {
         let mut gaps: Vec<i64> = self.clients.iter().map(|(_, gap)| *gap).collect();
         gaps.sort_unstable();
         (gaps.len() >= CLIENTS_MIN).then(|| gaps[(gaps.len() - 1) / 2])
+    }
+}
+
+impl Mark {
+    /// As much of it as holds in another boot of the machine.
+    #[must_use]
+    pub const fn rebooted(self) -> Self {
+        Self { at: None, jump: None, ..self }
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! leasehold clock mark 1
 //! wall_ms 1795305600000
-//! boot 3f0c…            the boot of the machine, 32 hexadecimal digits; absent if the system does not tell
+//! boot 3f0c… 86400000   the boot of the machine, 32 hexadecimal digits, and its clock then; absent if the system does not tell
 //! jump 1795305600000 86400000
 //!                       a jump forward that was pending: ms ahead of the boot clock, and when on that it is believed; may be absent
 //! mac …                 of the lines above, under a key made of the newest ticket key
@@ -78,8 +78,8 @@ pub fn save_mark(folder: &Folder, keys: &MarkKeys, boot: Option<[u8; 16]>, mark:
 fn write(mark: Mark, keys: &MarkKeys, boot: Option<[u8; 16]>) -> String {
     let mut text = format!("{HEAD}\nwall_ms {}\n", mark.wall.0);
     // Writing into a text does not fail.
-    if let Some(boot) = boot {
-        let _ = writeln!(text, "boot {}", hex::encode(&boot));
+    if let (Some(boot), Some(at)) = (boot, mark.at) {
+        let _ = writeln!(text, "boot {} {}", hex::encode(&boot), at.0);
     }
     if let Some(Jump { gap_ms, until }) = mark.jump {
         let _ = writeln!(text, "jump {gap_ms} {}", until.0);
@@ -99,12 +99,15 @@ fn read(text: &str, keys: &MarkKeys, boot: Option<[u8; 16]>) -> Option<Mark> {
     words.lines().next().filter(|line| *line == HEAD)?;
     let field = |name: &str| words.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     let wall = UnixMillis(field("wall_ms")?.parse().ok()?);
-    let same_boot = boot.is_some() && field("boot").and_then(hex::decode) == boot;
+    let (of, at) = field("boot").and_then(|boot| boot.split_once(' ')).unzip();
+    let same_boot = boot.is_some() && of.and_then(hex::decode) == boot;
+    let at = at.and_then(|at| at.parse().ok()).map(Mono);
     let jump = field("jump").and_then(|jump| {
         let (gap, until) = jump.split_once(' ')?;
         Some(Jump { gap_ms: gap.parse().ok()?, until: Mono(until.parse().ok()?) })
     });
-    Some(Mark { wall, jump: jump.filter(|_| same_boot) })
+    let mark = Mark { wall, at, jump };
+    Some(if same_boot { mark } else { mark.rebooted() })
 }
 
 #[cfg(test)]
@@ -118,7 +121,7 @@ mod tests {
     }
 
     fn mark() -> Mark {
-        Mark { wall: UnixMillis(123_456), jump: Some(Jump { gap_ms: -5, until: Mono(9) }) }
+        Mark { wall: UnixMillis(123_456), at: Some(Mono(4)), jump: Some(Jump { gap_ms: -5, until: Mono(9) }) }
     }
 
     fn folder() -> (tempfile::TempDir, Folder) {
@@ -130,13 +133,14 @@ mod tests {
     #[test]
     fn a_mark_is_read_as_it_was_written_and_a_jump_holds_in_its_own_boot_only() {
         let (_scratch, mut folder) = folder();
-        let without = Mark { jump: None, ..mark() };
+        let without = mark().rebooted();
         for boot in [BOOT, None] {
             save_mark(&folder, &keys(1), boot, mark()).unwrap();
             let kept = if boot.is_some() { mark() } else { without };
             assert_eq!(load_mark(&mut folder, &keys(1), boot, false), (Some(kept), None));
             assert_eq!(load_mark(&mut folder, &keys(1), Some([8; 16]), false), (Some(without), None));
         }
+        let without = Mark { jump: None, ..mark() };
         save_mark(&folder, &keys(1), BOOT, without).unwrap();
         assert_eq!(load_mark(&mut folder, &keys(1), BOOT, false), (Some(without), None));
     }

@@ -43,7 +43,7 @@ fn dated(site: &Site) {
 fn mark(site: &Site, wall: UnixMillis) {
     let mut folder = Folder::open(&site.data_dir()).unwrap();
     let keys = MarkKeys::of(&Secrets::of(&mut folder, &mut SystemEntropy).unwrap().ticket_keys);
-    save_mark(&folder, &keys, None, Mark { wall, jump: None }).unwrap();
+    save_mark(&folder, &keys, None, Mark { wall, at: None, jump: None }).unwrap();
 }
 
 async fn clock(running: &Running) -> Value {

@@ -152,8 +152,10 @@ fn a_start_takes_the_later_of_clock_and_mark() {
     let mut machine = Machine::new();
     let mark = machine.mark();
     machine.set(-YEARS_MS);
-    assert_eq!(machine.restart(Some(mark)), 0);
+    machine.at += 60_000;
+    assert_eq!(machine.restart(Some(mark)), 0, "the minute that it was away counts");
     assert!(machine.keeper.is_suspect());
+    assert_eq!(machine.restart(Some(mark.rebooted())), -60_000, "nothing tells how long the machine was off");
     machine.wrong_ms = 0;
     machine.at += 90 * DAY_MS.unsigned_abs();
     assert_eq!(machine.restart(Some(mark)), 0, "it was off for so long");
@@ -170,7 +172,7 @@ fn a_restart_is_no_way_around_the_wait_of_a_jump() {
     assert_eq!(machine.keeper.pending_until(), mark.jump.map(|jump| jump.until), "as it was");
     assert_eq!(machine.set(0), 0, "and it may be taken back");
     machine.set(YEARS_MS);
-    assert_eq!(machine.restart(Some(Mark { jump: None, ..mark })), YEARS_MS, "another boot: it may have been off");
+    assert_eq!(machine.restart(Some(mark.rebooted())), YEARS_MS, "another boot: it may have been off");
 }
 
 #[test]
@@ -279,19 +281,28 @@ fn run(acts: &[Act]) {
             Act::Restart { mark, reboot } => {
                 let kept = match mark {
                     Kept::Whole => Some(machine.mark()),
-                    Kept::Old => Some(Mark { jump: None, ..old }),
+                    Kept::Old => Some(old),
                     Kept::Lost => None,
                 };
-                let kept = kept.map(|mark| if *reboot { Mark { jump: None, ..mark } } else { mark });
-                machine.boot_ms = if *reboot { n as u64 } else { machine.boot_ms };
+                if *reboot {
+                    machine.boot_ms = machine.boot_ms.saturating_sub(n as u64);
+                    old = old.rebooted();
+                }
+                let kept = kept.map(|mark| if *reboot { mark.rebooted() } else { mark });
                 clients.clear();
                 forgot = !matches!(mark, Kept::Whole);
-                let lead = kept.map_or(i64::MIN, |mark| signed(mark.wall.0) - signed(TODAY + machine.at));
+                let now = machine.raw().mono;
+                let away = |mark: Mark| mark.at.map_or(0, |at| signed(now.ms_since(at)));
+                let lead = kept.map_or(i64::MIN, |mark| signed(mark.wall.0) + away(mark) - signed(TODAY + machine.at));
                 let waits = kept.is_some_and(|mark| {
                     mark.jump.is_some_and(|jump| (jump.gap_ms - gap_of(machine.raw())).abs() <= HOUR_MS)
                 });
                 twin.lead = if waits { lead } else { lead.max(machine.wrong_ms) };
-                twin.stood = if waits { twin.stood } else { None };
+                let stood = kept.and_then(|mark| mark.jump).filter(|_| waits).map(|jump| {
+                    let begun = jump.until.0 - DAY_MS.unsigned_abs() - machine.boot_ms;
+                    (jump.gap_ms + signed(machine.boot_ms) - signed(TODAY), begun)
+                });
+                twin.stood = stood;
                 machine.keeper = WallKeeper::start(machine.raw(), kept, TOLERANCE_MS);
             }
         }
