@@ -7,12 +7,14 @@ use std::{
     time::Duration,
 };
 
-use leasehold_core::{Engine, Event, HeldLease, Path, RealmConfig, ServerConfig, Shared};
+use leasehold_core::{
+    Engine, Event, HeldLease, Mark, Path, RealmConfig, ServerConfig, Shared, WallKeeper, WallStatus, wall::gap_of,
+};
 use leasehold_protocol::{
     Entropy,
     crypto::{Fingerprint, Keypair, PublicKey, ticket::TicketKey},
     licence::{KeyType, SignedCertificate},
-    time::Mono,
+    time::{Mono, Now},
     vocab::{ClaimKey, Denial, FeatureName, LeaseId, RealmId},
 };
 
@@ -87,6 +89,8 @@ pub struct Server {
     rng: Rng,
     running: Option<Running>,
     journal: Journal,
+    /// How late it was, as last written down, and when that was.
+    mark: Option<(Mark, Mono)>,
 }
 
 /// What it has written down: every lease that is out, and of whose grants some may not be on the disk yet, the newest last.
@@ -105,7 +109,13 @@ struct Running {
     armed: Vec<Instant>,
     leases: BTreeMap<LeaseId, (ClaimKey, usize)>,
     data: BTreeSet<u64>,
+    keeper: WallKeeper,
 }
+
+/// How often a server writes down how late it is, in milliseconds.
+const MARK_MS: u64 = 60_000;
+/// How far its calendar may be behind without suspicion, in milliseconds: the server's default.
+const TOLERANCE_MS: u64 = 26 * 3_600_000;
 
 impl Server {
     /// Server `number` of `plan`, not started.
@@ -136,6 +146,7 @@ impl Server {
             rng,
             running: None,
             journal: Journal::default(),
+            mark: None,
         }
     }
 
@@ -149,7 +160,8 @@ impl Server {
 
     /// Starts it; which leases are out again, and how many seats of each feature are withheld.
     pub fn boot(&mut self, plan: &Plan, at: Instant, memory: Memory) -> (Vec<Back>, Vec<(usize, u64)>) {
-        let now = self.clock.now(at);
+        let mut keeper = self.wake_keeper(at, memory);
+        let now = keeper.read(self.clock.now(at));
         let number = self.number as u64 + 1;
         if let Memory::PowerCut(_) = memory {
             self.journal.lose();
@@ -199,8 +211,42 @@ impl Server {
         self.life += 1;
         self.accounts = Accounts::of_life(self.life);
         let armed = vec![Instant::MAX; plan.workers];
-        self.running = Some(Running { shared, engines, armed, leases, data: BTreeSet::new() });
+        self.running = Some(Running { shared, engines, armed, leases, data: BTreeSet::new(), keeper });
         (back, withheld)
+    }
+
+    /// The effective wall time of a life that begins, by what the one before wrote down.
+    fn wake_keeper(&self, at: Instant, memory: Memory) -> WallKeeper {
+        let rebooted = matches!(memory, Memory::PowerCut(_));
+        let mark = self.mark.map(|(mark, _)| if rebooted { mark.rebooted() } else { mark });
+        WallKeeper::start(self.clock.now(at), mark, TOLERANCE_MS)
+    }
+
+    /// What a worker reads, as the real one does: the effective time, and the engine is told where the calendar is.
+    fn read_clock(&mut self, at: Instant, worker: usize) -> Now {
+        let raw = self.clock.now(at);
+        let Some(running) = &mut self.running else { return raw };
+        let now = running.keeper.read(raw);
+        running.engines[worker].note_raw(gap_of(raw).saturating_sub(running.keeper.gap_ms()));
+        if self.mark.is_none_or(|(_, written)| now.mono >= written.plus_ms(MARK_MS)) {
+            self.mark = Some((running.keeper.mark(now.mono), now.mono));
+        }
+        now
+    }
+
+    /// How its clocks stand, if it runs.
+    pub fn clock_status(&mut self, at: Instant) -> Option<WallStatus> {
+        let raw = self.clock.now(at);
+        self.running.as_mut().map(|running| running.keeper.status(raw))
+    }
+
+    /// An administrator says that its calendar is right.
+    pub fn confirm_clock(&mut self, at: Instant) {
+        let raw = self.clock.now(at);
+        if let Some(running) = &mut self.running {
+            running.keeper.confirm(raw);
+            self.mark = Some((running.keeper.mark(raw.mono), raw.mono));
+        }
     }
 
     /// Its process dies.
@@ -250,9 +296,10 @@ impl Server {
     /// If it took a datagram for new that it had taken before.
     pub fn receive(&mut self, at: Instant, mut flight: Flight) -> Result<usize, Violation> {
         self.accounts.received(&flight);
-        let now = self.clock.now(at);
+        let workers = self.running.as_ref().map_or(1, |running| running.engines.len());
+        let worker = if flight.broadcast { 0 } else { worker_of(flight.from, workers) };
+        let now = self.read_clock(at, worker);
         let Some(running) = &mut self.running else { return Ok(0) };
-        let worker = if flight.broadcast { 0 } else { worker_of(flight.from, running.engines.len()) };
         let is_data = flight.bytes.get(1).is_some_and(|b| b & 15 == 6);
         let again = is_data && !running.data.insert(flight.id);
         let path = Path { broadcast: flight.broadcast, ..Path::unicast(flight.from) };
@@ -265,8 +312,11 @@ impl Server {
 
     /// Runs a worker's timers, if `at` is when it wanted to be woken.
     pub fn timeout(&mut self, at: Instant, worker: usize) -> bool {
-        let now = self.clock.now(at);
-        let Some(running) = self.running.as_mut().filter(|r| r.armed[worker] == at) else { return false };
+        if self.running.as_ref().is_none_or(|r| r.armed[worker] != at) {
+            return false;
+        }
+        let now = self.read_clock(at, worker);
+        let Some(running) = &mut self.running else { return false };
         running.armed[worker] = Instant::MAX;
         running.engines[worker].handle_timeout(now);
         true
@@ -295,8 +345,12 @@ impl Server {
     fn told(&mut self, event: Event) -> Told {
         self.journal.note(&event);
         let (clock, pools) = (self.clock, &self.pools);
-        let Some(Running { leases, .. }) = &mut self.running else { return Told::Other };
+        let Some(Running { leases, keeper, .. }) = &mut self.running else { return Told::Other };
         match event {
+            Event::SessionOpened { client, clock_ahead_ms, .. } => {
+                keeper.heard(client, clock_ahead_ms);
+                Told::Other
+            }
             Event::Granted(g) => {
                 let Some(&pool) = pools.get(&g.feature) else { return Told::Other };
                 leases.insert(g.lease, (g.claim, pool));
@@ -327,7 +381,7 @@ impl Server {
 
     /// Asks it to end.
     pub fn begin_drain(&mut self, at: Instant) {
-        let now = self.clock.now(at);
+        let now = self.read_clock(at, 0);
         let Some(running) = &mut self.running else { return };
         running.shared.begin_drain();
         running.engines.iter_mut().for_each(|engine| engine.begin_goodbye(now));
@@ -337,7 +391,7 @@ impl Server {
     #[must_use]
     pub fn seats_out(&self, at: Instant, feature: &str) -> u64 {
         let Some(running) = &self.running else { return 0 };
-        let features = running.shared.features(self.clock.now(at));
+        let features = running.shared.features(running.now(self.clock, at));
         features.iter().filter(|f| f.name.as_str() == feature).map(|f| u64::from(f.used)).sum()
     }
 
@@ -367,7 +421,7 @@ impl Server {
 
     /// Each lease it lists is one the twin knows, with the same end.
     fn check_leases(&self, at: Instant, running: &Running, model: &Model) -> Checked {
-        for lease in running.shared.leases(self.clock.now(at)) {
+        for lease in running.shared.leases(running.now(self.clock, at)) {
             let said = (lease.id, self.clock.when(lease.deadline));
             let known = model.deadline(self.number, lease.claim);
             ensure(at, known == Some(said), || {
@@ -379,7 +433,7 @@ impl Server {
 
     /// What it says is out lies between what stands by the rules and what it has not said came back.
     fn check_seats(&self, at: Instant, running: &Running, model: &Model) -> Checked {
-        for feature in running.shared.features(self.clock.now(at)) {
+        for feature in running.shared.features(running.now(self.clock, at)) {
             let Some(&pool) = self.pools.get(&feature.name) else { continue };
             let least = model.seats_out(at, self.number, pool);
             let most = model.seats_recorded(self.number, pool);
@@ -436,6 +490,12 @@ impl Journal {
 }
 
 impl Running {
+    /// What it takes the time for, without looking at its calendar.
+    fn now(&self, clock: Clock, at: Instant) -> Now {
+        let raw = clock.now(at);
+        Now { wall: self.keeper.at(raw.mono), ..raw }
+    }
+
     fn counter(&self, name: &str) -> u64 {
         let counters = self.shared.counters();
         let found = counters.iter().find(|(known, _)| *known == name);

@@ -4,6 +4,7 @@
 //! --test simulated -- --nocapture` runs them all and prints the figures.
 
 mod claims;
+mod clocks;
 mod discovery;
 mod healing;
 mod hour;
