@@ -5,6 +5,7 @@
 //! server.id                     this installation, 16 hexadecimal digits
 //! ticket.key                    what tickets are sealed with, newest first
 //! rest.token                    what REST wants as a bearer token
+//! clock.mark                    how late it is, for the next start
 //! serving                       "seats may be out": the longest TTL they were granted for
 //! realms/PUBLISHER/server.key   our X25519 key in that publisher's realm
 //! publishers/*.pub              publishers to trust
