@@ -2,9 +2,9 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`steady`] | the effective wall time, shared by all threads |
-//! | [`mark`] | how it gets over a restart |
-//! | [`words`] | what is said of it |
+//! | `steady` | the effective wall time, shared by all threads |
+//! | `mark` | how it gets over a restart |
+//! | `words` | what is said of it |
 //!
 //! Which clock is whose (T-5, E-7):
 //!
