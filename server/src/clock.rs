@@ -2,9 +2,21 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`steady`] | the effective wall time, shared by all threads |
-//! | [`mark`] | how it gets over a restart |
-//! | [`words`] | what is said of it |
+//! | `steady` | the effective wall time, shared by all threads |
+//! | `mark` | how it gets over a restart |
+//! | `words` | what is said of it |
+//!
+//! Which clock is whose (T-5, E-7):
+//!
+//! | what | clock |
+//! |---|---|
+//! | leases, queues, sessions, limits of rates, all waits | boot time |
+//! | dates of licences and of their certificates, alarms of an end, trials and meters | effective |
+//! | when a lease was granted: in its ticket, in the journal, for who asks | effective: what a restart compares was written by the same |
+//! | instants in answers of REST and in warnings | effective; `clock` of the status says how far the calendar is from it |
+//! | whether the clocks parted, so that sessions are dropped | the calendar as it is set ([`Reading::raw_ahead_ms`]) |
+//! | lines of the log, since when storage fails, when a journal file was begun | the calendar as it is set: for people, beside other logs |
+//! | what a client's handshake says of its calendar | held against boot time, and only as a witness of where ours went |
 
 mod mark;
 mod steady;

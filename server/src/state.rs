@@ -7,6 +7,7 @@
 //! rest.token                    what REST wants as a bearer token
 //! history.key                   what names in the usage history are hidden with
 //! usage.sqlite                  the usage history
+//! clock.mark                    how late it is, for the next start
 //! serving                       "seats may be out": the longest TTL they were granted for
 //! ledger.redb                   what must not be lost: server/docs/ledger.md; ledger.anchor beside it
 //! realms/PUBLISHER/server.key   our X25519 key in that publisher's realm

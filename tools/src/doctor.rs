@@ -5,7 +5,7 @@
 //! | `network` | ports, broadcast per interface, buffers |
 //! | `reach` | whether a server answers, and whether it may be trusted |
 //! | `folder` | the server's state folder: modes, keys, licences and their dates |
-//! | `clock` | whether the time is believable |
+//! | `clock` | whether the time is believable, for this program and for the server |
 
 mod clock;
 mod folder;
@@ -19,7 +19,7 @@ use crate::{
     connect::ConnectArgs,
     exit::{Exit, Failure},
     human,
-    local::LocalArgs,
+    local::RestArgs,
     output::{self, BAD, COMMAND, GOOD, STRONG, WARN, paint},
 };
 
@@ -41,7 +41,7 @@ pub struct Args {
     connect: ConnectArgs,
 
     #[command(flatten)]
-    local: LocalArgs,
+    rest: RestArgs,
 }
 
 /// How good or bad a finding is. In order.
@@ -97,7 +97,7 @@ struct Report<'a> {
 /// If a flag's file cannot be read, or stdout cannot be written. What is found is no error but an exit status.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let mut findings = Vec::new();
-    match args.local.settings() {
+    match args.rest.settings() {
         Ok(settings) => {
             findings.extend(network::ports(&settings));
             findings.extend(folder::look(&settings));
@@ -110,6 +110,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     findings.extend(reach::look(&args.connect, &heard)?);
     findings.extend(network::buffers());
     findings.extend(clock::look());
+    findings.extend(clock::of_server(&args.rest));
 
     let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
     if args.json {

@@ -73,6 +73,14 @@ impl LocalArgs {
 }
 
 impl RestArgs {
+    /// As [`LocalArgs::settings`].
+    ///
+    /// # Errors
+    /// If the configuration is wrong.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        self.local.settings()
+    }
+
     /// Its REST.
     ///
     /// # Errors

@@ -310,7 +310,8 @@ fn doctor_ends_with_the_worst_it_found() {
     let server = Server::start(&home, &[]);
     let (port, data) = (server.udp.port().to_string(), server.data_dir.display().to_string());
     let key = server.publisher_key.display().to_string();
-    let line = ["doctor", "--json", "--port", &port, "--data-dir", &data, "--publisher-key", &key];
+    let url = format!("http://{}", server.http);
+    let line = ["doctor", "--json", "--port", &port, "--data-dir", &data, "--publisher-key", &key, "--url", &url];
     // The demo licence ends within 30 days: a warning.
     let told = home.run(&line).ends_with(1).json();
     let checks = told["checks"].as_array().unwrap();
@@ -319,6 +320,7 @@ fn doctor_ends_with_the_worst_it_found() {
     assert_eq!(level(&format!("server-{}", server.udp)).as_deref(), Some("ok"), "{told:#}");
     assert_eq!(level("licence-demo.lic").as_deref(), Some("warn"), "{told:#}");
     assert_eq!(level("broadcast-lo").as_deref(), Some("ok"), "{told:#}");
+    assert_eq!(level("licence-clock").as_deref(), Some("ok"), "{told:#}");
 
     let licence = server.data_dir.join("licences/demo.lic");
     let altered = std::fs::read_to_string(&licence).unwrap().replacen("count = 20\n", "count = 90\n", 1);

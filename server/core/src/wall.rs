@@ -13,6 +13,10 @@ use leasehold_protocol::{
 };
 
 const HOUR_MS: i64 = 3_600_000;
+/// How long a machine may have been off: a calendar that is further ahead at a start is likelier to be wrong.
+const OFF_MAX_MS: i64 = 366 * 24 * HOUR_MS;
+/// 2026-01-01: no server runs earlier, and a calendar that says so was never set.
+const SET_SINCE: UnixMillis = UnixMillis(1_767_225_600_000);
 /// How far raw may run ahead and be followed at once, and how near two clocks are that agree.
 const NEAR_MS: i64 = HOUR_MS;
 /// How long a jump has to stand until it is believed, in milliseconds of boot time.
@@ -28,17 +32,25 @@ const CLIENTS_MAX: usize = 65;
 /// *Raw* is what the machine's calendar says, *effective* what dates are held against. Between two readings effective runs on
 /// by boot time; what a reading changes, from the top:
 ///
-/// | raw is | then |
-/// |---|---|
-/// | behind by more than the tolerance | *suspicion*, which is told and stops nothing; effective runs on by boot time |
-/// | behind by less, or equal | effective runs on by boot time |
-/// | ahead by up to 1 h | effective follows at once |
-/// | ahead by more, while running | *pending*: effective runs on by boot time until the jump has stood for 24 h of boot time, or the median of the clocks of at least 5 clients agrees with it within 1 h |
-/// | ahead by any amount, at a start | effective follows, from what it was before or, in the same boot of the machine, would be: the machine may have been off. A jump that was pending when the life before ended, in the same boot, is pending still |
+/// | raw is | effective | the [mark](Mark) has | told |
+/// |---|---|---|---|
+/// | behind by more than the tolerance | runs on by boot time | effective | *suspicion*, until raw is back within the tolerance |
+/// | behind by less, or equal | runs on by boot time | effective | nothing |
+/// | ahead by up to 1 h | follows at once | effective | nothing |
+/// | ahead at all, and effective is before 2026 | follows at once: what was never set is right at last | effective | nothing |
+/// | ahead by up to 366 days, at a start in another boot | follows at once: the machine may have been off | effective | nothing |
+/// | ahead by more | runs on by boot time, until the jump has stood for 24 h of boot time or the median of the clocks of at least 5 clients agrees with it within 1 h; then follows | effective, and the jump beside it | *pending*, and until when |
+/// | anything, and an administrator [confirms](WallKeeper::confirm) | follows at once, also backwards | effective | by how much it moved |
 ///
-/// An administrator's [confirmation](WallKeeper::confirm) takes raw as right at once, also backwards: nothing else ever makes
-/// effective run backwards. A jump that is taken back while it is pending leaves no trace. A jump to another place, by more than
-/// 1 h, stands anew.
+/// A start in the same boot is a reading like any other: for how long the server was away is known. Without a mark raw is all there
+/// is, and is taken.
+///
+/// Nothing but a confirmation makes effective run backwards, or slower than boot time: if it slowed down to let raw catch up, who
+/// sets the calendar back by the tolerance, again and again, would stand still. So a calendar that was believed and is then set back
+/// within the tolerance leaves effective ahead by that much.
+///
+/// A jump that is taken back while it is pending leaves no trace. A jump to another place, by more than 1 h, stands anew, and so does
+/// one after the machine booted.
 ///
 /// A client's clock is told in its sealed handshake and counted once it has proved itself: clocks of clients can confirm where
 /// the machine's has gone, and can lead nowhere by themselves.
@@ -103,19 +115,17 @@ impl WallKeeper {
     /// hour in both directions for a calendar that was set in the wrong zone or summer time.
     #[must_use]
     pub fn start(raw: Now, mark: Option<Mark>, tolerance_ms: u64) -> Self {
-        // In the same boot it is known how long the server was away: to start it again and again is no way to stand still.
-        let since = |at: Option<Mono>| at.filter(|at| *at <= raw.mono).unwrap_or(raw.mono);
-        let marked = mark.map(|mark| gap_of(Now { wall: mark.wall, mono: since(mark.at) }));
-        let jump = mark.and_then(|mark| mark.jump);
+        let mark = mark.map(|mark| if mark.at.is_some_and(|at| at > raw.mono) { mark.rebooted() } else { mark });
         let mut keeper = Self {
             tolerance_ms: i64::try_from(tolerance_ms).unwrap_or(i64::MAX),
-            gap: marked.unwrap_or(gap_of(raw)),
+            gap: mark.map_or(gap_of(raw), |mark| mark.gap(raw)),
             raw_gap: gap_of(raw),
-            jump,
+            jump: mark.and_then(|mark| mark.jump),
             clients: VecDeque::new(),
         };
-        if !jump.is_some_and(|jump| jump.is_to(keeper.raw_gap)) {
-            keeper.gap = keeper.gap.max(keeper.raw_gap);
+        let off_ms = keeper.raw_gap.saturating_sub(keeper.gap);
+        if mark.is_some_and(|mark| mark.at.is_none()) && (0..=OFF_MAX_MS).contains(&off_ms) {
+            keeper.gap = keeper.raw_gap;
         }
         keeper.read(raw);
         keeper
@@ -124,7 +134,7 @@ impl WallKeeper {
     /// Takes a raw reading and gives the effective one. The boot clocks of two callers may be read a little apart.
     pub fn read(&mut self, raw: Now) -> Now {
         self.raw_gap = gap_of(raw);
-        if self.raw_gap.saturating_sub(self.gap) <= NEAR_MS {
+        if self.raw_gap.saturating_sub(self.gap) <= NEAR_MS || self.at(raw.mono) < SET_SINCE {
             self.jump = None;
             self.gap = self.gap.max(self.raw_gap);
         } else {
@@ -217,6 +227,12 @@ impl WallKeeper {
 }
 
 impl Mark {
+    /// By how much effective is ahead of the boot clock. In the same boot it is known how long the server was away: to start it again
+    /// and again is no way to stand still.
+    fn gap(&self, raw: Now) -> i64 {
+        gap_of(Now { wall: self.wall, mono: self.at.unwrap_or(raw.mono) })
+    }
+
     /// As much of it as holds in another boot of the machine.
     #[must_use]
     pub const fn rebooted(self) -> Self {

@@ -169,13 +169,15 @@ mod tests {
     use crate::clock::MARK_FILE;
 
     const DAY_MS: u64 = 86_400_000;
+    /// 2027-07-01.
+    const TODAY: u64 = 21_000 * DAY_MS;
 
     fn at(mono: u64, wall: u64) -> Now {
         Now { mono: Mono(mono), wall: UnixMillis(wall) }
     }
 
     fn clock() -> SteadyClock {
-        SteadyClock::at(at(0, 100 * DAY_MS), None, 26 * 3_600_000)
+        SteadyClock::at(at(0, TODAY), None, 26 * 3_600_000)
     }
 
     #[test]
@@ -184,14 +186,14 @@ mod tests {
         let read = |mono: u64, wall: u64| {
             let Reading { now, raw_ahead_ms } = clock.read_at(at(mono, wall));
             assert_eq!(now.mono, Mono(mono));
-            (now.wall.0 - 100 * DAY_MS, raw_ahead_ms)
+            (now.wall.0 - TODAY, raw_ahead_ms)
         };
-        assert_eq!(read(10, 100 * DAY_MS + 10), (10, 0));
-        assert_eq!(read(20, 100 * DAY_MS + 25), (25, 0), "followed at once, though it was looked at just now");
-        assert_eq!(read(30, 100 * DAY_MS + 34), (35, -1), "as clocks jitter");
-        assert_eq!(read(40, 10 * DAY_MS), (45, -90 * 86_400_000 - 45));
-        assert_eq!(read(50, 900 * DAY_MS), (55, 800 * 86_400_000 - 55));
-        assert_eq!(read(60, 100 * DAY_MS + 65), (65, 0));
+        assert_eq!(read(10, TODAY + 10), (10, 0));
+        assert_eq!(read(20, TODAY + 25), (25, 0), "followed at once, though it was looked at just now");
+        assert_eq!(read(30, TODAY + 34), (35, -1), "as clocks jitter");
+        assert_eq!(read(40, TODAY - 90 * DAY_MS), (45, -90 * 86_400_000 - 45));
+        assert_eq!(read(50, TODAY + 800 * DAY_MS), (55, 800 * 86_400_000 - 55));
+        assert_eq!(read(60, TODAY + 65), (65, 0));
     }
 
     #[test]
@@ -199,17 +201,17 @@ mod tests {
         let clock = clock();
         for hour in 0..24 {
             let mono = hour * 3_600_000;
-            assert_eq!(clock.read_at(at(mono, 900 * DAY_MS + mono)).now.wall.0, 100 * DAY_MS + mono);
+            assert_eq!(clock.read_at(at(mono, TODAY + 800 * DAY_MS + mono)).now.wall.0, TODAY + mono);
         }
-        let end = clock.read_at(at(DAY_MS, 901 * DAY_MS));
-        assert_eq!((end.now.wall.0, end.raw_ahead_ms), (901 * DAY_MS, 0));
+        let end = clock.read_at(at(DAY_MS, TODAY + 801 * DAY_MS));
+        assert_eq!((end.now.wall.0, end.raw_ahead_ms), (TODAY + 801 * DAY_MS, 0));
     }
 
     #[test]
     fn whoever_finds_another_looking_does_not_wait() {
         let clock = clock();
         let looking = clock.keeper.lock().unwrap();
-        assert_eq!(clock.read_at(at(5, 1)).now.wall.0, 100 * DAY_MS + 5);
+        assert_eq!(clock.read_at(at(5, 1)).now.wall.0, TODAY + 5);
         drop(looking);
         assert!(clock.status().raw.0 > 0);
     }

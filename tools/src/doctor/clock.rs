@@ -3,9 +3,10 @@
 use leasehold_protocol::time::UnixMillis;
 use leasehold_server::clock_now;
 use rustix::time::{ClockId, clock_gettime};
+use serde::Deserialize;
 
 use super::Finding;
-use crate::human;
+use crate::{block_on, human, local::RestArgs};
 
 /// No machine runs this program before it was written: 2026-01-01.
 const EARLIEST: UnixMillis = UnixMillis(1_767_225_600_000);
@@ -41,6 +42,26 @@ fn suspended() -> Finding {
     Finding::ok("lease-clock", format!("{text}; leases count both"))
 }
 
+/// As much of the server's answer as is judged.
+#[derive(Deserialize)]
+struct Told {
+    effective: String,
+    warnings: Vec<String>,
+}
+
+/// What the server of this machine holds licence dates against (T-5). Nothing if none runs or its REST is off: then it cannot be asked.
+pub(super) fn of_server(server: &RestArgs) -> Option<Finding> {
+    let rest = server.rest().ok()?;
+    Some(believed(&block_on(rest.get("/api/v1/clock")).ok()?))
+}
+
+fn believed(told: &Told) -> Finding {
+    match &told.warnings[..] {
+        [] => Finding::ok("licence-clock", format!("the server believes its machine's clock: {}", told.effective)),
+        warnings => Finding::warn("licence-clock", warnings.join("; "), "leasehold clock"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +71,17 @@ mod tests {
     fn a_machine_that_thinks_it_is_1970_is_told_so() {
         assert_eq!(wall(UnixMillis(0)).level, Level::Fail);
         assert_eq!(wall(EARLIEST).level, Level::Ok);
+    }
+
+    #[test]
+    fn a_server_that_does_not_believe_its_clock_is_a_warning_in_its_own_words() {
+        let told = |warnings: &[&str]| Told {
+            effective: "2026-11-22T00:00:00.000Z".into(),
+            warnings: warnings.iter().copied().map(str::to_owned).collect(),
+        };
+        assert_eq!(believed(&told(&[])).level, Level::Ok);
+        let finding = believed(&told(&["the machine's clock is 10 d behind", "clients differ"]));
+        assert_eq!((finding.level, finding.remedy.as_deref()), (Level::Warn, Some("leasehold clock")));
+        assert_eq!(finding.text, "the machine's clock is 10 d behind; clients differ");
     }
 }

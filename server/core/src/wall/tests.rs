@@ -158,8 +158,33 @@ fn a_start_takes_the_later_of_clock_and_mark() {
     assert_eq!(machine.restart(Some(mark.rebooted())), -60_000, "nothing tells how long the machine was off");
     machine.wrong_ms = 0;
     machine.at += 90 * DAY_MS.unsigned_abs();
-    assert_eq!(machine.restart(Some(mark)), 0, "it was off for so long");
+    assert_eq!(machine.restart(Some(mark.rebooted())), 0, "it was off for so long");
     assert_eq!(machine.restart(None), 0);
+}
+
+#[test]
+fn a_machine_that_boots_in_the_next_century_ends_no_right_and_serves_on_when_its_clock_is_right() {
+    let mut machine = Machine::new();
+    let mark = machine.mark().rebooted();
+    machine.wrong_ms = 366 * DAY_MS + 1;
+    assert_eq!(machine.restart(Some(mark)), 0);
+    assert!(machine.keeper.pending_until().is_some(), "a battery is empty, or it was off for over a year: who knows");
+    assert_eq!(machine.mark().wall.0, TODAY, "nor is it written down");
+    assert_eq!(machine.set(60_000), 60_000);
+    assert_eq!((machine.keeper.pending_until(), machine.keeper.is_suspect()), (None, false));
+    machine.wrong_ms = 366 * DAY_MS;
+    assert_eq!(machine.restart(Some(mark)), 366 * DAY_MS, "it may have been off");
+}
+
+#[test]
+fn a_clock_that_was_never_set_is_followed_as_soon_as_it_is() {
+    let mut machine = Machine::new();
+    machine.wrong_ms = -signed(TODAY);
+    machine.restart(None);
+    assert_eq!(machine.keeper.at(machine.raw().mono), UnixMillis(0), "there is no mark, and no battery");
+    assert_eq!(machine.set(0), 0, "a time server has answered");
+    machine.set(YEARS_MS);
+    assert!(machine.keeper.pending_until().is_some(), "once it is set it is like any other");
 }
 
 #[test]
@@ -171,8 +196,12 @@ fn a_restart_is_no_way_around_the_wait_of_a_jump() {
     assert_eq!(machine.restart(Some(mark)), 0);
     assert_eq!(machine.keeper.pending_until(), mark.jump.map(|jump| jump.until), "as it was");
     assert_eq!(machine.set(0), 0, "and it may be taken back");
-    machine.set(YEARS_MS);
-    assert_eq!(machine.restart(Some(mark.rebooted())), YEARS_MS, "another boot: it may have been off");
+    assert_eq!(machine.restart(Some(Mark { jump: None, ..mark })), 0);
+    machine.wrong_ms = YEARS_MS;
+    assert_eq!(machine.restart(Some(Mark { jump: None, ..mark })), 0, "nor to set it while the server is stopped");
+    assert!(machine.keeper.pending_until().is_some());
+    machine.wrong_ms = 30 * DAY_MS;
+    assert_eq!(machine.restart(Some(mark.rebooted())), 30 * DAY_MS, "another boot: it may have been off");
 }
 
 #[test]
@@ -211,7 +240,7 @@ enum Kept {
 }
 
 fn wrong() -> impl Strategy<Value = i64> {
-    let about = prop_oneof![Just(0), Just(1000), Just(HOUR_MS), Just(25 * HOUR_MS), Just(YEARS_MS)];
+    let about = prop_oneof![Just(0), Just(1000), Just(HOUR_MS), Just(25 * HOUR_MS), Just(40 * DAY_MS), Just(YEARS_MS)];
     (about, any::<bool>(), -2000..2000_i64).prop_map(|(ms, back, more)| if back { -ms } else { ms } + more)
 }
 
@@ -240,7 +269,8 @@ impl Twin {
     /// The most that effective may lead by after this reading, by the rules read word by word.
     fn step(&mut self, machine: &Machine, clients: &[(u8, i64)]) {
         let raw = machine.wrong_ms;
-        if raw <= self.lead + HOUR_MS {
+        let never_set = signed(TODAY + machine.at) + self.lead < signed(SET_SINCE.0);
+        if raw <= self.lead + HOUR_MS || never_set {
             self.lead = self.lead.max(raw);
             self.stood = None;
             return;
@@ -294,11 +324,10 @@ fn run(acts: &[Act]) {
                 let now = machine.raw().mono;
                 let away = |mark: Mark| mark.at.map_or(0, |at| signed(now.ms_since(at)));
                 let lead = kept.map_or(i64::MIN, |mark| signed(mark.wall.0) + away(mark) - signed(TODAY + machine.at));
-                let waits = kept.is_some_and(|mark| {
-                    mark.jump.is_some_and(|jump| (jump.gap_ms - gap_of(machine.raw())).abs() <= HOUR_MS)
-                });
-                twin.lead = if waits { lead } else { lead.max(machine.wrong_ms) };
-                let stood = kept.and_then(|mark| mark.jump).filter(|_| waits).map(|jump| {
+                let off_ms = machine.wrong_ms.saturating_sub(lead);
+                let was_off = kept.is_some_and(|mark| mark.at.is_none()) && (0..=366 * DAY_MS).contains(&off_ms);
+                twin.lead = if kept.is_none() || was_off { machine.wrong_ms } else { lead };
+                let stood = kept.and_then(|mark| mark.jump).map(|jump| {
                     let begun = jump.until.0 - DAY_MS.unsigned_abs() - machine.boot_ms;
                     (jump.gap_ms + signed(machine.boot_ms) - signed(TODAY), begun)
                 });
