@@ -145,7 +145,7 @@ impl Remembered {
             How::Damaged => "the journal of the server before this one is damaged",
         };
         let Restoration { restored, overage, of_no_realm, no_room } = self.restoration;
-        let mut sentence = format!("{before}: {restored} leases are out again ({} ms)", self.took_ms);
+        let mut sentence = format!("{before}: {} out again ({} ms)", of_leases(restored), self.took_ms);
         for (count, what) in [
             (overage, "over what the licences in force allow"),
             (of_no_realm, "of a publisher that is not trusted any more, left out"),
@@ -221,6 +221,11 @@ pub(crate) fn warnings_of_storage(remembered: &Remembered, journal: &Journal, sh
         ));
     }
     warnings
+}
+
+/// `count` leases, with the verb.
+fn of_leases(count: u64) -> String {
+    if count == 1 { "1 lease is".to_owned() } else { format!("{count} leases are") }
 }
 
 #[cfg(test)]

@@ -3,10 +3,15 @@
 use std::{
     ffi::OsStr,
     io::{BufRead, BufReader, Read},
+    net::{TcpListener, UdpSocket},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{Arc, Mutex, OnceLock, mpsc},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -32,6 +37,27 @@ use crate::{
 pub fn leasehold() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| std::env::var_os("LEASEHOLD_BINARY").map_or_else(build, PathBuf::from))
+}
+
+/// A port that is free for UDP and TCP on loopback, and that no connection takes by chance before a server has it, nor while it is
+/// started again: those come from 32 768 on.
+///
+/// # Panics
+/// If none is free.
+#[must_use]
+pub fn free_port() -> u16 {
+    const RANGE: std::ops::Range<u16> = 12_000..32_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let is_free =
+        |port: &u16| UdpSocket::bind(("127.0.0.1", *port)).is_ok() && TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let len = u32::from(RANGE.end - RANGE.start);
+    // Tests of several processes begin at places of their own.
+    let first = std::process::id().wrapping_mul(101);
+    std::iter::repeat_with(|| first.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % len)
+        .take(len as usize)
+        .map(|nth| RANGE.start + u16::try_from(nth).expect("within the range"))
+        .find(is_free)
+        .expect("a free port on loopback")
 }
 
 fn build() -> PathBuf {

@@ -2,14 +2,14 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::TcpStream,
     path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, SystemTime},
 };
 
 use leasehold_tests::{
-    binary::{House, Process, command, json, run, until},
+    binary::{House, Process, command, free_port, json, run, until},
     plan::Feature,
 };
 use serde_json::Value;
@@ -136,12 +136,6 @@ fn start(house: &House, port: u16, library: &str) -> Process {
     let mut server = Process::start(serve);
     server.wait_for("serving", PATIENCE);
     server
-}
-
-fn free_port() -> u16 {
-    let udp = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-    let port = udp.local_addr().unwrap().port();
-    TcpListener::bind(("127.0.0.1", port)).map_or_else(|_| free_port(), |_| port)
 }
 
 fn this_year() -> u64 {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::TcpStream,
     path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
@@ -10,7 +10,7 @@ use std::{
 
 use leasehold_protocol::licence::{PublisherKey, text};
 use leasehold_tests::{
-    binary::{House, Process, command, json, run, until},
+    binary::{House, Process, command, free_port, json, run, until},
     plan::Feature,
 };
 use serde_json::Value;
@@ -130,12 +130,6 @@ fn start_as(mut serve: Command, house: &House, port: u16) -> Process {
     let mut server = Process::start(serve);
     server.wait_for("serving", PATIENCE);
     server
-}
-
-fn free_port() -> u16 {
-    let udp = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-    let port = udp.local_addr().unwrap().port();
-    TcpListener::bind(("127.0.0.1", port)).map_or_else(|_| free_port(), |_| port)
 }
 
 fn upgrade(seats: u32) -> String {

@@ -14,12 +14,12 @@ use std::{
 };
 
 use leasehold_tests::{
-    binary::{House, run, until},
+    binary::{House, free_port, run, until},
     plan::Feature,
 };
 
 use crate::{
-    PATIENCE, Site, free_port,
+    PATIENCE, Site,
     lives::{Holders, ask, count},
     start_with,
 };

@@ -11,12 +11,12 @@ use std::{
 use leasehold::{Client, Lease};
 use leasehold_protocol::licence::PublisherKey;
 use leasehold_tests::{
-    binary::{House, Process},
+    binary::{House, Process, free_port},
     plan::Feature,
 };
 use serde_json::Value;
 
-use crate::{PATIENCE, Site, free_port, start};
+use crate::{PATIENCE, Site, start};
 
 /// Short enough that nobody comes back by chance, long enough for a session to be found dead and made anew.
 const TTL_S: u32 = 30;

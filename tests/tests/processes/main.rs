@@ -5,13 +5,12 @@ mod full;
 mod lives;
 
 use std::{
-    net::{TcpListener, UdpSocket},
     process::Command,
     time::{Duration, Instant},
 };
 
 use leasehold_tests::{
-    binary::{House, Process, command, example, json, run, until},
+    binary::{House, Process, command, example, free_port, json, run, until},
     plan::Feature,
 };
 use serde_json::Value;
@@ -79,13 +78,6 @@ fn start_with(house: &House, port: u16, ttl_s: u32, more: &[&str]) -> Process {
     let mut server = Process::start(serve);
     server.wait_for("serving", PATIENCE);
     server
-}
-
-/// A port that is free for UDP and TCP on loopback.
-fn free_port() -> u16 {
-    let udp = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-    let port = udp.local_addr().unwrap().port();
-    TcpListener::bind(("127.0.0.1", port)).map_or_else(|_| free_port(), |_| port)
 }
 
 /// Milliseconds of an RFC 3339 instant in UTC, within its day and more: enough to compare two of one test.
