@@ -246,6 +246,9 @@ fn at_the_midnight_an_upgrade_ends_seats_fall_and_nobody_is_cut_off() {
     let mut site = Site::with_key();
     site.end();
     site.server = start_at("2030-10-27 22:59:30", &site.house, site.port);
+    // A calendar that was set while the server was stopped is believed on an administrator's word.
+    let confirmed = run(site.admin(&["clock", "confirm"]));
+    assert!(confirmed.status.success(), "{}", String::from_utf8_lossy(&confirmed.stderr));
     let features = "zone = \"Europe/Berlin\"\n\
         [[feature]]\nname = \"PRO\"\nversion = \"2.0\"\ncount = 5\nend = \"2031-12-31\"\n\
         [[feature]]\nname = \"PRO\"\nversion = \"2.0\"\ncount = 1\ntype = \"upgrade\"\n\
