@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use leasehold_protocol::{time::UnixMillis, vocab::RealmId};
+use leasehold_protocol::{
+    time::{Now, UnixMillis},
+    vocab::RealmId,
+};
 
 use super::{
     ENDS, Failing, GOES_ON, Gap, Inner, Kind, Life, Noted, QUEUE_LEN, gap,
@@ -44,6 +47,8 @@ pub(super) struct Keeper {
     was_open: bool,
     /// Events that went into the open file, since when.
     written: (u64, UnixMillis),
+    /// When this life began, by the time that licence dates are held against.
+    began: Now,
     /// When there was nothing left that is older than is kept.
     forgot_at: UnixMillis,
 }
@@ -73,6 +78,7 @@ impl Keeper {
             mark: Some(mark),
             was_open: false,
             written: (0, began.wall),
+            began,
             forgot_at: UnixMillis(0),
         }
     }
@@ -85,12 +91,19 @@ impl Keeper {
             let began = Instant::now();
             let ending = self.inner.ending.load(Relaxed);
             match ending {
-                GOES_ON => self.turn(clock_now().wall, None),
-                ENDS => return self.finish(clock_now().wall),
+                GOES_ON => self.turn(self.now(), None),
+                ENDS => return self.finish(self.now()),
                 _ => return,
             }
             thread::park_timeout(EVERY.saturating_sub(began.elapsed()));
         }
+    }
+
+    /// What time it is: by the start and what went by since, so that a calendar that is set years ahead makes nothing old enough to be
+    /// forgotten (T-5).
+    fn now(&self) -> UnixMillis {
+        let passed = clock_now().mono.ms_since(self.began.mono);
+        UnixMillis(self.began.wall.0.saturating_add(passed))
     }
 
     /// Writes what is left, and that the server ended as it should.
