@@ -94,7 +94,7 @@ pub struct Row {
     pub host: Option<String>,
     /// That of the project.
     pub project: Option<String>,
-    /// For how long the seats were out, in milliseconds.
+    /// For how long the seats were out, in milliseconds; of those that stayed after a release: for how long they stayed.
     pub held_ms: Option<u64>,
     /// The code of a denial.
     pub code: Option<u16>,

@@ -163,12 +163,14 @@ impl Record {
     }
 
     fn of_end(ended: Ended, kind: Kind, now: Now, realm: impl Fn(RealmId) -> Option<String>) -> Self {
+        // Of the time before seats stayed, the release tells that they stayed after.
+        let since = ended.lingered.unwrap_or(ended.granted_at);
         Self {
             realm: realm(ended.realm),
             feature: Some(ended.feature.to_string()),
             seats: Some(ended.seats.get().into()),
             lease: Some(ended.lease.to_string()),
-            held_ms: Some(ended.at.ms_since(ended.granted_at)),
+            held_ms: Some(ended.at.ms_since(since)),
             holder: Some(ended.holder),
             ..Self::mark(kind, wall_of(ended.at, now))
         }

@@ -88,7 +88,7 @@ fn ended(lease: u32, user: &str, feature: &str, seats: u32, held_ms: u64, now: N
         renewals: 0,
         undone: Vec::new(),
         stays_until: None,
-        lingered: false,
+        lingered: None,
     })
 }
 
@@ -487,6 +487,21 @@ fn a_summary_counts_seats_over_time_and_never_too_many() {
     bench.turn(6 * HOUR + 1);
     let reader = Reader::open(bench.scratch.path()).unwrap();
     assert_eq!(reader.usage(None, None, at(9 * HOUR).wall).unwrap()[0].seat_ms, u128::from(10 * HOUR));
+}
+
+#[test]
+fn seats_that_stayed_after_a_release_count_once() {
+    let mut bench = Bench::new();
+    bench.note(granted(1, "ada", "CAD", 1, at(0)), 0);
+    bench.note(Event::Released(ended(1, "ada", "CAD", 1, 3 * HOUR, at(3 * HOUR))), 3 * HOUR);
+    // As the core tells it: granted when the lease was that it stayed of.
+    let stayed = ended(2, "ada", "CAD", 1, 4 * HOUR, at(4 * HOUR));
+    let stayed = Ended { lingered: Some(at(3 * HOUR).mono), ..*stayed };
+    bench.note(Event::LingerEnded(Box::new(stayed)), 4 * HOUR);
+    bench.turn(5 * HOUR);
+    let usage = Reader::open(bench.scratch.path()).unwrap().usage(None, None, at(6 * HOUR).wall).unwrap();
+    assert_eq!((usage[0].peak, usage[0].seat_ms), (1, u128::from(4 * HOUR)));
+    assert_eq!(bench.rows().last().unwrap().held_ms, Some(HOUR), "a sum over the file is right, too");
 }
 
 #[test]
