@@ -205,7 +205,7 @@ fn write<'a>(
     {
         let mut events = change.prepare_cached(
             "INSERT INTO events (at_ms, kind, realm, feature, version, seats, lease, holder, host, project, held_ms, code, rule, \
-             sentence, by_ticket) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             sentence, by_ticket, display, by_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         for record in records {
             let mut name = |kind, text| pseudonym(&change, names, key, (kind, text), record.at.0);
@@ -214,8 +214,10 @@ fn write<'a>(
             let host = holder.map(|holder| name(NameKind::Host, holder.host.as_str())).transpose()?;
             let project = holder.and_then(|holder| holder.project.as_ref());
             let project = project.map(|project| name(NameKind::Project, project.as_str())).transpose()?;
+            let display = holder.and_then(|holder| holder.display.as_ref());
+            let display = display.map(|display| name(NameKind::Display, display.as_str())).transpose()?;
             let sentence = record.sentence.as_deref().map(|words| name(NameKind::Sentence, words)).transpose()?;
-            insert(&mut events, record, [user, host, project, sentence])?;
+            insert(&mut events, record, [user, host, project, sentence, display])?;
         }
         let mut missing =
             change.prepare_cached("INSERT INTO gaps (from_ms, to_ms, events, why) VALUES (?, ?, ?, ?)")?;
@@ -226,8 +228,8 @@ fn write<'a>(
     change.commit()
 }
 
-fn insert(events: &mut CachedStatement<'_>, record: &Record, names: [Option<String>; 4]) -> rusqlite::Result<()> {
-    let [user, host, project, sentence] = names;
+fn insert(events: &mut CachedStatement<'_>, record: &Record, names: [Option<String>; 5]) -> rusqlite::Result<()> {
+    let [user, host, project, sentence, display] = names;
     events.execute(params![
         int(record.at.0),
         record.kind.word(),
@@ -244,6 +246,8 @@ fn insert(events: &mut CachedStatement<'_>, record: &Record, names: [Option<Stri
         record.rule,
         sentence,
         record.by_ticket,
+        display,
+        record.by_ms,
     ])?;
     Ok(())
 }

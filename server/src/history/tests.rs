@@ -23,7 +23,7 @@ use rusqlite::Connection;
 
 use super::{
     Entry, FILE, Filter, Gap, History, Inner, Kind, Life, NameKey, NameKind, Noted, Reader, Row, keeper::Keeper,
-    store::BITE,
+    schema, store::BITE,
 };
 
 /// When everything here happens, about.
@@ -39,7 +39,7 @@ fn holder(user: &str) -> Arc<Holder> {
     Arc::new(Holder {
         user: label(user),
         host: label("ws-042"),
-        display: None,
+        display: Some(label(":0")),
         process: label("cad"),
         pid: 1,
         project: Some(label("apollo")),
@@ -487,6 +487,33 @@ fn a_summary_counts_seats_over_time_and_never_too_many() {
     bench.turn(6 * HOUR + 1);
     let reader = Reader::open(bench.scratch.path()).unwrap();
     assert_eq!(reader.usage(None, None, at(9 * HOUR).wall).unwrap()[0].seat_ms, u128::from(10 * HOUR));
+}
+
+#[test]
+fn a_clock_that_was_set_stands_among_the_rows() {
+    let mut bench = Bench::new();
+    bench.grant(1, 10);
+    bench.note(Event::ClocksParted { by_ms: -3_600_000, sessions: 2 }, 20);
+    bench.turn(1000);
+    let rows = bench.rows();
+    assert_eq!((rows[2].kind.as_str(), rows[2].at, rows[2].by_ms), ("clock-set", at(20).wall, Some(-3_600_000)));
+    assert_eq!((rows[1].by_ms, bench.figures()), (None, (2, 0, 0)));
+}
+
+#[test]
+fn a_file_of_version_1_is_read_as_it_is_and_brought_up_to_date_by_a_server() {
+    let mut bench = Bench::new();
+    let mut old = Connection::open(bench.path()).unwrap();
+    schema::migrate(&mut old, &schema::STEPS[..1]).unwrap();
+    old.execute("INSERT INTO events (at_ms, kind) VALUES (5, 'stopped')", []).unwrap();
+    drop(old);
+    let rows = bench.rows();
+    assert_eq!((rows.len(), &rows[0].display, rows[0].by_ms), (1, &None, None));
+    bench.grant(1, 10);
+    bench.turn(1000);
+    assert_eq!(bench.kinds(), ["stopped", "started", "granted"]);
+    let key = NameKey::new(&KEY);
+    assert_eq!(bench.rows()[2].display, Some(key.pseudonym(NameKind::Display, ":0")));
 }
 
 #[test]
