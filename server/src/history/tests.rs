@@ -433,6 +433,11 @@ fn what_is_older_than_is_kept_goes_in_bites() {
     let old = u32::try_from(2 * BITE + 100).unwrap();
     (1..=old).for_each(|lease| bench.note(granted(lease, "old", "CAD", 1, at(5)), 5));
     bench.turn(10);
+    let pages = |bench: &Bench, of: &str| {
+        let file = bench.keeper.store.as_ref().unwrap().file();
+        file.pragma_query_value(None, of, |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let full = pages(&bench, "page_count");
     let later = 200 * HOUR;
     bench.grant(old + 1, later);
     let counts: Vec<usize> = (0..4)
@@ -443,6 +448,8 @@ fn what_is_older_than_is_kept_goes_in_bites() {
         .collect();
     let whole = 2 * BITE + 102;
     assert_eq!(counts, [whole - BITE, whole - 2 * BITE, 1, 1], "the start was old too");
+    let (left, free) = (pages(&bench, "page_count"), pages(&bench, "freelist_count"));
+    assert!(left < full / 2 && free <= 64.max(left / 4), "{left} of {full} pages are left, {free} of them free");
     let sealed = Reader::open(bench.scratch.path()).unwrap().sealed().unwrap();
     let key = NameKey::new(&KEY);
     assert!(!sealed.contains_key(&key.pseudonym(NameKind::User, "old")), "names go with what they were in");
