@@ -70,7 +70,7 @@ fn what_happened_is_told_while_the_server_serves_and_names_only_to_who_asks() {
     assert!(table.err.contains("older lines are left out"), "{table:#?}");
     let csv = history(&home, &server, &["query", "--csv"]).ends_with(0).out;
     assert!(csv.starts_with("time,kind,publisher,feature,version,seats,") && csv.lines().count() == 5, "{csv}");
-    assert!(csv.lines().all(|line| line.split(',').count() == 18), "{csv}");
+    assert!(csv.lines().all(|line| line.split(',').count() == 20), "{csv}");
 
     let told = history(&home, &server, &["summary", "--json"]).ends_with(0).json();
     let vr = told["features"].as_array().unwrap().iter().find(|line| line["feature"] == "VR_MODE").unwrap();

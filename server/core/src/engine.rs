@@ -241,7 +241,7 @@ impl Engine {
     /// Tells about the leases that ended in this step and forgets their claim keys. Holds no lock but theirs.
     fn settle(&mut self) {
         for ended in self.ended.drain(..) {
-            if ended.lingered {
+            if ended.lingered.is_some() {
                 self.events.push_back(Event::LingerEnded(Box::new(ended)));
                 continue;
             }

@@ -180,8 +180,8 @@ pub struct Ended {
     pub undone: Vec<(CertificateId, u32)>,
     /// Until when its seats stay with its holder, if they do.
     pub stays_until: Option<Mono>,
-    /// Whether it was the server's own, for seats that stayed after a release.
-    pub lingered: bool,
+    /// Since when, if it was the server's own, for seats that stayed after a release: of the time before, that release tells.
+    pub lingered: Option<Mono>,
 }
 
 /// An asking that was answered "no".

@@ -241,7 +241,7 @@ impl Leases {
             Some(until) => self.linger(worker, &mut joints, record, at, until),
             None => self.hand_on(&mut joints, record),
         };
-        if record.lingers && record.joint.is_none() {
+        if record.lingers.is_some() && record.joint.is_none() {
             joints.stop_waiting(&Waits::of(record), record.id);
         }
         (self.give_back(worker, record, handed.as_ref()), handed)

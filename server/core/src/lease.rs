@@ -280,10 +280,10 @@ impl Leases {
             }
         };
         count(record.pool.leases, 1);
-        if record.lingers {
+        if record.lingers.is_some() {
             self.stays[usize::from(!opened)].add(1);
         }
-        if let Some(bucket) = record.lingers.then(|| record.asked_for().lingering(&self.stock)).flatten() {
+        if let Some(bucket) = record.lingers.and_then(|_| record.asked_for().lingering(&self.stock)) {
             count(bucket, record.seats.get());
         }
         if let Some(bucket) = record.drawn.as_ref().and_then(|drawn| drawn.pool.drawn_out(&self.stock)) {
@@ -367,7 +367,7 @@ impl Leases {
             renewals: view.renewals,
             activity: view.activity,
             overage: view.overage,
-            lingers: record.lingers,
+            lingers: record.lingers.is_some(),
             address: address_of(view.session),
         })
     }

@@ -88,7 +88,7 @@ impl Leases {
         let owner = !owner_of(record.client, record.pool.realm);
         let terms = Terms { claim: record.claim.fold(), owner, session: 0 };
         let ttl_ms = u32::try_from(until.ms_since(at)).unwrap_or(u32::MAX);
-        let kept = Record { id: LeaseId::NONE, lingers: true, ttl_ms, number: 0, ..record.clone() };
+        let kept = Record { id: LeaseId::NONE, lingers: Some(at), ttl_ms, number: 0, ..record.clone() };
         let Some(kept) = self.open(worker, Opening { terms, record: kept, uses: &[], deadline: until }) else {
             return self.hand_on(joints, record);
         };
@@ -146,9 +146,7 @@ impl Leases {
 
     /// Ends a lease that lingers ahead of its time, because another one that shares its seats is there for them.
     pub(crate) fn end_if_it_lingers(&self, worker: &mut Worker, id: LeaseId, now: Mono) -> Option<Ended> {
-        if !self.record(id)?.lingers {
-            return None;
-        }
+        self.record(id)?.lingers?;
         worker.end(id)?;
         self.close(worker, id, now, false)
     }

@@ -265,7 +265,7 @@ impl Coming<'_> {
             is_metered: terms.as_ref().is_some_and(|terms| terms.is_metered),
             joint,
             stay: terms.map(|terms| terms.stay).unwrap_or_default(),
-            lingers: false,
+            lingers: None,
         }
     }
 
@@ -295,7 +295,7 @@ impl Leases {
 
     fn held_in(&self, slot: u32) -> Option<HeldLease> {
         let record = lock(self.records.get(slot)?);
-        let record = record.as_deref().filter(|record| !record.lingers)?;
+        let record = record.as_deref().filter(|record| record.lingers.is_none())?;
         self.stock.slab().deadline_of(record.id)?;
         Some(HeldLease {
             realm: record.pool.realm,

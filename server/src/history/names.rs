@@ -24,6 +24,8 @@ pub enum NameKind {
     User,
     /// A host.
     Host,
+    /// A display, of those who work over the network.
+    Display,
     /// A project tag.
     Project,
     /// The sentence of a denial, which names the others.
@@ -37,6 +39,7 @@ impl NameKind {
         match self {
             Self::User => "user",
             Self::Host => "host",
+            Self::Display => "display",
             Self::Project => "project",
             Self::Sentence => "sentence",
         }
@@ -46,6 +49,7 @@ impl NameKind {
         match self {
             Self::User => 'u',
             Self::Host => 'h',
+            Self::Display => 'd',
             Self::Project => 'p',
             Self::Sentence => 's',
         }

@@ -94,7 +94,7 @@ pub struct Row {
     pub host: Option<String>,
     /// That of the project.
     pub project: Option<String>,
-    /// For how long the seats were out, in milliseconds.
+    /// For how long the seats were out, in milliseconds; of those that stayed after a release: for how long they stayed.
     pub held_ms: Option<u64>,
     /// The code of a denial.
     pub code: Option<u16>,
@@ -104,6 +104,10 @@ pub struct Row {
     pub sentence: Option<String>,
     /// Whether a ticket was shown that a restarted server honoured.
     pub by_ticket: Option<bool>,
+    /// The pseudonym of the display.
+    pub display: Option<String>,
+    /// Of a clock that was set: by how many milliseconds, below zero if back.
+    pub by_ms: Option<i64>,
 }
 
 /// One thing in its place in time.
@@ -120,9 +124,9 @@ pub enum Entry {
 pub struct Reader {
     path: PathBuf,
     file: Connection,
+    /// As the version of the file has them.
+    columns: &'static str,
 }
-
-const COLUMNS: &str = "id, at_ms, kind, realm, feature, version, seats, lease, holder, host, project, held_ms, code, rule, sentence, by_ticket";
 
 impl Reader {
     /// Opens the history in `folder`, and changes nothing.
@@ -136,9 +140,9 @@ impl Reader {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(ReadError::NotThere(path)),
             Err(source) => return Err(ReadError::Open { path, source }),
         }
-        let opened = connect(&path).and_then(|file| schema::check(&file, schema::VERSION).map(|_| file));
+        let opened = connect(&path).and_then(|file| schema::check(&file, schema::VERSION).map(|had| (file, had)));
         match opened {
-            Ok(file) => Ok(Self { path, file }),
+            Ok((file, had)) => Ok(Self { path, file, columns: schema::columns(had) }),
             Err(SchemaError::Sqlite(source)) => Err(ReadError::Sqlite { path, source }),
             Err(e @ SchemaError::Newer { .. }) => Err(ReadError::Newer { path, why: e.to_string() }),
         }
@@ -190,7 +194,7 @@ impl Reader {
     }
 
     fn walk(&self, filter: &Filter, mut each: impl FnMut(Entry) -> bool) -> rusqlite::Result<bool> {
-        let (sql, values) = statement(filter);
+        let (sql, values) = statement(self.columns, filter);
         let mut gaps = self.gaps(filter)?.into_iter().peekable();
         let mut prepared = self.file.prepare(&sql)?;
         let mut rows = prepared.query(params_from_iter(values))?;
@@ -263,13 +267,13 @@ fn escaped(path: &str) -> String {
 }
 
 /// The lines that are asked for, the oldest first.
-fn statement(filter: &Filter) -> (String, Vec<Value>) {
+fn statement(columns: &str, filter: &Filter) -> (String, Vec<Value>) {
     let (wanted, mut values) = conditions(filter);
     let Some(limit) = filter.limit else {
-        return (format!("SELECT {COLUMNS} FROM events {wanted} ORDER BY at_ms, id"), values);
+        return (format!("SELECT {columns} FROM events {wanted} ORDER BY at_ms, id"), values);
     };
     values.push(Value::Integer(int(limit)));
-    let last = format!("SELECT {COLUMNS} FROM events {wanted} ORDER BY at_ms DESC, id DESC LIMIT ?");
+    let last = format!("SELECT {columns} FROM events {wanted} ORDER BY at_ms DESC, id DESC LIMIT ?");
     (format!("SELECT * FROM ({last}) ORDER BY at_ms, id"), values)
 }
 
@@ -318,6 +322,8 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         rule: row.get(13)?,
         sentence: row.get(14)?,
         by_ticket: row.get(15)?,
+        display: row.get(16)?,
+        by_ms: row.get(17)?,
     })
 }
 

@@ -24,6 +24,8 @@ pub enum Kind {
     Expired,
     /// Seats that stayed with their holder after a release came free.
     LingerEnded,
+    /// Wall clock and lease clock parted: somebody set the clock, or the machine came back from a snapshot.
+    ClockSet,
     /// The server started.
     Started,
     /// The server ended as it should.
@@ -32,8 +34,16 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Granted, Self::Denied, Self::Released, Self::Expired, Self::LingerEnded, Self::Started, Self::Stopped];
+    pub const ALL: [Self; 8] = [
+        Self::Granted,
+        Self::Denied,
+        Self::Released,
+        Self::Expired,
+        Self::LingerEnded,
+        Self::ClockSet,
+        Self::Started,
+        Self::Stopped,
+    ];
 
     /// The word for it.
     #[must_use]
@@ -44,6 +54,7 @@ impl Kind {
             Self::Released => "released",
             Self::Expired => "expired",
             Self::LingerEnded => "linger-ended",
+            Self::ClockSet => "clock-set",
             Self::Started => "started",
             Self::Stopped => "stopped",
         }
@@ -84,7 +95,12 @@ fn version(wanted: Version) -> Option<String> {
 pub(super) const fn is_told(event: &Event) -> bool {
     matches!(
         event,
-        Event::Granted(_) | Event::Denied(_) | Event::Released(_) | Event::Expired(_) | Event::LingerEnded(_)
+        Event::Granted(_)
+            | Event::Denied(_)
+            | Event::Released(_)
+            | Event::Expired(_)
+            | Event::LingerEnded(_)
+            | Event::ClocksParted { .. }
     )
 }
 
@@ -108,10 +124,12 @@ pub(super) struct Record {
     /// Names those who are in it.
     pub(super) sentence: Option<String>,
     pub(super) by_ticket: Option<bool>,
+    /// Of a clock that was set: by how much, below zero if back.
+    pub(super) by_ms: Option<i64>,
 }
 
 impl Record {
-    /// A start or a stop.
+    /// What is of no lease.
     pub(super) const fn mark(kind: Kind, at: UnixMillis) -> Self {
         Self {
             at,
@@ -127,6 +145,7 @@ impl Record {
             rule: None,
             sentence: None,
             by_ticket: None,
+            by_ms: None,
         }
     }
 
@@ -158,17 +177,22 @@ impl Record {
             Event::Released(ended) => Some(Self::of_end(*ended, Kind::Released, now, realm)),
             Event::Expired(ended) => Some(Self::of_end(*ended, Kind::Expired, now, realm)),
             Event::LingerEnded(ended) => Some(Self::of_end(*ended, Kind::LingerEnded, now, realm)),
+            Event::ClocksParted { by_ms, .. } => {
+                Some(Self { by_ms: Some(by_ms), ..Self::mark(Kind::ClockSet, now.wall) })
+            }
             _ => None,
         }
     }
 
     fn of_end(ended: Ended, kind: Kind, now: Now, realm: impl Fn(RealmId) -> Option<String>) -> Self {
+        // Of the time before seats stayed, the release tells that they stayed after.
+        let since = ended.lingered.unwrap_or(ended.granted_at);
         Self {
             realm: realm(ended.realm),
             feature: Some(ended.feature.to_string()),
             seats: Some(ended.seats.get().into()),
             lease: Some(ended.lease.to_string()),
-            held_ms: Some(ended.at.ms_since(ended.granted_at)),
+            held_ms: Some(ended.at.ms_since(since)),
             holder: Some(ended.holder),
             ..Self::mark(kind, wall_of(ended.at, now))
         }

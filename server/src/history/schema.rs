@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// One step for each version; a file says by `user_version` how many it has had.
-pub(super) const STEPS: &[&str] = &[V1];
+pub(super) const STEPS: &[&str] = &[V1, V2];
 
 /// The version this program writes.
 pub(super) const VERSION: usize = STEPS.len();
@@ -43,6 +43,25 @@ CREATE TABLE names (
     sealed    BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
+
+const V2: &str = "\
+ALTER TABLE events ADD COLUMN display TEXT;
+ALTER TABLE events ADD COLUMN by_ms INTEGER;
+";
+
+/// The columns of `events` in a file that has had `had` of the steps, for who reads it before a server has brought it up to date.
+pub(super) const fn columns(had: usize) -> &'static str {
+    match had {
+        0 | 1 => {
+            "id, at_ms, kind, realm, feature, version, seats, lease, holder, host, project, held_ms, code, rule, sentence, \
+             by_ticket, NULL AS display, NULL AS by_ms"
+        }
+        _ => {
+            "id, at_ms, kind, realm, feature, version, seats, lease, holder, host, project, held_ms, code, rule, sentence, \
+             by_ticket, display, by_ms"
+        }
+    }
+}
 
 /// Why a file is not used.
 #[derive(Debug, thiserror::Error)]

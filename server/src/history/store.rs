@@ -30,6 +30,13 @@ const SEEN_EVERY_MS: u64 = 86_400_000;
 /// Lines deleted in one go: some milliseconds.
 pub(super) const BITE: usize = 5000;
 
+/// Pages of the file that may always be free: a quarter of a megabyte.
+const FREE_MAX: i64 = 64;
+/// Pages given back in one go: some milliseconds.
+const BITE_PAGES: u32 = 256;
+/// What SQLite says of a file that can give pages back.
+const INCREMENTAL: i64 = 2;
+
 /// Why the file cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
@@ -103,6 +110,8 @@ impl Store {
         let mut file = Connection::open_with_flags(path, flags)?;
         file.busy_timeout(BUSY_WAIT)?;
         schema::check(&file, schema::VERSION)?;
+        // Of a new file. One that has tables stays as it is: its free room is used again and not given back.
+        file.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         file.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         file.pragma_update(None, "synchronous", "NORMAL")?;
         file.pragma_update_and_check(None, "journal_size_limit", WAL_LEN_MAX, |_| Ok(()))?;
@@ -180,7 +189,22 @@ impl Store {
         let names_before = before.saturating_sub(int(SEEN_EVERY_MS));
         names.retain(|_, name| int(name.seen_ms) >= before);
         file.execute("DELETE FROM names WHERE last_ms < ?", [names_before])?;
-        Ok(false)
+        Ok(self.shrink()?)
+    }
+
+    /// Gives a bite of the file's free room back to the disk, if that is more than a quarter of it: less is soon used again. Whether
+    /// there is more to give.
+    fn shrink(&self) -> rusqlite::Result<bool> {
+        let number = |name| self.file.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let spare = || Ok::<_, rusqlite::Error>(number("freelist_count")? - FREE_MAX.max(number("page_count")? / 4));
+        if number("auto_vacuum")? != INCREMENTAL || spare()? <= 0 {
+            return Ok(false);
+        }
+        // A row a page, each of which is to be asked for.
+        let mut pages = self.file.prepare(&format!("PRAGMA incremental_vacuum({BITE_PAGES})"))?;
+        let mut given = pages.query([])?;
+        while given.next()?.is_some() {}
+        Ok(spare()? > 0)
     }
 
     /// The connection, to be tampered with.
@@ -205,7 +229,7 @@ fn write<'a>(
     {
         let mut events = change.prepare_cached(
             "INSERT INTO events (at_ms, kind, realm, feature, version, seats, lease, holder, host, project, held_ms, code, rule, \
-             sentence, by_ticket) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             sentence, by_ticket, display, by_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         for record in records {
             let mut name = |kind, text| pseudonym(&change, names, key, (kind, text), record.at.0);
@@ -214,8 +238,10 @@ fn write<'a>(
             let host = holder.map(|holder| name(NameKind::Host, holder.host.as_str())).transpose()?;
             let project = holder.and_then(|holder| holder.project.as_ref());
             let project = project.map(|project| name(NameKind::Project, project.as_str())).transpose()?;
+            let display = holder.and_then(|holder| holder.display.as_ref());
+            let display = display.map(|display| name(NameKind::Display, display.as_str())).transpose()?;
             let sentence = record.sentence.as_deref().map(|words| name(NameKind::Sentence, words)).transpose()?;
-            insert(&mut events, record, [user, host, project, sentence])?;
+            insert(&mut events, record, [user, host, project, sentence, display])?;
         }
         let mut missing =
             change.prepare_cached("INSERT INTO gaps (from_ms, to_ms, events, why) VALUES (?, ?, ?, ?)")?;
@@ -226,8 +252,8 @@ fn write<'a>(
     change.commit()
 }
 
-fn insert(events: &mut CachedStatement<'_>, record: &Record, names: [Option<String>; 4]) -> rusqlite::Result<()> {
-    let [user, host, project, sentence] = names;
+fn insert(events: &mut CachedStatement<'_>, record: &Record, names: [Option<String>; 5]) -> rusqlite::Result<()> {
+    let [user, host, project, sentence, display] = names;
     events.execute(params![
         int(record.at.0),
         record.kind.word(),
@@ -244,6 +270,8 @@ fn insert(events: &mut CachedStatement<'_>, record: &Record, names: [Option<Stri
         record.rule,
         sentence,
         record.by_ticket,
+        display,
+        record.by_ms,
     ])?;
     Ok(())
 }

@@ -23,7 +23,7 @@ use rusqlite::Connection;
 
 use super::{
     Entry, FILE, Filter, Gap, History, Inner, Kind, Life, NameKey, NameKind, Noted, Reader, Row, keeper::Keeper,
-    store::BITE,
+    schema, store::BITE,
 };
 
 /// When everything here happens, about.
@@ -39,7 +39,7 @@ fn holder(user: &str) -> Arc<Holder> {
     Arc::new(Holder {
         user: label(user),
         host: label("ws-042"),
-        display: None,
+        display: Some(label(":0")),
         process: label("cad"),
         pid: 1,
         project: Some(label("apollo")),
@@ -88,7 +88,7 @@ fn ended(lease: u32, user: &str, feature: &str, seats: u32, held_ms: u64, now: N
         renewals: 0,
         undone: Vec::new(),
         stays_until: None,
-        lingered: false,
+        lingered: None,
     })
 }
 
@@ -433,6 +433,11 @@ fn what_is_older_than_is_kept_goes_in_bites() {
     let old = u32::try_from(2 * BITE + 100).unwrap();
     (1..=old).for_each(|lease| bench.note(granted(lease, "old", "CAD", 1, at(5)), 5));
     bench.turn(10);
+    let pages = |bench: &Bench, of: &str| {
+        let file = bench.keeper.store.as_ref().unwrap().file();
+        file.pragma_query_value(None, of, |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let full = pages(&bench, "page_count");
     let later = 200 * HOUR;
     bench.grant(old + 1, later);
     let counts: Vec<usize> = (0..4)
@@ -443,6 +448,8 @@ fn what_is_older_than_is_kept_goes_in_bites() {
         .collect();
     let whole = 2 * BITE + 102;
     assert_eq!(counts, [whole - BITE, whole - 2 * BITE, 1, 1], "the start was old too");
+    let (left, free) = (pages(&bench, "page_count"), pages(&bench, "freelist_count"));
+    assert!(left < full / 2 && free <= 64.max(left / 4), "{left} of {full} pages are left, {free} of them free");
     let sealed = Reader::open(bench.scratch.path()).unwrap().sealed().unwrap();
     let key = NameKey::new(&KEY);
     assert!(!sealed.contains_key(&key.pseudonym(NameKind::User, "old")), "names go with what they were in");
@@ -487,6 +494,48 @@ fn a_summary_counts_seats_over_time_and_never_too_many() {
     bench.turn(6 * HOUR + 1);
     let reader = Reader::open(bench.scratch.path()).unwrap();
     assert_eq!(reader.usage(None, None, at(9 * HOUR).wall).unwrap()[0].seat_ms, u128::from(10 * HOUR));
+}
+
+#[test]
+fn a_clock_that_was_set_stands_among_the_rows() {
+    let mut bench = Bench::new();
+    bench.grant(1, 10);
+    bench.note(Event::ClocksParted { by_ms: -3_600_000, sessions: 2 }, 20);
+    bench.turn(1000);
+    let rows = bench.rows();
+    assert_eq!((rows[2].kind.as_str(), rows[2].at, rows[2].by_ms), ("clock-set", at(20).wall, Some(-3_600_000)));
+    assert_eq!((rows[1].by_ms, bench.figures()), (None, (2, 0, 0)));
+}
+
+#[test]
+fn a_file_of_version_1_is_read_as_it_is_and_brought_up_to_date_by_a_server() {
+    let mut bench = Bench::new();
+    let mut old = Connection::open(bench.path()).unwrap();
+    schema::migrate(&mut old, &schema::STEPS[..1]).unwrap();
+    old.execute("INSERT INTO events (at_ms, kind) VALUES (5, 'stopped')", []).unwrap();
+    drop(old);
+    let rows = bench.rows();
+    assert_eq!((rows.len(), &rows[0].display, rows[0].by_ms), (1, &None, None));
+    bench.grant(1, 10);
+    bench.turn(1000);
+    assert_eq!(bench.kinds(), ["stopped", "started", "granted"]);
+    let key = NameKey::new(&KEY);
+    assert_eq!(bench.rows()[2].display, Some(key.pseudonym(NameKind::Display, ":0")));
+}
+
+#[test]
+fn seats_that_stayed_after_a_release_count_once() {
+    let mut bench = Bench::new();
+    bench.note(granted(1, "ada", "CAD", 1, at(0)), 0);
+    bench.note(Event::Released(ended(1, "ada", "CAD", 1, 3 * HOUR, at(3 * HOUR))), 3 * HOUR);
+    // As the core tells it: granted when the lease was that it stayed of.
+    let stayed = ended(2, "ada", "CAD", 1, 4 * HOUR, at(4 * HOUR));
+    let stayed = Ended { lingered: Some(at(3 * HOUR).mono), ..*stayed };
+    bench.note(Event::LingerEnded(Box::new(stayed)), 4 * HOUR);
+    bench.turn(5 * HOUR);
+    let usage = Reader::open(bench.scratch.path()).unwrap().usage(None, None, at(6 * HOUR).wall).unwrap();
+    assert_eq!((usage[0].peak, usage[0].seat_ms), (1, u128::from(4 * HOUR)));
+    assert_eq!(bench.rows().last().unwrap().held_ms, Some(HOUR), "a sum over the file is right, too");
 }
 
 #[test]

@@ -176,7 +176,7 @@ fn ended(n: u32, released: bool) -> Event {
         renewals: 0,
         undone: vec![],
         stays_until: None,
-        lingered: false,
+        lingered: None,
     };
     if released { Event::Released(Box::new(ended)) } else { Event::Expired(Box::new(ended)) }
 }

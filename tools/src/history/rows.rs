@@ -75,6 +75,10 @@ fn reason(row: &Row, names: &Names) -> Option<String> {
         let words = names.sentence(row).or_else(|| row.rule.clone()).unwrap_or_default();
         return Some(format!("{}: {words}", Denial(code)));
     }
+    if let Some(by_ms) = row.by_ms {
+        let (way, by) = (if by_ms < 0 { "back" } else { "ahead" }, Duration::from_millis(by_ms.unsigned_abs()));
+        return Some(format!("the clock was set {way} by {}", human::show(by)));
+    }
     match (&row.lease, &row.rule) {
         (Some(lease), _) => {
             Some(if row.by_ticket == Some(true) { format!("{lease}, by its ticket") } else { lease.clone() })
@@ -94,7 +98,7 @@ fn missing(gap: &Gap) -> String {
 }
 
 /// Of CSV, and the names in JSON. They are kept.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 20] = [
     "time",
     "kind",
     "publisher",
@@ -113,6 +117,8 @@ const COLUMNS: [&str; 18] = [
     "sentence",
     "until",
     "missing",
+    "display",
+    "clock_set_by_ms",
 ];
 
 pub(super) fn json(entry: &Entry, names: &Names) -> Value {
@@ -132,7 +138,7 @@ pub(super) fn json(entry: &Entry, names: &Names) -> Value {
         .collect()
 }
 
-fn values(row: &Row, names: &Names) -> [Value; 18] {
+fn values(row: &Row, names: &Names) -> [Value; 20] {
     [
         rfc3339(row.at).into(),
         row.kind.clone().into(),
@@ -152,6 +158,8 @@ fn values(row: &Row, names: &Names) -> [Value; 18] {
         names.sentence(row).into(),
         Value::Null,
         Value::Null,
+        names.of(row.display.as_ref()).into(),
+        row.by_ms.into(),
     ]
 }
 
@@ -172,7 +180,7 @@ pub(super) fn csv(reader: &Reader, filter: &Filter, names: &Names) -> Result<boo
 /// Bytes that are written at a time.
 const CHUNK: usize = 1 << 16;
 
-fn line(out: &mut csv::Writer<Vec<u8>>, cells: [String; 18]) -> Result<(), Failure> {
+fn line(out: &mut csv::Writer<Vec<u8>>, cells: [String; 20]) -> Result<(), Failure> {
     out.write_record(cells).map_err(|e| Failure::new("cannot write the history as CSV").because_of(&e))
 }
 
@@ -186,7 +194,7 @@ fn hand_on(out: &mut csv::Writer<Vec<u8>>, enough: usize) -> Result<(), Failure>
     output::bytes(&bytes)
 }
 
-fn csv_cells(entry: &Entry, names: &Names) -> [String; 18] {
+fn csv_cells(entry: &Entry, names: &Names) -> [String; 20] {
     match entry {
         Entry::Row(row) => values(row, names).map(|value| match value {
             Value::Null => String::new(),
@@ -194,7 +202,7 @@ fn csv_cells(entry: &Entry, names: &Names) -> [String; 18] {
             other => other.to_string(),
         }),
         Entry::Gap(gap) => {
-            let mut cells = [const { String::new() }; 18];
+            let mut cells = [const { String::new() }; 20];
             (cells[0], cells[1]) = (rfc3339(gap.from), "gap".to_owned());
             (cells[15], cells[16]) = (gap.why.clone(), rfc3339(gap.to));
             cells[17] = gap.events.map_or_else(String::new, |events| events.to_string());

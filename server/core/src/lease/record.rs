@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use leasehold_protocol::{
     crypto::Fingerprint,
     message::Holder,
-    time::{Now, UnixMillis},
+    time::{Mono, Now, UnixMillis},
     vocab::{CertificateId, ClaimKey, FeatureName, LeaseId, SeatCount, Version},
 };
 
@@ -61,8 +61,8 @@ pub(crate) struct Record {
     pub(crate) joint: Option<Arc<ShareKey>>,
     /// How long its seats stay after it is released.
     pub(crate) stay: Stay,
-    /// Whether it is the server's own, for seats that stay after a release.
-    pub(crate) lingers: bool,
+    /// Since when, if it is the server's own, for seats that stay after a release.
+    pub(crate) lingers: Option<Mono>,
 }
 
 /// What a lease is of whose seats are another feature's.
@@ -101,7 +101,7 @@ impl Record {
 
     /// Whether others may come to have its seats.
     pub(crate) const fn is_joint(&self) -> bool {
-        self.joint.is_some() || self.lingers
+        self.joint.is_some() || self.lingers.is_some()
     }
 
     /// The pool of what was asked for.

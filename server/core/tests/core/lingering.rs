@@ -92,6 +92,12 @@ fn its_holder_takes_it_over_and_it_stays_again_after_the_next_release() {
         (ends(|event| matches!(event, Event::LingerEnded(_))), ends(|event| matches!(event, Event::Expired(_)))),
         (3, 0)
     );
+    let stayed = |event: &Event| match event {
+        Event::LingerEnded(ended) => Some(ended.at.ms_since(ended.lingered?)),
+        _ => None,
+    };
+    let stays: Vec<u64> = site.events.iter().filter_map(stayed).collect();
+    assert_eq!(stays, [50_000, 60_000, 60_000], "from the release on: what was before is told of by that");
 }
 
 /// RR-17: "re-claim only by same user, host, display, share id and unit count".

@@ -254,7 +254,7 @@ impl Asking<'_> {
             is_metered: terms.is_metered,
             joint: None,
             stay: terms.stay,
-            lingers: false,
+            lingers: None,
         }
     }
 
