@@ -35,28 +35,28 @@ pub(super) mod key {
     pub(in super::super) const USES_FROM: &str = "uses-from";
 }
 
+/// Opens every table in a transaction of either kind.
+macro_rules! open_all {
+    ($tx:expr) => {{
+        $tx.open_table(META)?;
+        $tx.open_table(TRIALS)?;
+        $tx.open_table(UNITS)?;
+        $tx.open_table(POLICIES)?;
+        $tx.open_table(POLICY_TEXTS)?;
+        $tx.open_table(AUDIT)?;
+        $tx.open_table(VALUES)?;
+        Ok(())
+    }};
+}
+
 /// Makes every table.
 pub(super) fn make(tx: &WriteTransaction) -> Result<(), redb::Error> {
-    tx.open_table(META)?;
-    tx.open_table(TRIALS)?;
-    tx.open_table(UNITS)?;
-    tx.open_table(POLICIES)?;
-    tx.open_table(POLICY_TEXTS)?;
-    tx.open_table(AUDIT)?;
-    tx.open_table(VALUES)?;
-    Ok(())
+    open_all!(tx)
 }
 
 /// Opens every table, which fails if one is missing or of another kind.
 pub(super) fn check(tx: &ReadTransaction) -> Result<(), redb::Error> {
-    tx.open_table(META)?;
-    tx.open_table(TRIALS)?;
-    tx.open_table(UNITS)?;
-    tx.open_table(POLICIES)?;
-    tx.open_table(POLICY_TEXTS)?;
-    tx.open_table(AUDIT)?;
-    tx.open_table(VALUES)?;
-    Ok(())
+    open_all!(tx)
 }
 
 /// What `table` says of `name`.
