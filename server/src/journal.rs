@@ -170,16 +170,7 @@ impl Journal {
         shared: Arc<Shared>,
         anchor: Option<Anchor>,
     ) -> io::Result<Self> {
-        let inner = Arc::new(Inner {
-            ring: Mutex::new(Ring::new(beginning.next, beginning.round)),
-            shared,
-            wants: Mutex::default(),
-            wake: Condvar::new(),
-            synced: watch::Sender::new(0),
-            has_held: AtomicBool::new(false),
-            failing: ArcSwapOption::empty(),
-            figures: Figures::default(),
-        });
+        let inner = Arc::new(Inner::new(&beginning, shared));
         let mut keeper = Keeper::new(inner.clone(), storage, beginning, anchor);
         keeper.start();
         let keeper = std::thread::Builder::new().name("journal".into()).spawn(move || keeper.run())?;
@@ -276,6 +267,19 @@ impl fmt::Debug for Journal {
 }
 
 impl Inner {
+    fn new(beginning: &Beginning, shared: Arc<Shared>) -> Self {
+        Self {
+            ring: Mutex::new(Ring::new(beginning.next, beginning.round)),
+            shared,
+            wants: Mutex::default(),
+            wake: Condvar::new(),
+            synced: watch::Sender::new(0),
+            has_held: AtomicBool::new(false),
+            failing: ArcSwapOption::empty(),
+            figures: Figures::default(),
+        }
+    }
+
     fn note(&self, event: &Event, now: Now, room: &mut Vec<u8>) -> Noted {
         let ended = |ended: &leasehold_core::Ended, released| {
             let UnixMillis(at_ms) = wall_of(ended.at, now);

@@ -78,16 +78,7 @@ impl Rig {
         let out = Arc::new(Mutex::new(held.collect::<BTreeMap<u32, HeldLease>>()));
         let round = recovery.round + 2;
         let beginning = Beginning { kernel_boot, len_first: 8 << 10, ..Beginning::after(recovery, 7, round, 300_000) };
-        let inner = Arc::new(Inner {
-            ring: Mutex::new(Ring::new(beginning.next, beginning.round)),
-            shared,
-            wants: Mutex::default(),
-            wake: Condvar::new(),
-            synced: watch::Sender::new(0),
-            has_held: AtomicBool::new(false),
-            failing: ArcSwapOption::empty(),
-            figures: Figures::default(),
-        });
+        let inner = Arc::new(Inner::new(&beginning, shared));
         let mut keeper = Keeper::new(inner.clone(), Arc::new(disk.clone()), beginning, None);
         let pages = out.clone();
         keeper.held = Box::new(move |from, most| page(&lock(&pages), from, most));
