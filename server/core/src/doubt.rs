@@ -8,11 +8,16 @@
 //!
 //! Renewals and releases go on in any case, and so does who asks again for a lease that is out.
 
+use std::sync::Arc;
+
 use leasehold_protocol::time::{Mono, Now};
 
 use crate::{
-    Event, ServerConfig, Shared, lock,
+    Event, ServerConfig, Shared,
+    book::Pool,
+    lock,
     pool::{Tally, Worker},
+    realm::Realm,
     ticket::Shown,
 };
 
@@ -146,7 +151,7 @@ impl Shared {
     /// Lets everybody who waits be looked at again.
     fn stir_queues(&self) {
         let pools = self.realms.iter().flat_map(|realm| realm.pools.all());
-        let waits = |pool: &std::sync::Arc<crate::book::Pool>| !lock(&pool.book).queue.is_empty();
+        let waits = |pool: &Arc<Pool>| !lock(&pool.book).queue.is_empty();
         pools.filter(waits).for_each(|pool| self.leases.queues.stir(&pool));
     }
 
@@ -171,7 +176,7 @@ impl Shared {
     }
 
     fn longest_ttl_ms(&self) -> u64 {
-        let of = |realm: &std::sync::Arc<crate::realm::Realm>| {
+        let of = |realm: &Arc<Realm>| {
             let plan = realm.planner.plan();
             plan.features.values().flat_map(|feature| &feature.lots).map(|lot| u64::from(lot.ttl_ms)).max()
         };

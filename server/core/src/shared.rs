@@ -317,9 +317,9 @@ impl Shared {
         self.change_mono.set(mono);
     }
 
-    /// Looks at both clocks, of which the wall clock is the machine's own, as it was read. If they parted by more than 2 s since the last look, this machine may be the copy of a
-    /// snapshot, and a counter of ours may be used again (SPEC 3.6.4): all sessions are dropped, and `each` is told by how
-    /// much the wall clock moved and how many there were. Leases do not notice.
+    /// Looks at both clocks, of which the wall clock is the machine's own, as it was read. If they parted by more than 2 s since the
+    /// last look, this machine may be the copy of a snapshot, and a counter of ours may be used again (SPEC 3.6.4): all sessions are
+    /// dropped, and `each` is told by how much the wall clock moved and how many there were. Leases do not notice.
     pub(crate) fn look_at_clocks(&self, now: Now, each: impl FnOnce(i64, u64)) {
         let gap = now.wall.0.wrapping_sub(now.mono.0);
         let parted = |seen: u64| if seen == NEVER { 0 } else { gap.wrapping_sub(seen).cast_signed() };
