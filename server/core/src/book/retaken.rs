@@ -1,6 +1,9 @@
 //! Seats of leases that were written down, taken again before anybody else takes any (U-2).
 
-use leasehold_protocol::{message::LotUse, vocab::Version};
+use leasehold_protocol::{
+    message::LotUse,
+    vocab::{CertificateId, Version},
+};
 
 use super::{Book, Entry, Pool, add_use, take_up_to};
 use crate::{
@@ -8,6 +11,9 @@ use crate::{
     plan::{LotKind, serving},
     pool::{BucketId, Rank, Use, Worker},
 };
+
+/// The id of no certificate.
+const NO_CERTIFICATE: CertificateId = CertificateId([0; 8]);
 
 impl Book {
     /// Takes the seats of `lots` again, whatever there is: what the licences in force do not allow any more is overage (L-10). `None`
@@ -58,7 +64,8 @@ impl Book {
     fn bucket_of_gone(&mut self, pool: &Pool, leases: &Leases, lot: &LotUse) -> Option<BucketId> {
         let bucket = leases.stock.add_bucket()?;
         let LotUse { certificate, version, .. } = *lot;
-        let key = (certificate, LotKind::Regular, certificate);
+        // Under no lot's key: if the certificate comes back it brings a bucket of its own, counted or not, and these move over to it.
+        let key = (NO_CERTIFICATE, LotKind::Regular, certificate);
         self.entries.insert(key, Entry { bucket, in_force: false, used_up: 0, withheld: 0 });
         leases.name_lot(LotName {
             bucket,

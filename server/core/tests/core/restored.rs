@@ -85,6 +85,26 @@ fn what_no_licence_covers_any_more_is_overage_and_moves_when_there_is_room() {
 }
 
 #[test]
+fn a_certificate_that_comes_back_after_its_leases_did_is_granted_from_as_it_says() {
+    let lots = [Lot::of("A", 1).uncounted().serial("all").ttl_s(10)];
+    let mut site = Site::new();
+    site.load(&lots);
+    let mut client = Client::connected(1, &mut site);
+    let held = client.request(&mut site, "A", 2).unwrap();
+    assert_eq!(site.revive(&[Lot::of("B", 1)]).overage, 1, "it is not loaded any more");
+    // It is: seats are not counted, and who had his has them.
+    site.load(&lots);
+    client.connect(&mut site);
+    for _ in 0..3 {
+        client.request(&mut site, "A", 5).unwrap();
+    }
+    assert!(!client.renew(&mut site, held.lease, held.claim).unwrap().overage);
+    site.shared.check_ledger().unwrap();
+    assert_eq!(client.release(&mut site, held.lease, held.claim), ReleaseOutcome::Freed);
+    assert_eq!((site.feature("A").used, site.feature("A").overage), (15, 0));
+}
+
+#[test]
 fn seats_that_are_shared_come_back_as_one_also_when_their_first_holder_has_gone() {
     let lots = [Lot::of("A", 2).exclusive().ttl_s(100).terms(|t| t.share = Some(ShareBy::USER))];
     let mut site = Site::new();
