@@ -1,6 +1,6 @@
 //! The machine's clock and the time that licence dates are held against: `/api/v1/clock` (T-5).
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -10,15 +10,17 @@ use axum::{
 use leasehold_core::WallStatus;
 use leasehold_protocol::time::Now;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
     AdminState,
     auth::Unreadable,
-    changes::{Peer, aside, query_of},
+    changes::{Peer, aside, not_kept, query_of},
 };
 use crate::{
     clock::words,
     instant::{rfc3339, wall_of},
+    ledger::{Deed, LedgerError},
 };
 
 /// The most characters of a name that are logged.
@@ -96,25 +98,31 @@ pub(super) async fn show(State(state): State<Arc<AdminState>>) -> Json<ClockView
 /// An administrator says that the machine's clock is right.
 pub(super) async fn confirm(
     State(state): State<Arc<AdminState>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(peer): Extension<Peer>,
     by: Result<Query<By>, QueryRejection>,
 ) -> Result<Response, Unreadable> {
     let by = query_of(by, "by is understood: who confirms")?.by.unwrap_or_default();
     let name: String = by.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect();
-    let Ok(confirmed) = aside(move || Ok::<_, Infallible>(ConfirmedView::made(&state, peer, &name))).await;
-    Ok(Json(confirmed).into_response())
+    Ok(match aside(move || ConfirmedView::made(&state, peer, &name)).await {
+        Ok(confirmed) => Json(confirmed).into_response(),
+        Err(e) => not_kept(&e, &e.to_string()),
+    })
 }
 
 impl ConfirmedView {
-    fn made(state: &AdminState, peer: SocketAddr, by: &str) -> Self {
+    fn made(state: &AdminState, peer: Peer, by: &str) -> Result<Self, LedgerError> {
+        let status = state.clock.status();
+        let (before, after) = (json!({ "effective": rfc3339(status.effective) }), rfc3339(status.raw));
+        let after = json!({ "effective": after, "named": by });
+        state.ledger.record(&Deed { by: &peer.by(), action: "clock.confirm", before, after })?;
         let moved_ms = state.clock.confirm();
         let now = state.clock.now();
         let effective = rfc3339(now.wall);
-        tracing::warn!(%peer, by, moved_ms, "confirmed: the machine's clock is right; licence dates are held against {effective}");
+        tracing::warn!(peer = %peer.0, by, moved_ms, "confirmed: the machine's clock is right; licence dates are held against {effective}");
         let loader = state.loader();
         // On disk at once: a crash must not take the confirmation back.
         loader.keep_time(&state.clock);
         loader.refresh_warnings(state, now);
-        Self { moved_ms, clock: ClockView::of(state, now) }
+        Ok(Self { moved_ms, clock: ClockView::of(state, now) })
     }
 }

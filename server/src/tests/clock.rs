@@ -77,6 +77,9 @@ async fn a_clock_set_back_over_a_restart_revives_no_right_until_an_administrator
     assert_eq!(confirmed.status, 200, "{}", confirmed.body);
     assert!(confirmed.json()["moved_ms"].as_i64().unwrap() < -86_400_000);
     assert_eq!(confirmed.json()["state"], "ok");
+    let audit = get(address, "/api/v1/audit", Some(&bearer(&running))).await.json();
+    let entry = audit["entries"].as_array().unwrap().last().unwrap();
+    assert_eq!((entry["action"].as_str(), entry["after"]["named"].as_str()), (Some("clock.confirm"), Some("ann")));
     assert!(!warned(&running));
     assert!(
         client.request("CAD").await.is_ok(),
