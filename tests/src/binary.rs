@@ -152,6 +152,25 @@ impl House {
             command.env_remove(variable);
         }
     }
+
+    /// An administrator's command for the server of this house that listens on `port` of loopback.
+    #[must_use]
+    pub fn admin<S: AsRef<OsStr>>(&self, port: u16, words: impl IntoIterator<Item = S>) -> Command {
+        let mut admin = command(words);
+        self.client_environment(&mut admin, "admin");
+        admin.env("LEASEHOLD_URL", format!("http://127.0.0.1:{port}"));
+        admin.env("LEASEHOLD_TOKEN_FILE", self.path("state").join("rest.token"));
+        admin
+    }
+
+    /// A client's command of the machine called `name`, for that server.
+    #[must_use]
+    pub fn client<S: AsRef<OsStr>>(&self, port: u16, name: &str, words: impl IntoIterator<Item = S>) -> Command {
+        let mut client = command(words);
+        self.client_environment(&mut client, name);
+        client.env("LEASEHOLD_SERVER", format!("127.0.0.1:{port}"));
+        client
+    }
 }
 
 fn hash_of(path: &Path) -> u64 {

@@ -65,18 +65,11 @@ impl Site {
     }
 
     fn admin(&self, words: &[&str]) -> Command {
-        let mut admin = command(words);
-        self.house.client_environment(&mut admin, "admin");
-        admin.env("LEASEHOLD_URL", format!("http://127.0.0.1:{}", self.port));
-        admin.env("LEASEHOLD_TOKEN_FILE", self.house.path("state").join("rest.token"));
-        admin
+        self.house.admin(self.port, words)
     }
 
     fn client(&self, name: &str, words: &[&str]) -> Command {
-        let mut client = command(words);
-        self.house.client_environment(&mut client, name);
-        client.env("LEASEHOLD_SERVER", format!("127.0.0.1:{}", self.port));
-        client
+        self.house.client(self.port, name, words)
     }
 
     /// What `leasehold clock` tells; its status is 1 where the calendar is not believed.

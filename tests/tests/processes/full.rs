@@ -71,10 +71,8 @@ impl Drop for SmallDisk<'_> {
 
 /// Whether a policy is taken, and what is said if not.
 fn apply(site: &Site, policy: &Path) -> Result<(), String> {
-    let mut apply = leasehold_tests::binary::command(["policy", "apply"]);
-    site.house.client_environment(&mut apply, "admin");
-    apply.arg(policy).env("LEASEHOLD_URL", format!("http://127.0.0.1:{}", site.port));
-    apply.env("LEASEHOLD_TOKEN_FILE", site.house.path("admin.token"));
+    let mut apply = site.house.admin(site.port, ["policy", "apply"]);
+    apply.arg(policy);
     let output = run(apply);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() { Ok(()) } else { Err(said) }
@@ -89,7 +87,6 @@ async fn a_full_disk_stops_nobody_who_has_a_seat_and_heals_by_itself() {
     fs::write(state.join("policy.toml"), "").unwrap();
     let port = free_port();
     let server = start_with(&house, port, 5, &["--policy", &state.join("policy.toml").display().to_string()]);
-    fs::copy(state.join("rest.token"), house.path("admin.token")).unwrap();
     let site = Site { house, port, ttl_s: 5, server };
     let holders = Holders::of(&site.house, port, 20).await;
     let churning = Holders::of(&site.house, port, 1).await;

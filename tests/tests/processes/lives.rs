@@ -129,11 +129,7 @@ async fn a_server_that_is_killed_again_and_again_loses_no_lease_and_serves_newco
 
 /// What the REST of the server says at `path`.
 pub fn ask(site: &Site, words: &[&str]) -> Value {
-    let mut ask = leasehold_tests::binary::command(words);
-    site.house.client_environment(&mut ask, "admin");
-    ask.env("LEASEHOLD_URL", format!("http://127.0.0.1:{}", site.port));
-    ask.env("LEASEHOLD_TOKEN_FILE", site.house.path("state").join("rest.token"));
-    leasehold_tests::binary::json(ask)
+    leasehold_tests::binary::json(site.house.admin(site.port, words))
 }
 
 #[test]

@@ -35,19 +35,13 @@ impl Site {
 
     /// A client command of the machine called `name`.
     fn client(&self, name: &str, words: &[&str]) -> Command {
-        let mut client = command(words);
-        self.house.client_environment(&mut client, name);
-        client.env("LEASEHOLD_SERVER", format!("127.0.0.1:{}", self.port));
+        let mut client = self.house.client(self.port, name, words);
         client.env("LEASEHOLD_PUBLISHER_KEY", self.house.path("acme.pub"));
         client
     }
 
     fn status(&self) -> Value {
-        let mut status = command(["status", "--json", "--leases"]);
-        self.house.client_environment(&mut status, "admin");
-        status.env("LEASEHOLD_URL", format!("http://127.0.0.1:{}", self.port));
-        status.env("LEASEHOLD_TOKEN_FILE", self.house.path("state").join("rest.token"));
-        json(status)
+        json(self.house.admin(self.port, ["status", "--json", "--leases"]))
     }
 
     fn seats_out(&self) -> u64 {
