@@ -1,5 +1,5 @@
-//! What the journal costs a checkout and a release, in one process, in turn: none, handed to the system after each datagram, and after
-//! every 32 as a busy worker does; and how long leases take to be found again. On the disk the scratch folder is on.
+//! What the journal costs a checkout and a release, and a renewal, in one process, in turn: none, handed to the system after each datagram,
+//! and after every 32 as a busy worker does; and how long leases take to be found again. On the disk the scratch folder is on.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -15,7 +15,7 @@ use leasehold_protocol::{
 use leasehold_server::journal::{Journal, examine};
 
 const ROUNDS: usize = 41;
-/// Pairs of checkout and release a round.
+/// Pairs of checkout and release a round; then as many renewals.
 const PAIRS: u32 = 2000;
 const NOON: Now = Now { mono: Mono(60_000), wall: UnixMillis(1_767_614_400_000) };
 
@@ -26,12 +26,8 @@ fn main() {
     for _ in 0..ROUNDS {
         sites.iter_mut().for_each(Site::round);
     }
-    println!("\n| handed to the system after | checkout and release ns | more ns | to no journal |\n|---|---|---|---|");
-    for site in &sites {
-        let more = site.pairs.with(&sites[0].pairs, |with, without| with - without);
-        let ratio = site.pairs.over(&sites[0].pairs);
-        println!("| {} | {} | {more} | {ratio} |", site.name, site.pairs);
-    }
+    table("checkout and release", &sites, |site| &site.pairs);
+    table("renewal", &sites, |site| &site.renewals);
     for site in sites.iter().filter(|site| site.journal.is_some()) {
         let journal = site.journal.as_ref().expect("just looked").0.figures();
         let (syncs, us) = (journal.syncs.load(Relaxed).max(1), journal.sync_us.load(Relaxed));
@@ -46,8 +42,21 @@ struct Site {
     name: &'static str,
     world: World,
     pair: Pair,
+    /// Holds the lease that is renewed.
+    holder: Pair,
     journal: Option<(Arc<Journal>, tempfile::TempDir)>,
     pairs: Rounds,
+    renewals: Rounds,
+}
+
+/// What `of` sites took, and how that compares with the first.
+fn table(what: &str, sites: &[Site], of: fn(&Site) -> &Rounds) {
+    println!("\n| handed to the system after | {what} ns | more ns | to no journal |\n|---|---|---|---|");
+    for site in sites {
+        let more = of(site).with(of(&sites[0]), |with, without| with - without);
+        let ratio = of(site).over(of(&sites[0]));
+        println!("| {} | {} | {more} | {ratio} |", site.name, of(site));
+    }
 }
 
 impl Site {
@@ -55,16 +64,21 @@ impl Site {
         let mut world = World::new(1_000_000);
         let pair = Pair::connected(&mut world, 1);
         let journal = every.map(|every| journal(&mut world, every));
-        Self { name, world, pair, journal, pairs: Rounds::default() }
+        let holder = Pair::holding(&mut world, 2);
+        Self { name, world, pair, holder, journal, pairs: Rounds::default(), renewals: Rounds::default() }
     }
 
     fn round(&mut self) {
-        let began = Instant::now();
-        for _ in 0..PAIRS {
-            self.pair.check_out_and_in(&mut self.world);
-        }
-        self.pairs.push(began.elapsed().as_secs_f64() * 1e9 / f64::from(PAIRS));
+        self.pairs.push(each(|| self.pair.check_out_and_in(&mut self.world)));
+        self.renewals.push(each(|| self.holder.renew(&mut self.world)));
     }
+}
+
+/// Nanoseconds that `work` takes, of [`PAIRS`] times.
+fn each(mut work: impl FnMut()) -> f64 {
+    let began = Instant::now();
+    (0..PAIRS).for_each(|_| work());
+    began.elapsed().as_secs_f64() * 1e9 / f64::from(PAIRS)
 }
 
 /// Gives `world` a journal that is flushed after `every` datagrams.
