@@ -91,19 +91,18 @@ impl Keeper {
             let began = Instant::now();
             let ending = self.inner.ending.load(Relaxed);
             match ending {
-                GOES_ON => self.turn(self.now(), None),
-                ENDS => return self.finish(self.now()),
+                GOES_ON => self.turn(self.time_at(clock_now()), None),
+                ENDS => return self.finish(self.time_at(clock_now())),
                 _ => return,
             }
             thread::park_timeout(EVERY.saturating_sub(began.elapsed()));
         }
     }
 
-    /// What time it is: by the start and what went by since, so that a calendar that is set years ahead makes nothing old enough to be
+    /// What time it is at `now`: by the start and what went by since, so that a calendar that is set years ahead makes nothing old enough to be
     /// forgotten (T-5).
-    fn now(&self) -> UnixMillis {
-        let passed = clock_now().mono.ms_since(self.began.mono);
-        UnixMillis(self.began.wall.0.saturating_add(passed))
+    pub(super) fn time_at(&self, now: Now) -> UnixMillis {
+        UnixMillis(self.began.wall.0.saturating_add(now.mono.ms_since(self.began.mono)))
     }
 
     /// Writes what is left, and that the server ended as it should.

@@ -458,6 +458,19 @@ fn what_is_older_than_is_kept_goes_in_bites() {
 }
 
 #[test]
+fn a_calendar_that_is_set_ahead_makes_nothing_old() {
+    let mut bench = Bench::with(64, Some(Duration::from_millis(10 * HOUR)));
+    bench.grant(1, 5);
+    bench.turn(10);
+    let (Now { mono, wall }, later) = (at(0), 9 * HOUR);
+    let set = Now { mono: Mono(mono.0 + later), wall: UnixMillis(wall.0 + 10 * 365 * 24 * HOUR) };
+    let now = bench.keeper.time_at(set);
+    assert_eq!(now.0, wall.0 + later, "by what went by since the start");
+    bench.keeper.turn(now, None);
+    assert_eq!(bench.kinds(), ["started", "granted"]);
+}
+
+#[test]
 fn a_summary_counts_seats_over_time_and_never_too_many() {
     let mut bench = Bench::new();
     let note = |bench: &Bench, event, hours: u64| bench.note(event, hours * HOUR);
