@@ -60,17 +60,19 @@ fn what_happened_is_told_while_the_server_serves_and_names_only_to_who_asks() {
 
     let named = entries(&home, &server, &["--names", "--user", "ada", "--kind", "granted,denied", "--from", "-1h"]);
     assert_eq!((kinds(&named), &named[0]["user"]), (vec!["granted", "denied"], &"ada".into()));
+    assert_eq!((&named[1]["address"], &named[0]["event"]), (&"127.0.0.1".into(), &2.into()));
+    assert!(named[0]["certificates"].as_str().unwrap().ends_with(":5.0:1"), "{named:#?}");
     assert!(named[1]["sentence"].as_str().unwrap().contains("NO_SUCH"), "{named:#?}");
     assert_eq!(entries(&home, &server, &["--user", &pseudonym, "--feature", "VR_MODE"]).len(), 2);
     assert_eq!(entries(&home, &server, &["--user", "eve"]).len(), 0);
     assert_eq!(entries(&home, &server, &["--to", "-1h"]).len(), 0);
 
     let table = history(&home, &server, &["query", "--limit", "2"]).ends_with(0);
-    assert!(table.out.contains("released") && !table.out.contains("granted"), "{table:#?}");
+    assert!(table.out.contains("#3") && table.out.contains("released") && !table.out.contains("granted"), "{table:#?}");
     assert!(table.err.contains("older lines are left out"), "{table:#?}");
     let csv = history(&home, &server, &["query", "--csv"]).ends_with(0).out;
     assert!(csv.starts_with("time,kind,publisher,feature,version,seats,") && csv.lines().count() == 5, "{csv}");
-    assert!(csv.lines().all(|line| line.split(',').count() == 20), "{csv}");
+    assert!(csv.lines().all(|line| line.split(',').count() == 24), "{csv}");
 
     let told = history(&home, &server, &["summary", "--json"]).ends_with(0).json();
     let vr = told["features"].as_array().unwrap().iter().find(|line| line["feature"] == "VR_MODE").unwrap();

@@ -203,6 +203,8 @@ pub struct Denied {
     pub seats: Option<SeatCount>,
     /// Who asked, in the holder's own words; `None` for a renewal.
     pub holder: Option<Arc<Holder>>,
+    /// Where it was asked from.
+    pub address: IpAddr,
     /// Why, for programs.
     pub code: Denial,
     /// Why, for people.

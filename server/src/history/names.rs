@@ -28,6 +28,10 @@ pub enum NameKind {
     Display,
     /// A project tag.
     Project,
+    /// The address something was asked from.
+    Address,
+    /// A machine's device id.
+    Device,
     /// The sentence of a denial, which names the others.
     Sentence,
 }
@@ -41,6 +45,8 @@ impl NameKind {
             Self::Host => "host",
             Self::Display => "display",
             Self::Project => "project",
+            Self::Address => "address",
+            Self::Device => "device",
             Self::Sentence => "sentence",
         }
     }
@@ -51,6 +57,8 @@ impl NameKind {
             Self::Host => 'h',
             Self::Display => 'd',
             Self::Project => 'p',
+            Self::Address => 'a',
+            Self::Device => 'm',
             Self::Sentence => 's',
         }
     }

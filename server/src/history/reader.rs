@@ -108,6 +108,13 @@ pub struct Row {
     pub display: Option<String>,
     /// Of a clock that was set: by how many milliseconds, below zero if back.
     pub by_ms: Option<i64>,
+    /// The pseudonym of the address it was asked from.
+    pub address: Option<String>,
+    /// That of the machine.
+    pub device: Option<String>,
+    /// Of a grant: the certificates its seats are of, `ID:VERSION:SEATS` each, with a blank between two; empty if it shares the seats of
+    /// another.
+    pub lots: Option<String>,
 }
 
 /// One thing in its place in time.
@@ -125,7 +132,7 @@ pub struct Reader {
     path: PathBuf,
     file: Connection,
     /// As the version of the file has them.
-    columns: &'static str,
+    columns: String,
 }
 
 impl Reader {
@@ -194,7 +201,7 @@ impl Reader {
     }
 
     fn walk(&self, filter: &Filter, mut each: impl FnMut(Entry) -> bool) -> rusqlite::Result<bool> {
-        let (sql, values) = statement(self.columns, filter);
+        let (sql, values) = statement(&self.columns, filter);
         let mut gaps = self.gaps(filter)?.into_iter().peekable();
         let mut prepared = self.file.prepare(&sql)?;
         let mut rows = prepared.query(params_from_iter(values))?;
@@ -324,6 +331,9 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         by_ticket: row.get(15)?,
         display: row.get(16)?,
         by_ms: row.get(17)?,
+        address: row.get(18)?,
+        device: row.get(19)?,
+        lots: row.get(20)?,
     })
 }
 

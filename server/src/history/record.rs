@@ -1,15 +1,19 @@
 //! What is told of an event.
 
-use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 use leasehold_core::{Ended, Event};
 use leasehold_protocol::{
-    message::Holder,
+    message::{Holder, LotUse},
     time::{Now, UnixMillis},
     vocab::{RealmId, Version},
 };
 
+use super::names::NameKind;
 use crate::instant::wall_of;
+
+/// How many things of a record stand in the file by pseudonyms.
+pub(super) const NAMED: usize = 7;
 
 /// What happened. The word is what stands in the file, and does not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +95,12 @@ fn version(wanted: Version) -> Option<String> {
     (wanted != Version::ANY).then(|| wanted.to_string())
 }
 
+/// The certificates that seats are of, as the file has them.
+fn lots(uses: &[LotUse]) -> String {
+    let lot = |LotUse { certificate, version, seats }: &LotUse| format!("{certificate}:{version}:{seats}");
+    uses.iter().map(lot).collect::<Vec<_>>().join(" ")
+}
+
 /// Whether an event is one that the history tells of.
 pub(super) const fn is_told(event: &Event) -> bool {
     matches!(
@@ -126,6 +136,10 @@ pub(super) struct Record {
     pub(super) by_ticket: Option<bool>,
     /// Of a clock that was set: by how much, below zero if back.
     pub(super) by_ms: Option<i64>,
+    /// Where it was asked from.
+    pub(super) address: Option<IpAddr>,
+    /// Of a grant: the certificates its seats are of.
+    pub(super) lots: Option<String>,
 }
 
 impl Record {
@@ -146,6 +160,8 @@ impl Record {
             sentence: None,
             by_ticket: None,
             by_ms: None,
+            address: None,
+            lots: None,
         }
     }
 
@@ -161,6 +177,8 @@ impl Record {
                 lease: Some(granted.lease.to_string()),
                 holder: Some(granted.holder),
                 by_ticket: Some(granted.by_ticket),
+                address: Some(granted.address),
+                lots: Some(lots(&granted.lots)),
                 ..Self::mark(Kind::Granted, granted.wall)
             }),
             Event::Denied(denied) => Some(Self {
@@ -172,6 +190,7 @@ impl Record {
                 code: Some(denied.code.0),
                 rule: Some(denied.rule),
                 sentence: Some(denied.sentence),
+                address: Some(denied.address),
                 ..Self::mark(Kind::Denied, now.wall)
             }),
             Event::Released(ended) => Some(Self::of_end(*ended, Kind::Released, now, realm)),
@@ -182,6 +201,20 @@ impl Record {
             }
             _ => None,
         }
+    }
+
+    /// What it has that stands in the file by a pseudonym.
+    pub(super) fn named(&self) -> [(NameKind, Option<Cow<'_, str>>); NAMED] {
+        let holder = self.holder.as_deref();
+        [
+            (NameKind::User, holder.map(|holder| holder.user.as_str().into())),
+            (NameKind::Host, holder.map(|holder| holder.host.as_str().into())),
+            (NameKind::Project, holder.and_then(|holder| Some(holder.project.as_ref()?.as_str().into()))),
+            (NameKind::Display, holder.and_then(|holder| Some(holder.display.as_ref()?.as_str().into()))),
+            (NameKind::Sentence, self.sentence.as_deref().map(Cow::from)),
+            (NameKind::Address, self.address.map(|address| address.to_string().into())),
+            (NameKind::Device, holder.map(|holder| holder.device.to_string().into())),
+        ]
     }
 
     fn of_end(ended: Ended, kind: Kind, now: Now, realm: impl Fn(RealmId) -> Option<String>) -> Self {

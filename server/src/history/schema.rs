@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// One step for each version; a file says by `user_version` how many it has had.
-pub(super) const STEPS: &[&str] = &[V1, V2];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3];
 
 /// The version this program writes.
 pub(super) const VERSION: usize = STEPS.len();
@@ -49,18 +49,44 @@ ALTER TABLE events ADD COLUMN display TEXT;
 ALTER TABLE events ADD COLUMN by_ms INTEGER;
 ";
 
+const V3: &str = "\
+ALTER TABLE events ADD COLUMN address TEXT;
+ALTER TABLE events ADD COLUMN device TEXT;
+ALTER TABLE events ADD COLUMN lots TEXT;
+";
+
+/// The columns of `events`, and which step brought each.
+const COLUMNS: &[(&str, usize)] = &[
+    ("id", 1),
+    ("at_ms", 1),
+    ("kind", 1),
+    ("realm", 1),
+    ("feature", 1),
+    ("version", 1),
+    ("seats", 1),
+    ("lease", 1),
+    ("holder", 1),
+    ("host", 1),
+    ("project", 1),
+    ("held_ms", 1),
+    ("code", 1),
+    ("rule", 1),
+    ("sentence", 1),
+    ("by_ticket", 1),
+    ("display", 2),
+    ("by_ms", 2),
+    ("address", 3),
+    ("device", 3),
+    ("lots", 3),
+];
+
 /// The columns of `events` in a file that has had `had` of the steps, for who reads it before a server has brought it up to date.
-pub(super) const fn columns(had: usize) -> &'static str {
-    match had {
-        0 | 1 => {
-            "id, at_ms, kind, realm, feature, version, seats, lease, holder, host, project, held_ms, code, rule, sentence, \
-             by_ticket, NULL AS display, NULL AS by_ms"
-        }
-        _ => {
-            "id, at_ms, kind, realm, feature, version, seats, lease, holder, host, project, held_ms, code, rule, sentence, \
-             by_ticket, display, by_ms"
-        }
-    }
+pub(super) fn columns(had: usize) -> String {
+    let column = |(name, since): &(&str, usize)| match *since <= had.max(1) {
+        true => (*name).to_owned(),
+        false => format!("NULL AS {name}"),
+    };
+    COLUMNS.iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
 /// Why a file is not used.

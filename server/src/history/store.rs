@@ -15,7 +15,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtens
 use super::{
     Gap, Kind,
     names::{NameKey, NameKind},
-    record::Record,
+    record::{NAMED, Record},
     schema::{self, SchemaError},
 };
 
@@ -229,19 +229,15 @@ fn write<'a>(
     {
         let mut events = change.prepare_cached(
             "INSERT INTO events (at_ms, kind, realm, feature, version, seats, lease, holder, host, project, held_ms, code, rule, \
-             sentence, by_ticket, display, by_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             sentence, by_ticket, display, by_ms, address, device, lots) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         for record in records {
-            let mut name = |kind, text| pseudonym(&change, names, key, (kind, text), record.at.0);
-            let holder = record.holder.as_deref();
-            let user = holder.map(|holder| name(NameKind::User, holder.user.as_str())).transpose()?;
-            let host = holder.map(|holder| name(NameKind::Host, holder.host.as_str())).transpose()?;
-            let project = holder.and_then(|holder| holder.project.as_ref());
-            let project = project.map(|project| name(NameKind::Project, project.as_str())).transpose()?;
-            let display = holder.and_then(|holder| holder.display.as_ref());
-            let display = display.map(|display| name(NameKind::Display, display.as_str())).transpose()?;
-            let sentence = record.sentence.as_deref().map(|words| name(NameKind::Sentence, words)).transpose()?;
-            insert(&mut events, record, [user, host, project, sentence, display])?;
+            let mut stand = [const { None }; NAMED];
+            for ((kind, text), stands) in record.named().into_iter().zip(&mut stand) {
+                *stands = text.map(|text| pseudonym(&change, names, key, (kind, &text), record.at.0)).transpose()?;
+            }
+            insert(&mut events, record, stand)?;
         }
         let mut missing =
             change.prepare_cached("INSERT INTO gaps (from_ms, to_ms, events, why) VALUES (?, ?, ?, ?)")?;
@@ -252,8 +248,8 @@ fn write<'a>(
     change.commit()
 }
 
-fn insert(events: &mut CachedStatement<'_>, record: &Record, names: [Option<String>; 5]) -> rusqlite::Result<()> {
-    let [user, host, project, sentence, display] = names;
+fn insert(events: &mut CachedStatement<'_>, record: &Record, names: [Option<String>; NAMED]) -> rusqlite::Result<()> {
+    let [user, host, project, display, sentence, address, device] = names;
     events.execute(params![
         int(record.at.0),
         record.kind.word(),
@@ -272,6 +268,9 @@ fn insert(events: &mut CachedStatement<'_>, record: &Record, names: [Option<Stri
         record.by_ticket,
         display,
         record.by_ms,
+        address,
+        device,
+        record.lots,
     ])?;
     Ok(())
 }

@@ -15,9 +15,12 @@ use std::{
 use leasehold_core::{Denied, Ended, Event, Granted};
 use leasehold_protocol::{
     crypto::Fingerprint,
-    message::Holder,
+    message::{Holder, LotUse},
     time::{Mono, Now, UnixMillis},
-    vocab::{ClaimKey, Denial, DeviceId, FeatureName, Label, LeaseId, OperationId, RealmId, SeatCount, Version},
+    vocab::{
+        CertificateId, ClaimKey, Denial, DeviceId, FeatureName, Label, LeaseId, OperationId, RealmId, SeatCount,
+        Version,
+    },
 };
 use rusqlite::Connection;
 
@@ -29,6 +32,7 @@ use super::{
 /// When everything here happens, about.
 const T0: u64 = 1_795_336_200_000;
 const HOUR: u64 = 3_600_000;
+const DEVICE: DeviceId = DeviceId([9; 16]);
 
 fn at(ms: u64) -> Now {
     Now { mono: Mono(1_000_000 + ms), wall: UnixMillis(T0 + ms) }
@@ -43,7 +47,7 @@ fn holder(user: &str) -> Arc<Holder> {
         process: label("cad"),
         pid: 1,
         project: Some(label("apollo")),
-        device: DeviceId::default(),
+        device: DEVICE,
         device_alias: None,
         share: None,
         hostids: Vec::new(),
@@ -60,7 +64,11 @@ fn granted(lease: u32, user: &str, feature: &str, seats: u32, now: Now) -> Event
         feature: FeatureName::new(feature).unwrap(),
         version: Version { major: 4, minor: 8, patch: 0 },
         seats: SeatCount::new(seats).unwrap(),
-        lots: Vec::new(),
+        lots: vec![LotUse {
+            certificate: CertificateId([5; 8]),
+            version: Version { major: 4, minor: 8, patch: 0 },
+            seats: SeatCount::new(seats).unwrap(),
+        }],
         holder: holder(user),
         at: now.mono,
         wall: now.wall,
@@ -68,7 +76,7 @@ fn granted(lease: u32, user: &str, feature: &str, seats: u32, now: Now) -> Event
         by_ticket: false,
         number: 1,
         ttl_ms: 300_000,
-        address: [127, 0, 0, 1].into(),
+        address: [10, 0, 0, 1].into(),
         shares: false,
         pool: 0,
         credit: 0,
@@ -102,6 +110,7 @@ fn denied(user: &str) -> Event {
         version: Version::ANY,
         seats: Some(SeatCount::ONE),
         holder: Some(holder(user)),
+        address: [10, 0, 0, 7].into(),
         code: Denial::EXCLUDED,
         sentence: format!("{user} on ws-042 may not take seats of CAD"),
         rule: "no-guests".into(),
@@ -226,6 +235,9 @@ fn what_happened_stands_in_the_file_in_order_and_nobody_by_name() {
     assert_eq!(grant.user, Some(key.pseudonym(NameKind::User, "ada")));
     assert_eq!((opened(&grant.user), opened(&denial.user)), ("ada".into(), "bob".into()));
     assert_eq!((opened(&grant.host), opened(&grant.project)), ("ws-042".into(), "apollo".into()));
+    assert_eq!((opened(&grant.address), opened(&denial.address)), ("10.0.0.1".into(), "10.0.0.7".into()));
+    assert_eq!(opened(&grant.device), DEVICE.to_string());
+    assert_eq!(grant.lots.as_deref(), Some("0505050505050505:4.8:1"));
     assert_eq!(opened(&denial.sentence), "bob on ws-042 may not take seats of CAD");
     drop(bench.keeper);
     let bytes = fs::read(bench.scratch.path().join(FILE)).unwrap();
@@ -528,7 +540,7 @@ fn a_file_of_version_1_is_read_as_it_is_and_brought_up_to_date_by_a_server() {
     old.execute("INSERT INTO events (at_ms, kind) VALUES (5, 'stopped')", []).unwrap();
     drop(old);
     let rows = bench.rows();
-    assert_eq!((rows.len(), &rows[0].display, rows[0].by_ms), (1, &None, None));
+    assert_eq!((rows.len(), &rows[0].display, rows[0].by_ms, &rows[0].lots), (1, &None, None, &None));
     bench.grant(1, 10);
     bench.turn(1000);
     assert_eq!(bench.kinds(), ["stopped", "started", "granted"]);

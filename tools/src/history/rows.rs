@@ -41,14 +41,14 @@ impl Names {
 
 /// Of the table for people.
 pub(super) const HEADING: &[&str] =
-    &["time", "kind", "feature", "version", "seats", "user", "host", "held", "lease or reason"];
+    &["event", "time", "kind", "feature", "version", "seats", "user", "host", "held", "lease or reason"];
 
 pub(super) fn cells(entry: &Entry, names: &Names) -> Vec<String> {
     let none = || "-".to_owned();
     let row = match entry {
         Entry::Gap(gap) => {
             let mut cells = vec![none(); HEADING.len()];
-            (cells[0], cells[1]) = (rfc3339(gap.from), "GAP".to_owned());
+            (cells[1], cells[2]) = (rfc3339(gap.from), "GAP".to_owned());
             cells[HEADING.len() - 1] = format!("until {}: {}: {}", rfc3339(gap.to), missing(gap), gap.why);
             return cells;
         }
@@ -57,6 +57,7 @@ pub(super) fn cells(entry: &Entry, names: &Names) -> Vec<String> {
     let or_none = |text: Option<String>| text.unwrap_or_else(none);
     let is_mark = row.feature.is_none() && row.code.is_none();
     vec![
+        format!("#{}", row.id),
         rfc3339(row.at),
         row.kind.clone(),
         or_none(row.feature.clone()),
@@ -98,7 +99,7 @@ fn missing(gap: &Gap) -> String {
 }
 
 /// Of CSV, and the names in JSON. They are kept.
-const COLUMNS: [&str; 20] = [
+const COLUMNS: [&str; 24] = [
     "time",
     "kind",
     "publisher",
@@ -119,6 +120,10 @@ const COLUMNS: [&str; 20] = [
     "missing",
     "display",
     "clock_set_by_ms",
+    "event",
+    "address",
+    "device",
+    "certificates",
 ];
 
 pub(super) fn json(entry: &Entry, names: &Names) -> Value {
@@ -138,7 +143,7 @@ pub(super) fn json(entry: &Entry, names: &Names) -> Value {
         .collect()
 }
 
-fn values(row: &Row, names: &Names) -> [Value; 20] {
+fn values(row: &Row, names: &Names) -> [Value; 24] {
     [
         rfc3339(row.at).into(),
         row.kind.clone().into(),
@@ -160,6 +165,10 @@ fn values(row: &Row, names: &Names) -> [Value; 20] {
         Value::Null,
         names.of(row.display.as_ref()).into(),
         row.by_ms.into(),
+        row.id.into(),
+        names.of(row.address.as_ref()).into(),
+        names.of(row.device.as_ref()).into(),
+        row.lots.clone().into(),
     ]
 }
 
@@ -180,7 +189,7 @@ pub(super) fn csv(reader: &Reader, filter: &Filter, names: &Names) -> Result<boo
 /// Bytes that are written at a time.
 const CHUNK: usize = 1 << 16;
 
-fn line(out: &mut csv::Writer<Vec<u8>>, cells: [String; 20]) -> Result<(), Failure> {
+fn line(out: &mut csv::Writer<Vec<u8>>, cells: [String; 24]) -> Result<(), Failure> {
     out.write_record(cells).map_err(|e| Failure::new("cannot write the history as CSV").because_of(&e))
 }
 
@@ -194,7 +203,7 @@ fn hand_on(out: &mut csv::Writer<Vec<u8>>, enough: usize) -> Result<(), Failure>
     output::bytes(&bytes)
 }
 
-fn csv_cells(entry: &Entry, names: &Names) -> [String; 20] {
+fn csv_cells(entry: &Entry, names: &Names) -> [String; 24] {
     match entry {
         Entry::Row(row) => values(row, names).map(|value| match value {
             Value::Null => String::new(),
@@ -202,7 +211,7 @@ fn csv_cells(entry: &Entry, names: &Names) -> [String; 20] {
             other => other.to_string(),
         }),
         Entry::Gap(gap) => {
-            let mut cells = [const { String::new() }; 20];
+            let mut cells = [const { String::new() }; 24];
             (cells[0], cells[1]) = (rfc3339(gap.from), "gap".to_owned());
             (cells[15], cells[16]) = (gap.why.clone(), rfc3339(gap.to));
             cells[17] = gap.events.map_or_else(String::new, |events| events.to_string());

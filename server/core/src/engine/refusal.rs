@@ -360,6 +360,7 @@ impl Engine {
             version: asked.version,
             seats: asked.seats,
             holder: asked.holder,
+            address: sender.path.from.ip(),
             code: refusal.code,
             sentence: refusal.sentence.clone(),
             rule: refusal.rule.clone(),
