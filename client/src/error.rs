@@ -124,11 +124,11 @@ impl Denied {
         }
     }
 
-    /// Whether waiting can help without anybody changing a licence or a policy. For a code this build does not know, the
-    /// server's own hint decides.
+    /// Whether waiting can help without anybody changing a licence or a policy. The server's own hint decides, unless this build knows
+    /// that the code never passes: three seats above a limit of two are denied as long as they are asked for (SPEC 5.6).
     #[must_use]
     pub const fn may_clear(&self) -> bool {
-        self.code.may_clear() || self.code.name().is_none() && self.retry_after.is_some()
+        self.retry_after.is_some() && (self.code.may_clear() || self.code.name().is_none())
     }
 
     /// When asking again makes sense; `None` if waiting cannot help.
@@ -291,6 +291,8 @@ mod tests {
              unless renewed; ask again in 1.5 s"
         );
         assert!(denied.may_clear());
+        let never = Denied { code: Denial::LIMIT_REACHED, retry_after: None, ..denied.clone() };
+        assert!(!never.may_clear(), "more than the limit is denied for good");
         let newer = Denied { code: Denial(900), ..denied };
         assert!(newer.may_clear(), "the server's hint decides for a code we do not know");
         assert!(newer.to_string().contains("denial-900"));
