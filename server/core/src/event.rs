@@ -12,7 +12,7 @@ use leasehold_protocol::{
     vocab::{CertificateId, ClaimKey, Denial, FeatureName, LeaseId, OperationId, RealmId, SeatCount, Version},
 };
 
-use crate::LedgerError;
+use crate::{LedgerError, Looked};
 
 /// One thing that happened, in the order it happened on this engine. What two engines report about one lease may arrive
 /// in either order; the lease's id, which is used once, tells which grant an end belongs to.
@@ -211,6 +211,8 @@ pub struct Denied {
     pub sentence: String,
     /// Which rule decided.
     pub rule: String,
+    /// What else was looked at, at the end of that step; `None` for a renewal, and for a feature that no certificate names.
+    pub looked: Option<Box<Looked>>,
 }
 
 /// Why a session ended.

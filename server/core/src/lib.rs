@@ -25,6 +25,7 @@
 //! | `claims` | claim keys and what they stand for |
 //! | `restore` | leases of the life before, opened again |
 //! | `ledger` | the seat equation |
+//! | [`explain`] | why a request is answered as it is |
 //! | `ticket` | the sealed proof of a lease |
 //! | `session` | who a datagram is from, and what may be sent back |
 //! | [`wall`] | the time that dates are held against |
@@ -47,6 +48,7 @@ mod counters;
 mod doubt;
 mod engine;
 mod event;
+pub mod explain;
 mod joint;
 mod lease;
 mod ledger;
@@ -73,6 +75,7 @@ mod wording;
 pub use config::{RealmConfig, ServerConfig};
 pub use engine::Engine;
 pub use event::{Denied, Ended, Event, Granted, SessionEnd};
+pub use explain::{Answer, Explanation, Looked, Question};
 pub use ledger::LedgerError;
 pub use path::{Path, Transmit};
 pub use plan::{CertificateReport, Outcome, Past, PlanReport, ServedBy, Step, UpgradeRule, preview, timetable};

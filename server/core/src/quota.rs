@@ -9,6 +9,7 @@
 //! is never kept twice where there are two lots, and that a new policy moves nothing. A seat that a member has counts
 //! towards his reservation if its version is high enough; when one ends, another that a member has takes its place.
 
+mod look;
 mod share_out;
 
 use std::{

@@ -7,7 +7,7 @@ use crate::{
     narrow,
     plan::{Lot, LotKind},
     policy::Reservation,
-    pool::{Rank, Short, Use, Worker},
+    pool::{BucketId, Rank, Short, Use, Worker},
     quota::{Case, FreeLot, Hurdle},
 };
 
@@ -51,6 +51,31 @@ impl Book {
             }
             // Somebody was quicker, who knows of no rules yet: there are fewer now.
         }
+    }
+
+    /// What is in the way of seats for `want`, if anything; nothing is taken. `case`: what rules count it as, if they do.
+    pub(crate) fn would_take(&self, worker: &mut Worker, want: &Want<'_>, case: Option<&Case>) -> Result<(), Hurdle> {
+        case.map_or(Ok(()), |case| self.quotas.check_limits(case))?;
+        if !self.homeless.is_empty() && self.spare(worker) < i64::from(want.seats.get()) {
+            return Err(Hurdle::NoSeat);
+        }
+        let all = self.free_lots(worker);
+        let free = |serving: &[BucketId]| {
+            let of = |lot: &FreeLot| if serving.contains(&lot.bucket) { lot.free } else { 0 };
+            all.iter().map(of).fold(0, u64::saturating_add)
+        };
+        let mut denied = Err(Hurdle::NoSeat);
+        for serving in choices(&self.lots, want) {
+            denied = match case {
+                Some(case) => self.quotas.share_out(&all, &serving, case).map(drop),
+                None if free(&serving) >= u64::from(want.seats.get()) => Ok(()),
+                None => Err(Hurdle::NoSeat),
+            };
+            if denied.is_ok() {
+                break;
+            }
+        }
+        denied
     }
 
     /// Takes `uses`, all or none. Of more buckets than one step can take from one after the other.

@@ -12,6 +12,7 @@ use super::{Engine, data::Sender};
 use crate::{
     Denied, Event,
     counters::Counter,
+    explain::{Answer, Looked},
     narrow,
     plan::{Drawn, FeaturePlan},
     policy::Per,
@@ -27,12 +28,14 @@ pub(super) struct Asked {
     pub(super) version: Version,
     pub(super) seats: Option<SeatCount>,
     pub(super) holder: Option<Arc<Holder>>,
+    /// What decided.
+    pub(super) looked: Option<Box<Looked>>,
 }
 
 impl Asked {
     /// A renewal, which says nothing but a lease's names.
     pub(super) const fn of_renewal(operation: OperationId, claim: ClaimKey) -> Self {
-        Self { operation, claim, feature: None, version: Version::ANY, seats: None, holder: None }
+        Self { operation, claim, feature: None, version: Version::ANY, seats: None, holder: None, looked: None }
     }
 }
 
@@ -274,6 +277,11 @@ impl Refusal {
         Self::new(Denial::RESERVED, sentence, format!("policy rule {}", kept.rule), again).with(stand)
     }
 
+    /// As one who only wants to know is told.
+    pub(super) fn into_answer(self) -> Answer {
+        Answer::No { code: self.code, sentence: self.sentence, rule: self.rule }
+    }
+
     /// Whether it may pass if one waits for seats.
     pub(super) fn can_wait(&self) -> bool {
         let passes = matches!(self.code, Denial::NO_SEAT | Denial::RESERVED | Denial::LIMIT_REACHED);
@@ -364,6 +372,7 @@ impl Engine {
             code: refusal.code,
             sentence: refusal.sentence.clone(),
             rule: refusal.rule.clone(),
+            looked: asked.looked,
         })));
         self.answers.push(ServerFrame::Deny(Box::new(Deny {
             operation: asked.operation,

@@ -1,5 +1,6 @@
 //! REQUEST: seats, please.
 
+mod look;
 mod opening;
 mod right;
 mod seats;
@@ -80,6 +81,7 @@ impl Engine {
         self.settle();
         // Whoever waited is served before who came.
         self.open_called(now, called);
+        let looked = decided.is_err().then(|| asking.look(&mut self.worker)).flatten();
         match decided {
             Ok(Said::Held(held)) => {
                 let grant = self.grant(&asking, held);
@@ -92,7 +94,8 @@ impl Engine {
             Err(refusal) => {
                 let Request { operation, claim, feature, version, seats, holder, .. } = request;
                 let holder = Some(Arc::new(holder));
-                let asked = Asked { operation, claim, feature: Some(feature), version, seats: Some(seats), holder };
+                let (feature, seats, looked) = (Some(feature), Some(seats), looked.map(Box::new));
+                let asked = Asked { operation, claim, feature, version, seats, holder, looked };
                 self.deny(sender, asked, refusal);
             }
         }

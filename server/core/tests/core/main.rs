@@ -6,6 +6,7 @@ mod discovery;
 mod door;
 mod doubt;
 mod expiry;
+mod explained;
 mod licence_info;
 mod licence_rules;
 mod lingering;

@@ -13,7 +13,7 @@ use leasehold_protocol::{
 
 use crate::{
     races,
-    rig::{Client, Lot, Seeded, Site},
+    rig::{Client, Lot, Seeded, Site, told},
 };
 
 fn name(text: &str) -> FeatureName {
@@ -58,7 +58,11 @@ fn ask(client: &mut Client, site: &mut Site, who: Who<'_>, feature: &str, seats:
     let claim = client.claim();
     let mut request = client.request_frame(claim, feature, seats);
     (request.holder.user, request.holder.device) = (Label::lossy(who.0), DeviceId([who.1; 16]));
-    client.send_request(site, &request)
+    site.advance(0);
+    let foretold = client.would(site, &request);
+    let answer = client.send_request(site, &request);
+    assert_eq!(foretold, answer.as_ref().map(|_| ()).map_err(|deny| told(deny)), "R-12");
+    answer
 }
 
 /// How many seats, one by one, before a denial; and its code and rule.

@@ -4,7 +4,7 @@ mod client;
 mod hall;
 mod site;
 
-pub use client::{Client, finish};
+pub use client::{Client, finish, told};
 pub use hall::{Hall, Told};
 pub use site::{Lot, Site};
 

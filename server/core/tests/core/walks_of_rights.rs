@@ -8,7 +8,7 @@ use leasehold_protocol::{
     vocab::{Denial, FeatureName, Label, LeaseId, SeatCount, Version},
 };
 
-use crate::rig::{Client, Lot, Seeded, Site};
+use crate::rig::{Client, Lot, Seeded, Site, told};
 
 const FEATURES: [&str; 8] = ["A", "C", "D", "S", "M", "E", "P", "Q"];
 /// Those whose seats are shared by the people who ask.
@@ -121,7 +121,12 @@ impl Walk {
         let claim = self.clients[who].claim();
         let mut request = self.clients[who].request_frame(claim, feature, seats);
         request.holder.user = Label::lossy(PEOPLE[self.dice(PEOPLE.len())]);
-        match self.clients[who].send_request(&mut self.site, &request) {
+        // What is due is swept first: whoever only asks sweeps nothing.
+        self.site.advance(0);
+        let foretold = self.clients[who].would(&self.site, &request);
+        let answer = self.clients[who].send_request(&mut self.site, &request);
+        assert_eq!(foretold, answer.as_ref().map(|_| ()).map_err(|deny| told(deny)), "R-12: {feature}");
+        match answer {
             // What is shared may stand beside overage; that it adds up is for the ledger.
             Ok(grant) if SHARED.contains(&feature) => {
                 self.granted += 1;

@@ -199,10 +199,7 @@ impl Asking<'_> {
         self.check_right(feature, &machine).ok()?;
         let leases = &self.shared.leases;
         let who = Waits::new(&feature.pool, &self.request.holder, self.request.seats);
-        let serves = |uses: &[Use]| {
-            let taken: u32 = uses.iter().map(|used| used.seats).sum();
-            self.cost(feature).is_ok_and(|cost| cost.get() == taken) && self.will_do(feature, None, &machine, uses)
-        };
+        let serves = |uses: &[Use]| self.will_do_again(feature, &machine, uses);
         let open = |worker: &mut Worker, uses: &[Use]| match self.open(worker, feature, (uses, uses), (0, None)) {
             Some((record, deadline)) => {
                 let (id, shown) = (record.id, lot_uses(leases, uses));
@@ -215,7 +212,7 @@ impl Asking<'_> {
     }
 
     /// Whether seats that another lease has answer this request, too; if they are to be shared, by what, and how many share them.
-    fn will_do(
+    pub(super) fn will_do(
         &self,
         feature: &FeaturePlan,
         shared: Option<(ShareBy, usize)>,
@@ -233,6 +230,12 @@ impl Asking<'_> {
             lot.is_some_and(|lot| may_share(lot) && lot.version >= self.of_lots(feature) && lot.lets_in(machine))
         };
         !uses.is_empty() && uses.iter().all(answers)
+    }
+
+    /// The same for seats that stayed: of so many, and no others.
+    pub(super) fn will_do_again(&self, feature: &FeaturePlan, machine: &[HostId], uses: &[Use]) -> bool {
+        let taken: u32 = uses.iter().map(|used| used.seats).sum();
+        self.cost(feature).is_ok_and(|cost| cost.get() == taken) && self.will_do(feature, None, machine, uses)
     }
 
     fn record(&self, feature: &FeaturePlan, terms: &LotTerms) -> Record {

@@ -229,7 +229,7 @@ impl Asking<'_> {
     }
 
     /// What rules count the request as.
-    fn asked(&self, feature: &FeaturePlan, want: &Want<'_>) -> Asked {
+    pub(super) fn asked(&self, feature: &FeaturePlan, want: &Want<'_>) -> Asked {
         Asked {
             feature: self.request.feature.clone(),
             seats: self.request.seats.get(),
@@ -254,7 +254,7 @@ impl Asking<'_> {
         seats.ok_or_else(|| Refusal::too_dear(&request.feature, request.seats, feature))
     }
 
-    fn denied(&self, feature: &FeaturePlan, want: &Want<'_>, hurdle: Hurdle, stand: Stand) -> Refusal {
+    pub(super) fn denied(&self, feature: &FeaturePlan, want: &Want<'_>, hurdle: Hurdle, stand: Stand) -> Refusal {
         let (name, seats) = (&self.request.feature, self.request.seats);
         match (hurdle, &feature.drawn) {
             (Hurdle::NoSeat, Some(drawn)) => Refusal::no_seat_to_draw(name, seats, want.seats, drawn, stand),

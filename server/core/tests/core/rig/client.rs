@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use leasehold_core::Transmit;
+use leasehold_core::{Answer, Question, Transmit};
 use leasehold_protocol::{
     Entropy,
     crypto::{
@@ -17,11 +17,16 @@ use leasehold_protocol::{
         ServerFrame,
     },
     packet::{self, Hello1, Packet, PacketType, Prefix},
-    vocab::{ClaimKey, DeviceId, FeatureName, Label, LeaseId, OperationId, SeatCount},
+    vocab::{ClaimKey, Denial, DeviceId, FeatureName, Label, LeaseId, OperationId, SeatCount},
 };
 use zerocopy::IntoBytes;
 
 use super::{Seeded, Site};
+
+/// A denial, as far as [`Client::would`] tells of one.
+pub fn told(deny: &Deny) -> (Denial, String, String) {
+    (deny.code, deny.sentence.clone(), deny.rule.clone())
+}
 
 pub struct Client {
     pub keys: Keypair,
@@ -183,6 +188,16 @@ impl Client {
     }
 
     /// Sends a request as it is and returns the answer.
+    /// What the server says it would answer, were it asked now: `Ok` for seats, else a denial's code, sentence and rule.
+    pub fn would(&self, site: &Site, request: &Request) -> Result<(), (Denial, String, String)> {
+        let Request { feature, version, seats, holder, .. } = request.clone();
+        let question = Question { realm: site.realm(), feature, version, seats, holder, address: self.from.ip() };
+        match site.shared.explain(&question, site.now).unwrap().answer {
+            Answer::Seats | Answer::SeatsOf(_) => Ok(()),
+            Answer::No { code, sentence, rule } => Err((code, sentence, rule)),
+        }
+    }
+
     pub fn send_request(&mut self, site: &mut Site, request: &Request) -> Result<Grant, Box<Deny>> {
         let answers = self.ask(site, &[ClientFrame::Request(Box::new(request.clone()))]);
         match &answers[..] {
