@@ -22,6 +22,7 @@
 //! | `/api/v1/policy/history` | every version that was in force |
 //! | `/api/v1/audit` | who changed what, page by page; `?after=`, `?limit=` |
 //! | `/api/v1/audit/verify` | whether its chain holds, or where it breaks |
+//! | `/api/v1/why` | why somebody got seats or did not: `?event=`, `?lease=`; or what would be answered now: `?feature=`, `?user=` and more |
 //!
 //! | module | owns |
 //! |---|---|
@@ -33,6 +34,7 @@
 //! | `audit` | the handlers of who changed what |
 //! | `clock` | the machine's clock, and what dates are held against |
 //! | `views` | the JSON, whose field names are kept |
+//! | `why` | why somebody got seats or did not |
 //! | `metrics` | counters of the core and the sockets as OpenMetrics |
 
 mod audit;
@@ -46,6 +48,7 @@ mod policy;
 mod routes;
 mod store;
 mod views;
+mod why;
 
 use std::{
     net::SocketAddr,

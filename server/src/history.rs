@@ -15,6 +15,7 @@
 //! | `store` | the file |
 //! | `keeper` | the thread that writes |
 //! | `reader` | the file as one who asks sees it |
+//! | `story` | one line and what belongs to it |
 //! | `summary` | seats out and seat hours of each feature |
 //!
 //! Without the feature `history` there is no file, no thread and no SQLite: nothing is noted.
@@ -31,6 +32,8 @@ mod record;
 mod schema;
 #[cfg(feature = "history")]
 mod store;
+#[cfg(feature = "history")]
+mod story;
 #[cfg(feature = "history")]
 mod summary;
 #[cfg(all(test, feature = "history"))]

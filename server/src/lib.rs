@@ -48,6 +48,7 @@ pub mod ledger;
 pub mod licences;
 mod loader;
 pub mod logs;
+pub mod looked;
 pub mod net;
 pub mod policy;
 pub mod process;

@@ -13,3 +13,5 @@ mod seats;
 pub(crate) mod site;
 #[cfg(feature = "history")]
 mod usage;
+#[cfg(feature = "history")]
+mod why;

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{
     AdminState, audit,
     auth::{self, Unreadable},
-    backup, changes, clock, metrics, policy, store, views,
+    backup, changes, clock, metrics, policy, store, views, why,
 };
 
 /// How long an answer may take: ten thousand certificates are checked and put in force in less.
@@ -52,6 +52,7 @@ pub(super) fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/policy/history", get(policy::history))
         .route("/api/v1/audit", get(audit::list))
         .route("/api/v1/audit/verify", get(audit::verify))
+        .route("/api/v1/why", get(why::show))
         .fallback(no_such_page)
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(text::FILE_MAX))
@@ -129,7 +130,7 @@ async fn leases(
 
 async fn no_such_page() -> Response {
     let message = "no such page; there are /healthz, /readyz, /metrics and \
-                   /api/v1/{status,features,leases,reservations,licences,policy,store,clock,backup,audit} with licences/reload, \
+                   /api/v1/{status,features,leases,reservations,licences,policy,store,clock,backup,audit,why} with licences/reload, \
                    licences/ID, policy/rollback, policy/history, store/acknowledge, clock/confirm and audit/verify";
     auth::error(StatusCode::NOT_FOUND, "not_found", message)
 }

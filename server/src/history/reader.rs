@@ -7,7 +7,7 @@ use std::{
 };
 
 use leasehold_protocol::time::UnixMillis;
-use rusqlite::{Connection, OpenFlags, params_from_iter, types::Value};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params_from_iter, types::Value};
 
 use super::{
     FILE, Gap, Kind,
@@ -115,6 +115,8 @@ pub struct Row {
     /// Of a grant: the certificates its seats are of, `ID:VERSION:SEATS` each, with a blank between two; empty if it shares the seats of
     /// another.
     pub lots: Option<String>,
+    /// Of a denial: what was looked at, as JSON.
+    pub looked: Option<String>,
 }
 
 /// One thing in its place in time.
@@ -130,9 +132,9 @@ pub enum Entry {
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
-    file: Connection,
+    pub(super) file: Connection,
     /// As the version of the file has them.
-    columns: String,
+    pub(super) columns: String,
 }
 
 impl Reader {
@@ -161,7 +163,7 @@ impl Reader {
     /// # Errors
     /// If the file cannot be read.
     pub fn each(&self, filter: &Filter, each: impl FnMut(Entry) -> bool) -> Result<bool, ReadError> {
-        self.walk(filter, each).map_err(|source| ReadError::Sqlite { path: self.path.clone(), source })
+        self.told(self.walk(filter, each))
     }
 
     /// What each feature was used between `from` and `to`; what is out still counts until `now`.
@@ -176,7 +178,7 @@ impl Reader {
     ) -> Result<Vec<Usage>, ReadError> {
         let gaps = self.gaps(&Filter::default());
         let usage = gaps.and_then(|gaps| summarise(&self.file, &gaps, from, to, now));
-        usage.map_err(|source| ReadError::Sqlite { path: self.path.clone(), source })
+        self.told(usage)
     }
 
     /// What is missing between `from` and `to`, the oldest first.
@@ -185,7 +187,7 @@ impl Reader {
     /// If the file cannot be read.
     pub fn missing(&self, from: Option<UnixMillis>, to: Option<UnixMillis>) -> Result<Vec<Gap>, ReadError> {
         let filter = Filter { from, to, ..Filter::default() };
-        self.gaps(&filter).map_err(|source| ReadError::Sqlite { path: self.path.clone(), source })
+        self.told(self.gaps(&filter))
     }
 
     /// The sealed words of every pseudonym: for who has the key.
@@ -197,7 +199,24 @@ impl Reader {
             let mut names = self.file.prepare("SELECT pseudonym, sealed FROM names")?;
             names.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
-        read().map_err(|source| ReadError::Sqlite { path: self.path.clone(), source })
+        self.told(read())
+    }
+
+    /// What SQLite says, with what to do about it.
+    pub(super) fn told<T>(&self, read: rusqlite::Result<T>) -> Result<T, ReadError> {
+        read.map_err(|source| ReadError::Sqlite { path: self.path.clone(), source })
+    }
+
+    /// The sealed words of one pseudonym.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn sealed_of(&self, pseudonym: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        let sealed = self
+            .file
+            .query_row("SELECT sealed FROM names WHERE pseudonym = ?", [pseudonym], |row| row.get(0))
+            .optional();
+        self.told(sealed)
     }
 
     fn walk(&self, filter: &Filter, mut each: impl FnMut(Entry) -> bool) -> rusqlite::Result<bool> {
@@ -311,7 +330,7 @@ fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     (all, values)
 }
 
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     Ok(Row {
         id: row.get(0)?,
         at: instant(row.get(1)?),
@@ -334,6 +353,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         address: row.get(18)?,
         device: row.get(19)?,
         lots: row.get(20)?,
+        looked: row.get(21)?,
     })
 }
 

@@ -10,7 +10,7 @@ use leasehold_protocol::{
 };
 
 use super::names::NameKind;
-use crate::instant::wall_of;
+use crate::{instant::wall_of, looked::LookedView};
 
 /// How many things of a record stand in the file by pseudonyms.
 pub(super) const NAMED: usize = 7;
@@ -140,6 +140,8 @@ pub(super) struct Record {
     pub(super) address: Option<IpAddr>,
     /// Of a grant: the certificates its seats are of.
     pub(super) lots: Option<String>,
+    /// Of a denial: what was looked at, as JSON.
+    pub(super) looked: Option<String>,
 }
 
 impl Record {
@@ -162,6 +164,7 @@ impl Record {
             by_ms: None,
             address: None,
             lots: None,
+            looked: None,
         }
     }
 
@@ -191,6 +194,7 @@ impl Record {
                 rule: Some(denied.rule),
                 sentence: Some(denied.sentence),
                 address: Some(denied.address),
+                looked: denied.looked.and_then(|looked| serde_json::to_string(&LookedView::from(&*looked)).ok()),
                 ..Self::mark(Kind::Denied, now.wall)
             }),
             Event::Released(ended) => Some(Self::of_end(*ended, Kind::Released, now, realm)),

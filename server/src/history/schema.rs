@@ -53,6 +53,8 @@ const V3: &str = "\
 ALTER TABLE events ADD COLUMN address TEXT;
 ALTER TABLE events ADD COLUMN device TEXT;
 ALTER TABLE events ADD COLUMN lots TEXT;
+ALTER TABLE events ADD COLUMN looked TEXT;
+CREATE INDEX events_lease ON events (lease, id) WHERE lease IS NOT NULL;
 ";
 
 /// The columns of `events`, and which step brought each.
@@ -78,6 +80,7 @@ const COLUMNS: &[(&str, usize)] = &[
     ("address", 3),
     ("device", 3),
     ("lots", 3),
+    ("looked", 3),
 ];
 
 /// The columns of `events` in a file that has had `had` of the steps, for who reads it before a server has brought it up to date.

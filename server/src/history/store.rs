@@ -229,8 +229,8 @@ fn write<'a>(
     {
         let mut events = change.prepare_cached(
             "INSERT INTO events (at_ms, kind, realm, feature, version, seats, lease, holder, host, project, held_ms, code, rule, \
-             sentence, by_ticket, display, by_ms, address, device, lots) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             sentence, by_ticket, display, by_ms, address, device, lots, looked) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         for record in records {
             let mut stand = [const { None }; NAMED];
@@ -271,6 +271,7 @@ fn insert(events: &mut CachedStatement<'_>, record: &Record, names: [Option<Stri
         address,
         device,
         record.lots,
+        record.looked,
     ])?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use leasehold_core::{Denied, Ended, Event, Granted};
+use leasehold_core::{Denied, Ended, Event, Granted, Looked};
 use leasehold_protocol::{
     crypto::Fingerprint,
     message::{Holder, LotUse},
@@ -114,6 +114,7 @@ fn denied(user: &str) -> Event {
         code: Denial::EXCLUDED,
         sentence: format!("{user} on ws-042 may not take seats of CAD"),
         rule: "no-guests".into(),
+        looked: Some(Box::new(Looked { access: Some("no-guests".into()), takes: 1, ..Looked::default() })),
     }))
 }
 
@@ -237,7 +238,9 @@ fn what_happened_stands_in_the_file_in_order_and_nobody_by_name() {
     assert_eq!((opened(&grant.host), opened(&grant.project)), ("ws-042".into(), "apollo".into()));
     assert_eq!((opened(&grant.address), opened(&denial.address)), ("10.0.0.1".into(), "10.0.0.7".into()));
     assert_eq!(opened(&grant.device), DEVICE.to_string());
-    assert_eq!(grant.lots.as_deref(), Some("0505050505050505:4.8:1"));
+    assert_eq!((grant.lots.as_deref(), &grant.looked), (Some("0505050505050505:4.8:1"), &None));
+    let looked = r#"{"access":"no-guests","admits":false,"takes":1,"lots":[],"leases":0,"leases_max":0}"#;
+    assert_eq!(denial.looked.as_deref(), Some(looked));
     assert_eq!(opened(&denial.sentence), "bob on ws-042 may not take seats of CAD");
     drop(bench.keeper);
     let bytes = fs::read(bench.scratch.path().join(FILE)).unwrap();
@@ -452,14 +455,14 @@ fn what_is_older_than_is_kept_goes_in_bites() {
     let full = pages(&bench, "page_count");
     let later = 200 * HOUR;
     bench.grant(old + 1, later);
-    let counts: Vec<usize> = (0..4)
+    let counts: Vec<usize> = (0..5)
         .map(|i| {
             bench.turn(later + i);
             bench.rows().len()
         })
         .collect();
     let whole = 2 * BITE + 102;
-    assert_eq!(counts, [whole - BITE, whole - 2 * BITE, 1, 1], "the start was old too");
+    assert_eq!(counts, [whole - BITE, whole - 2 * BITE, 1, 1, 1], "the start was old too");
     let (left, free) = (pages(&bench, "page_count"), pages(&bench, "freelist_count"));
     assert!(left < full / 2 && free <= 64.max(left / 4), "{left} of {full} pages are left, {free} of them free");
     let sealed = Reader::open(bench.scratch.path()).unwrap().sealed().unwrap();
