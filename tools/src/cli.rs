@@ -5,7 +5,7 @@ use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 use crate::{
     audit, backup, checkout, clock, completions, config, demo, discover, doctor,
     exit::{Exit, Failure},
-    help, hostid, info, init, issue, licence, load, man, policy, serve, status, store,
+    help, hostid, info, init, issue, licence, load, man, policy, serve, status, store, why,
 };
 
 /// Network floating licences: server, licence tools and client in one command
@@ -79,6 +79,8 @@ pub enum Command {
     /// Show who had which seats when, and who was denied
     #[cfg(feature = "history")]
     History(crate::history::Args),
+    /// Tell why somebody got seats or did not, and what would be answered now
+    Why(Box<why::Args>),
     /// Look at the server's configuration
     Config(config::Args),
     /// Find out what is wrong with this machine, its network or its server
@@ -155,6 +157,7 @@ fn dispatch(command: &Command, matches: &ArgMatches) -> Result<Exit, Failure> {
         Command::Restore(args) => backup::restore(args),
         Command::Store(args) => store::run(args),
         Command::Clock(args) => clock::run(args),
+        Command::Why(args) => why::run(args),
         #[cfg(feature = "history")]
         Command::History(args) => crate::history::run(args),
         Command::Config(args) => config::run(args, matches),

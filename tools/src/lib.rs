@@ -45,6 +45,7 @@ pub mod serve;
 pub mod status;
 pub mod store;
 pub mod table;
+pub mod why;
 
 use std::process::ExitCode;
 

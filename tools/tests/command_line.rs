@@ -28,6 +28,7 @@ const COMMANDS: &[&[&str]] = &[
     &["policy", "reservations"],
     &["audit"],
     &["audit", "verify"],
+    &["why"],
     &["status"],
     &["backup"],
     &["restore"],

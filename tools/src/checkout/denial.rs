@@ -69,7 +69,7 @@ pub fn remedy(code: Denial) -> &'static str {
         Denial::NOT_STARTED => "ask again once it has begun",
         Denial::TOO_MANY_SEATS => "ask for fewer: -n",
         Denial::NO_SEAT | Denial::RESERVED | Denial::LIMIT_REACHED => "wait for a seat: --wait 10m",
-        Denial::EXCLUDED | Denial::NOT_INCLUDED => "ask the administrator, who has: leasehold policy explain",
+        Denial::EXCLUDED | Denial::NOT_INCLUDED => "ask the administrator, who has: leasehold why",
         Denial::HOSTID_MISMATCH => "send the publisher what this prints here: leasehold hostid",
         code if code.may_clear() => "ask again for a while: --retry-for 10m",
         _ => "show this to whoever administers the licences",

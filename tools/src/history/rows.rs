@@ -57,7 +57,7 @@ pub(super) fn cells(entry: &Entry, names: &Names) -> Vec<String> {
     let or_none = |text: Option<String>| text.unwrap_or_else(none);
     let is_mark = row.feature.is_none() && row.code.is_none();
     vec![
-        format!("#{}", row.id),
+        row.id.to_string(),
         rfc3339(row.at),
         row.kind.clone(),
         or_none(row.feature.clone()),
