@@ -20,6 +20,12 @@ fn round_trips(c: &mut Criterion) {
         let mut pair = Pair::connected(&mut world, 2);
         b.iter(|| pair.check_out_and_in(&mut world));
     });
+    group.bench_function("denial", |b| {
+        let mut full = World::new(1);
+        let _holder = Pair::holding(&mut full, 1);
+        let mut pair = Pair::connected(&mut full, 2);
+        b.iter(|| pair.ask_in_vain(&mut full));
+    });
     group.bench_function("handshake to first grant", |b| {
         let mut n = 100;
         b.iter(|| {

@@ -172,6 +172,22 @@ impl Pair {
         self.ask(world, &ClientFrame::Release(Release { lease, claim, operation }), 0);
     }
 
+    /// Asks for a seat where every one is out.
+    ///
+    /// # Panics
+    /// If the server does not say no.
+    pub fn ask_in_vain(&mut self, world: &mut World) {
+        let (claim, operation) = (world.fresh_claim(), self.operation());
+        let request = leasehold_protocol::message::Request { claim, operation, ..request() };
+        let mut datagram = self.seal(&ClientFrame::Request(Box::new(request)), 512);
+        world.feed(&mut datagram);
+        let mut answer = world.replies.pop().expect("an answer");
+        let plaintext = open_datagram(&self.keys.receive, &mut answer).expect("sealed for this session");
+        let frame = Frames::new(plaintext).next().expect("a frame").expect("a whole frame");
+        assert!(matches!(ServerFrame::decode(frame), Ok(Known::Frame(ServerFrame::Deny(_)))), "a denial");
+        world.spare.push(answer);
+    }
+
     /// A heartbeat, sealed and not sent.
     pub fn sealed_renewal(&mut self) -> Vec<u8> {
         let (lease, claim, operation) = (self.lease, self.claim, self.operation());
