@@ -12,8 +12,8 @@ mod request;
 use std::sync::Arc;
 
 pub use answer::{
-    Deny, FeatureInfo, FeatureLine, Grant, LicenceInfo, LicenceLine, LotUse, NextDue, Proof, Queued, ServerGoodbye,
-    Unsupported,
+    Deny, FeatureInfo, FeatureLine, Grant, LetGo, LicenceInfo, LicenceLine, LotUse, NextDue, Proof, Queued,
+    ServerGoodbye, Unsupported,
 };
 pub use hot::{Activity, PathToken, Release, ReleaseOutcome, Released, Renew, Renewed};
 pub use many::{Claimed, Extended, RENEW_MANY_MAX, RenewMany, RenewManyView, RenewedMany, RenewedManyView};
@@ -77,6 +77,8 @@ pub enum ServerFrame {
     LicenceInfo(Box<LicenceInfo>),
     /// 0x19: you are in the queue.
     Queued(Queued),
+    /// 0x1d: somebody waits, and your seat is idle.
+    LetGo(Box<LetGo>),
 }
 
 /// A frame that was whole: known, or of a type from a newer peer.
@@ -101,6 +103,11 @@ impl Wait {
 impl Queued {
     /// Its frame's type.
     pub const KIND: u8 = 0x19;
+}
+
+impl LetGo {
+    /// Its frame's type.
+    pub const KIND: u8 = 0x1d;
 }
 
 impl LicenceInfo {
@@ -188,6 +195,7 @@ impl ServerFrame {
             RenewedMany::KIND => Self::RenewedMany(Arc::new(RenewedMany::read(body)?)),
             LicenceInfo::KIND => Self::LicenceInfo(Box::new(codec::decode("licence info", body)?)),
             Queued::KIND => Self::Queued(codec::decode("queued", body)?),
+            LetGo::KIND => Self::LetGo(Box::new(codec::decode("let go", body)?)),
             even if even & 1 == 0 => return Err(DecodeError::new("frame type", 0, DecodeErrorKind::Direction)),
             unknown => return Ok(Known::Unknown(unknown)),
         }))
@@ -211,6 +219,7 @@ impl ServerFrame {
             Self::RenewedMany(body) => body.write(out),
             Self::LicenceInfo(body) => codec::encode(&**body, out),
             Self::Queued(body) => codec::encode(body, out),
+            Self::LetGo(body) => codec::encode(&**body, out),
         })
     }
 
@@ -230,6 +239,7 @@ impl ServerFrame {
             Self::RenewedMany(_) => RenewedMany::KIND,
             Self::LicenceInfo(_) => LicenceInfo::KIND,
             Self::Queued(_) => Queued::KIND,
+            Self::LetGo(_) => LetGo::KIND,
         }
     }
 }

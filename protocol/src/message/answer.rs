@@ -66,6 +66,21 @@ pub struct Queued {
     pub ask_after_ms: u32,
 }
 
+/// Somebody waits, and your seat is idle: please let it go (R-14, SPEC 5.20). Comes unasked, and again with each renewal.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LetGo {
+    /// Which lease.
+    pub lease: LeaseId,
+    /// Whose.
+    pub claim: ClaimKey,
+    /// In how many milliseconds the lease is renewed no more, unless its holder is at work again by then; `None`: nobody needs it any more.
+    pub in_ms: Option<u32>,
+    /// The rule by which.
+    pub rule: String,
+    /// How many wait.
+    pub waiting: u32,
+}
+
 /// No, and why (R-11, SPEC 5.6). Answers REQUEST and RENEW alike.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Deny {

@@ -68,6 +68,7 @@ denials! {
     RESTARTING = 26, "restarting", true, "The server restarted and is waiting for the leases it may have granted before to come back.";
     BAD_REQUEST = 27, "bad-request", false, "The request is well formed and makes no sense.";
     STORAGE = 28, "storage-failing", true, "The server's storage fails, and it could not remember the grant.";
+    RECLAIMED = 29, "reclaimed", false, "The seat was idle, somebody waits for it, and a rule keeps it for whoever is next.";
 }
 
 impl fmt::Display for Denial {

@@ -2,8 +2,8 @@
 //! them, only the order and width of the fields as SPEC 5 lists them.
 
 use leasehold_protocol::message::{
-    Deny, FeatureInfo, FeatureQuery, Grant, Holder, LicenceInfo, LicenceQuery, Proof, ProofQuery, Queued, Request,
-    ServerGoodbye, Unsupported, Wait,
+    Deny, FeatureInfo, FeatureQuery, Grant, Holder, LetGo, LicenceInfo, LicenceQuery, Proof, ProofQuery, Queued,
+    Request, ServerGoodbye, Unsupported, Wait,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -36,6 +36,15 @@ pub struct QueuedMirror {
     expected_ms: Option<u32>,
     ttl_ms: u32,
     ask_after_ms: u32,
+}
+
+#[derive(Debug, PartialEq, SchemaWrite, SchemaRead)]
+pub struct LetGoMirror {
+    lease: u64,
+    claim: [u8; 16],
+    in_ms: Option<u32>,
+    rule: String,
+    waiting: u32,
 }
 
 #[derive(Debug, PartialEq, SchemaWrite, SchemaRead)]
@@ -214,6 +223,12 @@ impl From<&Queued> for QueuedMirror {
             ttl_ms: q.ttl_ms,
             ask_after_ms: q.ask_after_ms,
         }
+    }
+}
+
+impl From<&LetGo> for LetGoMirror {
+    fn from(l: &LetGo) -> Self {
+        Self { lease: l.lease.0, claim: l.claim.0, in_ms: l.in_ms, rule: l.rule.clone(), waiting: l.waiting }
     }
 }
 

@@ -10,7 +10,7 @@ use wincode::config::{self, Configuration};
 
 use crate::{
     mirror::{
-        DenyMirror, FeatureInfoMirror, FeatureQueryMirror, GoodbyeMirror, GrantMirror, LicenceInfoMirror,
+        DenyMirror, FeatureInfoMirror, FeatureQueryMirror, GoodbyeMirror, GrantMirror, LetGoMirror, LicenceInfoMirror,
         LicenceQueryMirror, ProofMirror, ProofQueryMirror, QueuedMirror, RequestMirror, UnsupportedMirror, WaitMirror,
     },
     page::hex,
@@ -53,6 +53,7 @@ fn compare_server(frame: &ServerFrame, body: &[u8]) {
         ServerFrame::Grant(b) => agrees!(GrantMirror, &**b, body),
         ServerFrame::Deny(b) => agrees!(DenyMirror, &**b, body),
         ServerFrame::Queued(b) => agrees!(QueuedMirror, b, body),
+        ServerFrame::LetGo(b) => agrees!(LetGoMirror, &**b, body),
         ServerFrame::FeatureInfo(b) => agrees!(FeatureInfoMirror, &**b, body),
         ServerFrame::LicenceInfo(b) => agrees!(LicenceInfoMirror, &**b, body),
         ServerFrame::Proof(b) => agrees!(ProofMirror, b, body),
@@ -122,6 +123,7 @@ fn read_alike(frame: &ServerFrame, body: &[u8]) {
         ServerFrame::Grant(b) => same!(GrantMirror, &**b),
         ServerFrame::Deny(b) => same!(DenyMirror, &**b),
         ServerFrame::Queued(b) => same!(QueuedMirror, b),
+        ServerFrame::LetGo(b) => same!(LetGoMirror, &**b),
         ServerFrame::FeatureInfo(b) => same!(FeatureInfoMirror, &**b),
         ServerFrame::LicenceInfo(b) => same!(LicenceInfoMirror, &**b),
         ServerFrame::Proof(b) => same!(ProofMirror, b),

@@ -6,8 +6,8 @@ use leasehold_protocol::{
     crypto::ticket::SealedTicket,
     message::{
         Activity, Claimed, ClientFrame, ClientGoodbye, Deny, Extended, FeatureInfo, FeatureLine, FeatureQuery, Grant,
-        Holder, LicenceInfo, LicenceLine, LicenceQuery, LotUse, NextDue, PathToken, Proof, ProofQuery, Queued, Release,
-        ReleaseOutcome, Released, Renew, RenewMany, Renewed, RenewedMany, Request, ServerFrame, ServerGoodbye,
+        Holder, LetGo, LicenceInfo, LicenceLine, LicenceQuery, LotUse, NextDue, PathToken, Proof, ProofQuery, Queued,
+        Release, ReleaseOutcome, Released, Renew, RenewMany, Renewed, RenewedMany, Request, ServerFrame, ServerGoodbye,
         Unsupported, Wait,
     },
     time::UnixMillis,
@@ -244,6 +244,9 @@ pub fn server_frame() -> impl Strategy<Value = ServerFrame> {
                 ServerFrame::Queued(Queued { operation, claim, code, place, length, expected_ms, ttl_ms, ask_after_ms })
             }
         ),
+        1 => (lease(), claim(), of(wide32()), ".{0,60}", wide32()).prop_map(|(lease, claim, in_ms, rule, waiting)| {
+            ServerFrame::LetGo(Box::new(LetGo { lease, claim, in_ms, rule, waiting }))
+        }),
         1 => (operation(), vec(of(extended()), 1..65))
             .prop_map(|(operation, leases)| ServerFrame::RenewedMany(Arc::new(RenewedMany { operation, leases }))),
     ]

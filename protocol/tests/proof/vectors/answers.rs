@@ -2,8 +2,8 @@
 
 use leasehold_protocol::{
     message::{
-        Deny, Extended, FeatureInfo, FeatureLine, Grant, LicenceInfo, LicenceLine, LotUse, NextDue, PathToken, Proof,
-        Queued, ReleaseOutcome, Released, Renewed, RenewedMany, ServerFrame, ServerGoodbye, Unsupported,
+        Deny, Extended, FeatureInfo, FeatureLine, Grant, LetGo, LicenceInfo, LicenceLine, LotUse, NextDue, PathToken,
+        Proof, Queued, ReleaseOutcome, Released, Renewed, RenewedMany, ServerFrame, ServerGoodbye, Unsupported,
     },
     time::UnixMillis,
     vocab::{CertificateId, Denial, FeatureName, Label, SeatCount, Version},
@@ -47,6 +47,7 @@ pub fn all() -> Vec<FrameVector<ServerFrame>> {
         feature_info(),
         licence_info(),
         queued(),
+        let_go(),
         proof(),
         proof_none(),
         goodbye(),
@@ -172,6 +173,23 @@ fn deny_bare() -> FrameVector<ServerFrame> {
         "A code this build does not know, and no more said (SPEC 5.6, 8.2).",
     );
     vector(page, body, ServerFrame::Deny(Box::new(deny)))
+}
+
+fn let_go() -> FrameVector<ServerFrame> {
+    let body = Page::new("", "LET_GO", "")
+        .var("lease", fixed::LEASE.0, "slot 5, for the second time")
+        .raw("claim", &fixed::CLAIM.0, "")
+        .some("in_ms")
+        .var("in_ms", 60_000, "a minute to save in")
+        .text("rule", "idle-cad")
+        .var("waiting", 2, "");
+    let rule = "idle-cad".to_owned();
+    let told = LetGo { lease: fixed::LEASE, claim: fixed::CLAIM, in_ms: Some(60_000), rule, waiting: 2 };
+    vector(
+        Page::new("let-go", "LET_GO", "Two wait, and the seat is idle (SPEC 5.20)."),
+        body,
+        ServerFrame::LetGo(Box::new(told)),
+    )
 }
 
 fn queued() -> FrameVector<ServerFrame> {
