@@ -25,7 +25,7 @@ use leasehold_protocol::{
 
 use crate::{
     CheckoutError, ClientBuilder, ConnectError, DiscoverOptions, FeatureInfo, FoundServer, LeaseEvent, LeaseLost,
-    LeaseState, LicencePath, ServerInfo,
+    LeaseState, LetGo, LicencePath, ServerInfo,
 };
 
 /// A [`crate::Client`] whose calls wait.
@@ -40,6 +40,10 @@ pub struct Checkout<'c>(crate::Checkout<'c>);
 /// A [`crate::Lease`] whose calls wait.
 #[derive(Debug)]
 pub struct Lease(crate::Lease);
+
+/// A reader of what a server asks of a lease, which waits.
+#[derive(Debug)]
+pub struct LetGoes(crate::LetGoes);
 
 /// A reader of one lease's changes that waits.
 #[derive(Debug)]
@@ -197,6 +201,12 @@ impl Lease {
         wait(self.0.lost())
     }
 
+    /// As [`crate::Lease::let_goes`].
+    #[must_use]
+    pub fn let_goes(&self) -> LetGoes {
+        LetGoes(self.0.let_goes())
+    }
+
     /// As [`crate::Lease::set_activity`].
     pub fn set_activity(&self, activity: Activity) {
         self.0.set_activity(activity);
@@ -208,6 +218,14 @@ impl Lease {
     /// As there.
     pub fn checkin(self) -> Result<(), CheckoutError> {
         wait(self.0.checkin())
+    }
+}
+
+impl Iterator for LetGoes {
+    type Item = LetGo;
+
+    fn next(&mut self) -> Option<LetGo> {
+        wait(self.0.next())
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     holder::{CheckoutSpec, LeaseHandle, LeaseState, LossCause, Place},
 };
 
-pub use crate::driver::LeaseEvent;
+pub use crate::driver::{LeaseEvent, LetGo};
 
 /// A checkout being put together. Await it.
 #[derive(Clone, Debug)]
@@ -53,6 +53,12 @@ pub struct Lease {
 #[derive(Debug)]
 pub struct LeaseEvents {
     events: broadcast::Receiver<LeaseEvent>,
+}
+
+/// A reader of what a server asks of a lease while somebody waits.
+#[derive(Debug)]
+pub struct LetGoes {
+    pleas: Option<broadcast::Receiver<LetGo>>,
 }
 
 /// A lease that is gone.
@@ -259,7 +265,14 @@ impl Lease {
         lost(self.held.view.clone()).await
     }
 
-    /// Tells the server, with the next renewal, what this program is doing.
+    /// What the server asks of this program from here on while its seat is idle and somebody waits: see [`LetGo`].
+    #[must_use]
+    pub fn let_goes(&self) -> LetGoes {
+        LetGoes { pleas: self.held.pleas.as_ref().map(broadcast::Receiver::resubscribe) }
+    }
+
+    /// Tells the server what this program is doing: with the next renewal, or at once if it has asked for the seat. A program
+    /// that never says anything is never idle.
     pub fn set_activity(&self, activity: Activity) {
         if let Guard::Server { handle, lease } = &self.guard {
             let _ = handle.with(|desk| desk.set_activity(*lease, activity));
@@ -294,6 +307,20 @@ impl LeaseEvents {
         loop {
             match self.events.recv().await {
                 Ok(event) => return Some(event),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+impl LetGoes {
+    /// The next plea; `None` once the lease is given back or the client ended.
+    pub async fn next(&mut self) -> Option<LetGo> {
+        let pleas = self.pleas.as_mut()?;
+        loop {
+            match pleas.recv().await {
+                Ok(plea) => return Some(plea),
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return None,
             }

@@ -24,7 +24,7 @@ use std::{
 };
 
 pub(crate) use answers::{Held, Patience, View};
-pub use answers::{LeaseEvent, ServerInfo};
+pub use answers::{LeaseEvent, LetGo, ServerInfo};
 pub(crate) use desk::Desk;
 pub use identity::this_process;
 pub use plan::Found;

@@ -32,7 +32,7 @@ use std::{
     time::Duration,
 };
 
-pub use event::{HolderEvent, LeaseState, LossCause, Misbehaved, Place, RejectReason};
+pub use event::{HolderEvent, LeaseState, LossCause, Misbehaved, Place, Plea, RejectReason};
 pub use lease::LeaseInfo;
 pub use probe::{OfferHint, Probe};
 pub use setup::{CheckoutSpec, Destination, HolderConfig, Identity, LeaseHandle, Target};
@@ -179,10 +179,11 @@ impl Holder {
         self.turn(now);
     }
 
-    /// What the lease's holder is doing: sent with its next renewal.
+    /// What the lease's holder is doing: sent with its next renewal, and at the next
+    /// [`Holder::handle_timeout`] if a server has asked for its seat.
     pub fn set_activity(&mut self, lease: LeaseHandle, activity: Activity) {
         if let Some(lease) = self.leases.get_mut(&lease) {
-            lease.activity = activity;
+            lease.set_activity(activity);
         }
     }
 

@@ -68,7 +68,7 @@ pub use address::{AddressError, ServerAddress};
 #[cfg(feature = "tokio")]
 pub use builder::ClientBuilder;
 #[cfg(feature = "tokio")]
-pub use checkout::{Checkout, Lease, LeaseEvent, LeaseEvents, LeaseLost, Places};
+pub use checkout::{Checkout, Lease, LeaseEvent, LeaseEvents, LeaseLost, LetGo, LetGoes, Places};
 #[cfg(feature = "tokio")]
 pub use client::{Client, ServerInfo};
 #[cfg(feature = "tokio")]
@@ -81,5 +81,7 @@ pub use first::first_of;
 pub use holder::{LeaseState, LossCause, Misbehaved, Place, RejectReason};
 /// The words of the protocol: features, versions, keys, messages.
 pub use leasehold_protocol as protocol;
+/// What a program tells of itself while it holds a seat.
+pub use leasehold_protocol::message::Activity;
 #[cfg(feature = "tokio")]
 pub use licences::{FeatureInfo, Licence, LicencePath, LicenceSource};

@@ -76,6 +76,23 @@ pub(crate) struct Held {
     pub(crate) grant: Granted,
     pub(crate) view: watch::Receiver<View>,
     pub(crate) events: broadcast::Receiver<LeaseEvent>,
+    /// What is asked of it while somebody waits; `None`: nobody asks.
+    pub(crate) pleas: Option<broadcast::Receiver<LetGo>>,
+}
+
+/// Somebody waits for a seat of this lease, which is idle by the program's own word.
+///
+/// The program may save and give the seat back; or it says by [`Lease::set_activity`](crate::Lease::set_activity) that its user is at
+/// work again, that it is busy or has unsaved work, and keeps it. One that does nothing loses the seat when the time is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LetGo {
+    /// When the seat is taken otherwise; `None`: nobody needs it any more.
+    pub until: Option<SystemTime>,
+    /// The server's rule, for its administrator.
+    pub rule: String,
+    /// How many wait.
+    pub waiting: u32,
 }
 
 /// What becomes of a denial that may clear.

@@ -16,8 +16,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
     answers::{
-        CheckoutAnswer, Held, LeaseEvent, Listed, OpenAnswer, Patience, QueryAnswer, ReleaseAnswer, ServerInfo, View,
-        Waiter,
+        CheckoutAnswer, Held, LeaseEvent, LetGo, Listed, OpenAnswer, Patience, QueryAnswer, ReleaseAnswer, ServerInfo,
+        View, Waiter,
     },
     clock::{self, SleepWatch},
     net::Net,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     error::{CheckoutError, Denied},
-    holder::{CheckoutSpec, Holder, HolderEvent, LeaseHandle, LeaseState, Place},
+    holder::{CheckoutSpec, Holder, HolderEvent, LeaseHandle, LeaseState, Place, Plea},
 };
 
 /// A client's holder, its sockets, and everybody who waits.
@@ -65,6 +65,7 @@ struct Slot {
     waiter: Option<Waiter<CheckoutAnswer>>,
     view: watch::Sender<View>,
     events: broadcast::Sender<LeaseEvent>,
+    pleas: broadcast::Sender<LetGo>,
     released: Option<Waiter<ReleaseAnswer>>,
     /// Who is told of places in the queue.
     places: Option<mpsc::UnboundedSender<Place>>,
@@ -76,6 +77,8 @@ const WATCH: Duration = Duration::from_secs(2);
 const LOOK_UP_AGAIN_MS: u64 = 10_000;
 /// Changes a reader of a lease's events may be behind before it misses some.
 const EVENTS_KEPT: usize = 64;
+/// The same of what a server asks of the holder of an idle seat.
+const PLEAS_KEPT: usize = 16;
 
 impl Desk {
     pub(crate) fn new(holder: Holder, net: Net, state: State, plan: Plan) -> Self {
@@ -145,7 +148,8 @@ impl Desk {
         };
         let event = LeaseEvent { state: LeaseState::Asking, at: clock::wall_of(now.mono, now), until: None };
         let (view, events) = (View { event, id: LeaseId::NONE }, broadcast::channel(EVENTS_KEPT).0);
-        let slot = Slot { spec, waiter: Some(waiter), view: watch::channel(view).0, events, released: None, places };
+        let (view, pleas) = (watch::channel(view).0, broadcast::channel(PLEAS_KEPT).0);
+        let slot = Slot { spec, waiter: Some(waiter), view, events, pleas, released: None, places };
         self.leases.insert(handle, slot);
         self.drain();
         (handle, answer)
@@ -174,6 +178,8 @@ impl Desk {
 
     pub(crate) fn set_activity(&mut self, lease: LeaseHandle, activity: Activity) {
         self.holder.set_activity(lease, activity);
+        self.holder.handle_timeout(clock::now());
+        self.drain();
     }
 
     /// Asks what there is; `ask` says what of.
@@ -311,6 +317,13 @@ impl Desk {
                     }
                 }
             }
+            HolderEvent::AskedToLetGo { lease, plea: Plea { until, rule, waiting, .. } } => {
+                if let Some(slot) = self.leases.get(&lease) {
+                    let until = until.map(|until| clock::wall_of(until, now));
+                    // Nobody may be listening: then the server takes it.
+                    let _ = slot.pleas.send(LetGo { until, rule, waiting });
+                }
+            }
             HolderEvent::Misbehaved { lease, what } => {
                 self.answer_checkout(lease, CheckoutError::ServerMisbehaved(what));
             }
@@ -353,7 +366,12 @@ impl Desk {
         slot.view.send_modify(|view| view.id = grant.lease);
         slot.places = None;
         let Some(waiter) = slot.waiter.take() else { return };
-        let held = Held { grant: grant.into(), view: slot.view.subscribe(), events: slot.events.subscribe() };
+        let held = Held {
+            grant: grant.into(),
+            view: slot.view.subscribe(),
+            events: slot.events.subscribe(),
+            pleas: Some(slot.pleas.subscribe()),
+        };
         if waiter.reply.send(Ok(held)).is_err() {
             // Nobody waits any more: the seats go back.
             self.holder.release(now, lease);

@@ -185,7 +185,7 @@ fn hold(signed: &SignedCertificate, seats: SeatCount) -> (Held, LocalGuard) {
     let (alive, ended) = mpsc::channel();
     let right_ends = signed.certificate.ends_at();
     let lots = vec![LotUse { certificate: signed.id, version: signed.certificate.version, seats }];
-    let held = Held { grant: Granted { seats, lots, right_ends }, view: views, events: receiver };
+    let held = Held { grant: Granted { seats, lots, right_ends }, view: views, events: receiver, pleas: None };
     let watch = move || watch_end(right_ends, &ended, &view, &events);
     // Without a thread the lease goes on to the program's end, which is what the program wants.
     let _ = std::thread::Builder::new().name("leasehold-local".to_owned()).spawn(watch);

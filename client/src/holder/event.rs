@@ -89,6 +89,13 @@ pub enum HolderEvent {
         /// When it asks again.
         again_at: Mono,
     },
+    /// Somebody waits, and the lease's seat is idle by the program's own word. Comes again if it changes.
+    AskedToLetGo {
+        /// Whose.
+        lease: LeaseHandle,
+        /// What is asked.
+        plea: Plea,
+    },
     /// A renewal was answered.
     Renewed {
         /// Whose.
@@ -300,6 +307,21 @@ impl fmt::Display for RejectReason {
 }
 
 impl std::error::Error for RejectReason {}
+
+/// What a server asks of the holder of an idle seat while somebody waits.
+///
+/// The program may save and give the seat back; or it says that it is at work again, busy, or has unsaved work
+/// ([`Holder::set_activity`](super::Holder::set_activity)), and keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Plea {
+    /// When the seat is taken otherwise; `None`: nobody needs it any more.
+    pub until: Option<Mono>,
+    /// The server's rule.
+    pub rule: String,
+    /// How many wait.
+    pub waiting: u32,
+}
 
 /// A place in a server's queue for seats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

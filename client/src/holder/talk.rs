@@ -6,7 +6,7 @@ use leasehold_protocol::{
     Entropy,
     frame::{self, Frames},
     message::{
-        ClientFrame, ClientGoodbye, Deny, Grant, Known, ProofQuery, Queued, Released, Renewed, ServerFrame, Wait,
+        ClientFrame, ClientGoodbye, Deny, Grant, Known, LetGo, ProofQuery, Queued, Released, Renewed, ServerFrame, Wait,
     },
     packet::PLAINTEXT_MAX,
     time::{Mono, Now},
@@ -64,6 +64,7 @@ impl Holder {
             ServerFrame::Released(released) => self.on_released(&released),
             ServerFrame::FeatureInfo(mut page) => self.on_page(now.mono, |q, now, e| q.on_features(now, &mut page, e)),
             ServerFrame::LicenceInfo(mut page) => self.on_page(now.mono, |q, now, e| q.on_licences(now, &mut page, e)),
+            ServerFrame::LetGo(told) => self.on_let_go(now.mono, *told),
             ServerFrame::PathChallenge(token) => self.frames.push(ClientFrame::PathResponse(token)),
             ServerFrame::Goodbye(goodbye) => {
                 self.leaving = true;
@@ -112,6 +113,14 @@ impl Holder {
                 let place = Place { place: queued.place, length: queued.length, expected, why: queued.code };
                 self.events.push_back(HolderEvent::Queued { lease: *handle, place, again_at });
                 return;
+            }
+        }
+    }
+
+    fn on_let_go(&mut self, now: Mono, told: LetGo) {
+        for lease in self.leases.values_mut() {
+            if lease.is_asked_by(&told) {
+                return lease.on_let_go(now, told);
             }
         }
     }
@@ -217,6 +226,8 @@ impl Holder {
         for (handle, lease) in &mut self.leases {
             let before = lease.state();
             lease.advance(now, connected, &mut *self.entropy);
+            let news = lease.take_news().map(|plea| HolderEvent::AskedToLetGo { lease: *handle, plea });
+            self.events.extend(news);
             tell_change(&mut self.events, *handle, before, lease);
         }
         self.join_renewals(now);

@@ -3,6 +3,7 @@
 
 mod lan;
 mod leases;
+mod let_go;
 mod many;
 mod queue;
 pub(crate) mod server;

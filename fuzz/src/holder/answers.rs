@@ -4,7 +4,7 @@ use leasehold_protocol::{
     crypto::ticket::SealedTicket,
     message::{
         ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, LicenceInfo, LicenceLine, LicenceQuery, LotUse,
-        PathToken, Proof, Queued, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany, ServerFrame, ServerGoodbye,
+        LetGo, PathToken, Proof, Queued, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany, ServerFrame, ServerGoodbye,
         Unsupported, Wait,
     },
     time::UnixMillis,
@@ -43,6 +43,13 @@ fn to(question: &ClientFrame, chance: &mut Chance<'_>) -> ServerFrame {
             renew_after_ms: ttl_ms(chance) / 3,
             overage: chance.coin(),
         }),
+        ClientFrame::Renew(r) if chance.coin() => ServerFrame::LetGo(Box::new(LetGo {
+            lease: r.lease,
+            claim: r.claim,
+            in_ms: maybe(chance),
+            rule: String::new(),
+            waiting: 1,
+        })),
         ClientFrame::Renew(r) => deny(chance, r.operation, r.claim),
         ClientFrame::RenewMany(_) if chance.below(8) == 7 => {
             ServerFrame::Unsupported(Unsupported { frame_type: RenewMany::KIND })

@@ -134,6 +134,7 @@ impl Lease {
         pace: Pace,
         entropy: &mut dyn Entropy,
     ) -> Outcome {
+        self.note_heard();
         let Some(granted) = &mut self.granted else { return Outcome::Stale };
         let asked_at = self.ask.as_ref().and_then(|(_, ask)| ask.first_sent()).unwrap_or(first);
         let ttl_ms = u64::from(ttl_ms);
@@ -172,6 +173,10 @@ impl Lease {
         if verb == Verb::Renew && deny.code == Denial::NO_SUCH_LEASE {
             self.ask_for(Verb::Request, now, entropy);
             return Outcome::AskedAnew;
+        }
+        if deny.code == Denial::RECLAIMED {
+            self.let_go(now, entropy);
+            return Outcome::Ended;
         }
         if is_passing(deny.code) {
             self.ask_for(Verb::Request, now.plus_ms(self.hint_ms(now, deny)), entropy);

@@ -14,9 +14,9 @@ use leasehold_protocol::{
     },
     frame::{self, Frames},
     message::{
-        Claimed, ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, Known, LicenceInfo, LicenceLine,
-        LicenceQuery, Proof, Queued, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany, Request, ServerFrame,
-        Unsupported, Wait,
+        Activity, Claimed, ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, Known, LetGo, LicenceInfo,
+        LicenceLine, LicenceQuery, Proof, Queued, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany, Request,
+        ServerFrame, Unsupported, Wait,
     },
     packet::{self, Discover, Hello1, Hello2, OfferHead, Packet, PacketType, Prefix, Retry},
     vocab::{ClaimKey, Denial, LeaseId, RealmId},
@@ -55,6 +55,8 @@ pub(crate) struct TestServer {
     /// `None`: it does not know the question.
     pub(crate) licences: Option<Vec<LicenceLine>>,
     pub(crate) features_per_page: usize,
+    /// Put before the answer to each renewal that tells of idleness.
+    pub(crate) reminder: Option<LetGo>,
     /// Put before the next answer.
     pub(crate) also_say: Vec<ServerFrame>,
     /// Raw frames put before every answer.
@@ -115,6 +117,7 @@ impl TestServer {
             features: Vec::new(),
             licences: None,
             features_per_page: 2,
+            reminder: None,
             also_say: Vec::new(),
             raw_frame: None,
             heard: Vec::new(),
@@ -225,7 +228,15 @@ impl TestServer {
             }
         }
         let mut answers = std::mem::take(&mut self.also_say);
-        answers.extend(frames.iter().filter_map(|frame| self.answer(frame)));
+        let is_idle = |activity: Activity| activity.idle_s >= 900 && !activity.busy && !activity.unsaved;
+        for frame in &frames {
+            if let (ClientFrame::Renew(renew), Some(reminder)) = (frame, &self.reminder)
+                && is_idle(renew.activity)
+            {
+                answers.push(ServerFrame::LetGo(Box::new(reminder.clone())));
+            }
+            answers.extend(self.answer(frame));
+        }
         self.heard.push(frames);
         self.seal(sid, plaintext.len(), &answers)
     }
