@@ -57,6 +57,8 @@ counters! {
     Grants = "grants", "Leases opened.";
     GrantsRepeated = "grants_repeated", "Requests that found their lease alive.";
     GrantsByTicket = "grants_by_ticket", "Leases honoured after a restart.";
+    Reclaimed = "reclaimed", "Leases that are renewed no more because they are idle and somebody waits.";
+    LetGo = "let_go_asked", "Holders of idle seats asked to let go.";
     Queued = "queued", "Places in a queue given or kept.";
     GrantsInTurn = "grants_in_turn", "Leases opened for those who had waited, unasked.";
     LedgerErrors = "ledger_errors", "Buckets of seats that were found not to add up: never, unless this program is wrong.";

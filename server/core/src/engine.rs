@@ -8,6 +8,7 @@
 //! | [`data`] | DATA: opens it and hands its frames on |
 //! | [`turns`] | those who wait for seats, when it is their turn |
 //! | [`request`] [`renew`] [`release`] [`query`] [`proof`] | one frame each |
+//! | [`reclaim`] | idle seats for those who wait |
 //! | [`answers`] | what is said back, and how much of it may be |
 //! | [`refusal`] | every "no", in words |
 //! | [`outbox`] | datagrams that wait to be taken |
@@ -19,6 +20,7 @@ mod hello;
 mod outbox;
 mod proof;
 mod query;
+mod reclaim;
 mod refusal;
 mod release;
 mod renew;
@@ -175,6 +177,7 @@ impl Engine {
         let shared = self.shared.clone();
         shared.leases.expire_due(&mut self.worker, now.mono, EXPIRY_BUDGET, &mut self.ended);
         self.settle();
+        self.reclaim(now);
         self.serve_queues(now);
         self.worker.turn();
         self.audit();
@@ -206,10 +209,8 @@ impl Engine {
         let soonest = self.shared.leases.stock.slab().soonest();
         // Plans and policies are put in force by others, who have no way to tell those who wait.
         let stirred = self.shared.leases.queues.is_stirred().then_some(Mono(0));
-        [stirred, soonest, self.shared.next_change(), self.shared.withheld_until(), self.outbox.next()]
-            .into_iter()
-            .flatten()
-            .min()
+        let others = [self.shared.next_change(), self.shared.withheld_until(), self.shared.next_reclaim()];
+        [stirred, soonest, self.outbox.next()].into_iter().chain(others).flatten().min()
     }
 
     /// Holds the equation of one bucket against its leases' own counts, in release builds too: each timeout looks at the next

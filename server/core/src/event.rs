@@ -34,6 +34,18 @@ pub enum Event {
     Released(Box<Ended>),
     /// Seats came back because nobody renewed.
     Expired(Box<Ended>),
+    /// A lease is not renewed any more, because its holder was idle, was asked in time, and somebody waits. Its end is told
+    /// when it comes.
+    Reclaimed(Box<Reclaimed>),
+    /// The holder of an idle seat was asked to let it go.
+    AskedToLetGo {
+        /// Which lease.
+        lease: LeaseId,
+        /// The rule's id.
+        rule: String,
+        /// When it is renewed no more, unless he is at work again by then.
+        until: Mono,
+    },
     /// Seats that stayed with their holder after a release are free, or were taken over by him.
     LingerEnded(Box<Ended>),
     /// A request or a renewal was answered "no".
@@ -182,6 +194,23 @@ pub struct Ended {
     pub stays_until: Option<Mono>,
     /// Since when, if it was the server's own, for seats that stayed after a release: of the time before, that release tells.
     pub lingered: Option<Mono>,
+}
+
+/// A lease that is renewed no more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reclaimed {
+    /// In which realm.
+    pub realm: RealmId,
+    /// Which lease.
+    pub lease: LeaseId,
+    /// What for.
+    pub feature: FeatureName,
+    /// How many seats.
+    pub seats: SeatCount,
+    /// Who holds them.
+    pub holder: Arc<Holder>,
+    /// The id of the rule by which.
+    pub rule: String,
 }
 
 /// An asking that was answered "no".

@@ -22,6 +22,7 @@
 //! | `overage` | leases whose lots are gone |
 //! | `next_due` | who is due back next |
 //! | `doubt` | what a server does not know of itself |
+//! | `reclaim` | idle seats for those who wait |
 //! | `claims` | claim keys and what they stand for |
 //! | `restore` | leases of the life before, opened again |
 //! | `ledger` | the seat equation |
@@ -63,6 +64,7 @@ pub mod pool;
 mod queue;
 mod quota;
 mod realm;
+mod reclaim;
 mod restore;
 mod ruling;
 mod session;
@@ -74,7 +76,7 @@ mod wording;
 
 pub use config::{RealmConfig, ServerConfig};
 pub use engine::Engine;
-pub use event::{Denied, Ended, Event, Granted, SessionEnd};
+pub use event::{Denied, Ended, Event, Granted, Reclaimed, SessionEnd};
 pub use explain::{Answer, Explanation, Looked, Question};
 pub use ledger::LedgerError;
 pub use path::{Path, Transmit};

@@ -21,7 +21,7 @@ use leasehold_protocol::{message::Holder, vocab::FeatureName};
 use self::groups::Looked;
 pub use self::{
     groups::{Group, GroupId, Groups, GroupsError, MEMBERSHIPS_MAX, PATTERNS_MAX},
-    rules::{AccessRule, Action, Limit, PRIORITY_DEFAULT, Per, Priority, QueueRules, Reservation, Rules},
+    rules::{AccessRule, Action, Limit, PRIORITY_DEFAULT, Per, Priority, QueueRules, Reclaim, Reservation, Rules},
 };
 
 /// Compiled rules. [`Policy::default`] lets everybody in.
@@ -46,6 +46,8 @@ struct Scope {
     reservations: BTreeMap<GroupId, Vec<usize>>,
     /// The highest for each group.
     priorities: BTreeMap<GroupId, u8>,
+    /// The first of the file for each group.
+    reclaims: BTreeMap<GroupId, usize>,
 }
 
 /// The rules about numbers of seats that concern one holder: their places among those of their kind.
@@ -73,7 +75,7 @@ impl Policy {
     #[must_use]
     pub fn new(groups: Groups, rules: impl Into<Rules>) -> Self {
         let mut policy = Self { groups, rules: rules.into(), ..Self::default() };
-        let Rules { access, limits, reservations, priorities, queue: _ } = &policy.rules;
+        let Rules { access, limits, reservations, priorities, reclaims, queue: _ } = &policy.rules;
         let (of_all, by_feature) = (&mut policy.of_all, &mut policy.by_feature);
         for (index, rule) in access.iter().enumerate() {
             each_scope(of_all, by_feature, rule.features.as_deref(), |scope| scope.add(rule, index));
@@ -88,6 +90,10 @@ impl Policy {
                 *level = priority.level.max(*level);
             };
             each_scope(of_all, by_feature, priority.features.as_deref(), add);
+        }
+        for (index, reclaim) in reclaims.iter().enumerate() {
+            let add = |scope: &mut Scope| _ = scope.reclaims.entry(reclaim.group).or_insert(index);
+            each_scope(of_all, by_feature, reclaim.features.as_deref(), add);
         }
         for (index, reservation) in reservations.iter().enumerate() {
             let scope = by_feature.entry(reservation.feature.clone()).or_default();
@@ -106,8 +112,8 @@ impl Policy {
     /// How many rules of all kinds there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        let Rules { access, limits, reservations, priorities, queue: _ } = &self.rules;
-        access.len() + limits.len() + reservations.len() + priorities.len()
+        let Rules { access, limits, reservations, priorities, reclaims, queue: _ } = &self.rules;
+        access.len() + limits.len() + reservations.len() + priorities.len() + reclaims.len()
     }
 
     /// Whether there is none.
@@ -137,6 +143,24 @@ impl Policy {
     #[must_use]
     pub fn priorities(&self) -> &[Priority] {
         &self.rules.priorities
+    }
+
+    /// Its rules about idle seats, in the order of the file.
+    #[must_use]
+    pub fn reclaims(&self) -> &[Reclaim] {
+        &self.rules.reclaims
+    }
+
+    /// By which rule an idle seat of `feature` that `holder` has, who asked from `address`, may go to those who wait.
+    #[must_use]
+    pub fn reclaim(&self, feature: &FeatureName, holder: &Holder, address: IpAddr) -> Option<&Reclaim> {
+        let scopes = [self.by_feature.get(feature).unwrap_or(Scope::NONE), &self.of_all];
+        if scopes.iter().all(|scope| scope.reclaims.is_empty()) {
+            return None;
+        }
+        let groups = self.groups.of(holder, address);
+        let rule = scopes.iter().filter_map(|scope| first(&scope.reclaims, &groups)).min()?;
+        self.rules.reclaims.get(rule)
     }
 
     /// What holds for all who wait.
@@ -221,6 +245,7 @@ impl Scope {
         limits: BTreeMap::new(),
         reservations: BTreeMap::new(),
         priorities: BTreeMap::new(),
+        reclaims: BTreeMap::new(),
     };
 
     fn add(&mut self, rule: &AccessRule, index: usize) {

@@ -269,6 +269,21 @@ impl Queues {
         pool
     }
 
+    /// Whether anybody waits.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.get() > 0
+    }
+
+    /// Every pool whose seats somebody waits for.
+    pub(crate) fn pools(&self) -> Vec<Arc<Pool>> {
+        if !self.has_waiting() {
+            return Vec::new();
+        }
+        let pools: BTreeMap<u32, Arc<Pool>> =
+            lock(&self.by_claim).values().map(|pool| (pool.id, pool.clone())).collect();
+        pools.into_values().collect()
+    }
+
     /// The pool in whose queue `claim` was last, for who holds the claim's lock. Where nobody waits no lock is taken: whoever
     /// began to wait by this claim held that same lock.
     pub(crate) fn pool_of(&self, realm: RealmId, claim: ClaimKey) -> Option<Arc<Pool>> {

@@ -26,6 +26,7 @@ use crate::{
     policy::Policy,
     pool::{Tally, Worker},
     realm::Realm,
+    reclaim::Pleas,
     session::{CookieJar, PrefixSketch, RateBucket, SessionTable},
     status::feature_status,
 };
@@ -43,6 +44,8 @@ pub struct Shared {
     pub(crate) doubt: Doubt,
     /// Who may take seats at all.
     pub(crate) policy: ArcSwap<Policy>,
+    /// Who was asked to let an idle seat go.
+    pub(crate) pleas: Pleas,
     draining: Tally,
     /// The administration's hand in the seats: it loads licences and counts.
     pub(crate) office: Mutex<Worker>,
@@ -96,6 +99,7 @@ impl Shared {
             counters: Counters::default(),
             planted: Planted::default(),
             policy: ArcSwap::default(),
+            pleas: Pleas::default(),
             draining: Tally::default(),
             change_wall: Tally::new(NEVER),
             change_mono: Tally::new(NEVER),

@@ -346,6 +346,14 @@ impl Refusal {
         Self::new(Denial::BAD_REQUEST, sentence, "a claim key is one lease", None)
     }
 
+    /// The seat was idle and went to who waited.
+    pub(super) fn reclaimed(lease: LeaseId, rule: &str) -> Self {
+        let sentence = format!(
+            "lease {lease} was idle while somebody waited, and by rule {rule} its seat is for whoever is next: check one out anew"
+        );
+        Self::new(Denial::RECLAIMED, sentence, format!("policy rule {rule}"), None)
+    }
+
     pub(super) fn no_such_lease(lease: LeaseId) -> Self {
         let sentence = format!("lease {lease} is not held here any more: ask afresh with the same claim key");
         Self::new(Denial::NO_SUCH_LEASE, sentence, "the lease's deadline", Some(0))

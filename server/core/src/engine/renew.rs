@@ -28,11 +28,13 @@ impl Engine {
             self.extend(now, sender, (lease, claim.fold()), activity)
         {
             let renewed = Renewed { lease, operation, ttl_ms, renew_after_ms, overage };
+            self.remind(now, lease, activity);
             return self.answers.push(ServerFrame::Renewed(renewed));
         }
-        let refusal = match self.shared.leases.is_of_another(lease, claim, sender.client.owner) {
-            true => Refusal::not_yours(),
-            false => Refusal::no_such_lease(lease),
+        let refusal = match (self.shared.pleas.taken_by(lease), self.shared.leases.record(lease)) {
+            (Some(rule), Some(record)) if record.claim == claim => Refusal::reclaimed(lease, &rule.id),
+            _ if self.shared.leases.is_of_another(lease, claim, sender.client.owner) => Refusal::not_yours(),
+            _ => Refusal::no_such_lease(lease),
         };
         self.deny(sender, Asked::of_renewal(operation, claim), refusal);
     }
@@ -49,6 +51,9 @@ impl Engine {
         answer.leases.clear();
         let activity = asked.activity();
         answer.leases.extend(asked.leases().map(|one| self.extend(now, sender, (one.lease, one.proof), activity)));
+        if self.shared.pleas.has_any() {
+            asked.leases().for_each(|one| self.remind(now, one.lease, activity));
+        }
         self.answers.push(ServerFrame::RenewedMany(said.clone()));
         self.said_many = Some(said);
     }
@@ -61,6 +66,9 @@ impl Engine {
         (lease, claim): (LeaseId, ClaimProof),
         activity: Activity,
     ) -> Option<Extended> {
+        if self.shared.pleas.has_any() && self.shared.pleas.taken_by(lease).is_some() {
+            return None;
+        }
         let terms = Terms { claim, owner: sender.client.owner, session: sender.sid };
         let lasts_ms = self.shared.planted.is(Fault::ExpiryOneTtlEarly).then_some(1);
         match self.shared.leases.renew(lease, now.mono, &terms, lasts_ms, Some(activity)) {

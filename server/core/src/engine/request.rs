@@ -30,6 +30,7 @@ use crate::{
     ticket::{self, Bearer},
 };
 
+pub(super) use look::needs_of;
 pub(super) use turn::Called;
 
 /// Hostids of a holder that are read (SPEC 5.3).
@@ -258,6 +259,9 @@ impl Asking<'_> {
             return Some(Err(Refusal::claim_in_use(feature, version, record.seats)));
         }
         let lasts_ms = self.shared.planted.is(Fault::ExpiryOneTtlEarly).then_some(1);
+        if let Some(rule) = self.shared.pleas.taken_by(lease) {
+            return Some(Err(Refusal::reclaimed(lease, &rule.id)));
+        }
         match leases.renew(lease, self.now.mono, &self.terms(), lasts_ms, None) {
             Renewal::Alive { deadline, .. } => {
                 let event = Event::Renewed { lease, deadline, activity: None };

@@ -1,6 +1,9 @@
 //! What rules say, before they are compiled.
 
-use leasehold_protocol::vocab::{FeatureName, Version};
+use leasehold_protocol::{
+    message::Activity,
+    vocab::{FeatureName, Version},
+};
 
 use super::GroupId;
 
@@ -15,6 +18,8 @@ pub struct Rules {
     pub reservations: Vec<Reservation>,
     /// Who is served first of those who wait.
     pub priorities: Vec<Priority>,
+    /// Whose idle seats go to those who wait.
+    pub reclaims: Vec<Reclaim>,
     /// What holds for all who wait.
     pub queue: QueueRules,
 }
@@ -114,6 +119,37 @@ pub struct Priority {
     pub group: GroupId,
     /// Of which features; `None`: of all.
     pub features: Option<Vec<FeatureName>>,
+}
+
+/// Idle seats of the members of a group go to those who wait, once their holders were asked to let go. Of several the first of
+/// the file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reclaim {
+    /// What answers and logs call it.
+    pub id: String,
+    /// How long a holder has to have been idle, by his program's own word, in seconds.
+    pub idle_s: u32,
+    /// How long he has to save and let go, in seconds.
+    pub notice_s: u32,
+    /// From how much idleness on his seat is taken although his program is busy or has unsaved work, in seconds; `None`: never.
+    pub busy_max_s: Option<u32>,
+    /// Whose seats.
+    pub group: GroupId,
+    /// Of which features; `None`: of all.
+    pub features: Option<Vec<FeatureName>>,
+}
+
+impl Reclaim {
+    /// Whether `activity`, as a holder told it last, is idleness enough.
+    #[must_use]
+    pub const fn takes(&self, activity: Activity) -> bool {
+        let works = activity.busy || activity.unsaved;
+        match self.busy_max_s {
+            Some(limit) if works => activity.idle_s >= limit && activity.idle_s >= self.idle_s,
+            None if works => false,
+            _ => activity.idle_s >= self.idle_s,
+        }
+    }
 }
 
 /// The priority of whoever no rule gives another: in the middle, so that rules can put others before and behind him.

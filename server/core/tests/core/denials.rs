@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use leasehold_core::{
     ServerConfig,
-    policy::{AccessRule, Action, Group, Groups, Limit, Per, Policy, QueueRules, Reservation, Rules},
+    policy::{AccessRule, Action, Group, Groups, Limit, Per, Policy, QueueRules, Reclaim, Reservation, Rules},
 };
 use leasehold_protocol::{
     crypto::SiteKey,
@@ -15,7 +15,7 @@ use leasehold_protocol::{
     vocab::{Denial, FeatureName, HostId, LeaseId},
 };
 
-use crate::rig::{Client, Lot, Site};
+use crate::rig::{Client, Hall, Lot, Site};
 
 fn site(lots: &[Lot]) -> (Site, Client) {
     let mut site = Site::new();
@@ -110,6 +110,24 @@ fn storage_failing() -> Box<Deny> {
     client.request(&mut site, "VR_MODE", 1).unwrap_err()
 }
 
+/// An idle seat, of which the notice is over.
+fn reclaimed() -> Box<Deny> {
+    let mut hall = Hall::new(&[Lot::of("A", 1).ttl_s(300)], 2);
+    let everyone = Group { everyone: true, ..Group::default() };
+    let rule = Reclaim { id: "idle".into(), idle_s: 60, notice_s: 10, busy_max_s: None, group: 0, features: None };
+    let rules = Rules { reclaims: vec![rule], ..Rules::default() };
+    hall.site.shared.set_policy(Policy::new(Groups::new(vec![everyone], true).unwrap(), rules));
+    let held = hall.request(0, 1).grant();
+    let ClientFrame::Renew(mut renew) = hall.clients[0].renew_frame(held.lease, held.claim) else { panic!() };
+    renew.activity.idle_s = 60;
+    hall.ask(0, &ClientFrame::Renew(renew));
+    hall.queue(1, 1);
+    hall.advance(11_000);
+    let frame = hall.clients[0].renew_frame(held.lease, held.claim);
+    let ServerFrame::Deny(deny) = hall.ask(0, &frame) else { panic!("not denied") };
+    deny
+}
+
 fn all() -> Vec<Deny> {
     let ids = |text: &str| vec![text.parse::<HostId>().unwrap()];
     let (mut full, mut client) = site(&[Lot::of("VR_MODE", 1).ttl_s(300)]);
@@ -144,6 +162,7 @@ fn all() -> Vec<Deny> {
         restarting(),
         draining(),
         storage_failing(),
+        reclaimed(),
     ];
     let mut all: Vec<Deny> = all.into_iter().map(|deny| *deny).chain(of_claims()).collect();
     all.sort_by_key(|deny| deny.code);

@@ -21,6 +21,7 @@ mod queue;
 mod queue_walks;
 mod quotas;
 mod races;
+mod reclaim;
 mod requests;
 mod restart;
 mod restored;

@@ -1,6 +1,6 @@
 //! What a request is decided by, looked at once more without taking anything.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use leasehold_protocol::{
     message::Request,
@@ -11,7 +11,7 @@ use leasehold_protocol::{
 use super::{Asking, HOSTIDS_MAX};
 use crate::{
     Path, Shared,
-    book::{Book, Want, counts_of},
+    book::{Book, Pool, Want, choices, counts_of},
     engine::{Sender, refusal::Refusal},
     explain::{Answer, Explanation, Looked, LookedLot, Question},
     joint::ShareKey,
@@ -20,7 +20,10 @@ use crate::{
     plan::{FeaturePlan, Lot, LotKind},
     policy::Verdict,
     pool::Worker,
+    queue::Asks,
     quota::Hurdle,
+    realm::Realm,
+    reclaim::{Need, WAITERS_LOOKED_AT},
     session::Client,
 };
 
@@ -64,7 +67,45 @@ impl Shared {
     }
 }
 
+/// What those who wait for seats of `pool` need, as far as seats of others would help them.
+pub(in crate::engine) fn needs_of(
+    shared: &Shared,
+    realm: &Realm,
+    pool: &Arc<Pool>,
+    now: Now,
+    worker: &mut Worker,
+) -> Need {
+    let (mut need, mut waiters, mut last) = (Need::default(), Vec::new(), None);
+    {
+        let book = lock(&pool.book);
+        need.waiting = narrow(book.queue.waiting(now.mono) as u64);
+        while let Some((turn, asks)) = book.queue.next(last).filter(|_| waiters.len() < WAITERS_LOOKED_AT) {
+            last = Some(turn);
+            waiters.push(asks);
+        }
+    }
+    for asks in waiters {
+        let Asks { sender, request } = &*asks;
+        let asking = Asking { shared, realm, now, sender, request, waits: None, offered_ms: None };
+        if asking.would(worker).is_err_and(|refusal| refusal.code == Denial::NO_SEAT) {
+            asking.add_to(&mut need);
+        }
+    }
+    need
+}
+
 impl Asking<'_> {
+    /// Adds the seats that this request waits for.
+    fn add_to(&self, need: &mut Need) {
+        let plan = self.realm.planner.glance();
+        let Some(feature) = plan.features.get(&self.request.feature) else { return };
+        let Ok(seats) = self.cost(feature) else { return };
+        let machine = self.machine(feature);
+        let want = Want { version: self.of_lots(feature), seats, machine: &machine, barred: &[] };
+        need.seats = need.seats.saturating_add(seats.get());
+        need.buckets.extend(choices(&feature.lots, &want).into_iter().flatten());
+    }
+
     /// What decides, with its numbers; `None` if no certificate names the feature.
     pub(super) fn look(&self, worker: &mut Worker) -> Option<Looked> {
         let plan = self.realm.planner.glance();

@@ -123,6 +123,12 @@ impl Hall {
         Some(*grant)
     }
 
+    /// Whether client `n` has heard a grant he did not ask for just now.
+    pub fn unasked_is_there(&self, n: usize) -> bool {
+        let heard = self.heard.get(&self.clients[n].from);
+        heard.is_some_and(|heard| heard.iter().any(|frame| matches!(frame, ServerFrame::Grant(_))))
+    }
+
     /// Renews what client `n` was granted unasked: it is his for good then.
     pub fn keep(&mut self, n: usize, grant: &Grant) {
         let frame = self.clients[n].renew_frame(grant.lease, grant.claim);
