@@ -32,6 +32,22 @@ pub(crate) fn log(event: &Event) {
         Event::Released(ended) => log_ended(ended, "released"),
         Event::Expired(ended) => log_ended(ended, "expired"),
         Event::LingerEnded(ended) => log_ended(ended, "lingers no more"),
+        Event::Reclaimed(taken) => info!(
+            realm = %taken.realm,
+            lease = %taken.lease,
+            feature = %taken.feature,
+            seats = taken.seats.get(),
+            user = %taken.holder.user,
+            host = %taken.holder.host,
+            rule = taken.rule,
+            "idle while somebody waits, and renewed no more"
+        ),
+        Event::AskedToLetGo { lease, rule, until } => info!(
+            %lease,
+            rule,
+            until_ms = until.0,
+            "idle while somebody waits: its holder was asked to let go"
+        ),
         Event::Denied(denied) => info!(
             realm = %denied.realm,
             feature = denied.feature.as_ref().map(tracing::field::display),

@@ -30,7 +30,10 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Licences", &["keygen", "issue", "lint", "licence", "hostid"]),
     (
         "Server",
-        &["serve", "policy", "audit", "status", "store", "backup", "restore", "clock", "history", "config", "doctor"],
+        &[
+            "serve", "policy", "audit", "status", "why", "store", "backup", "restore", "clock", "history", "config",
+            "doctor",
+        ],
     ),
     ("Client", &["discover", "info", "checkout", "load"]),
     ("Shell", &["completions", "man", "help"]),

@@ -78,7 +78,7 @@ struct QueryArgs {
     #[arg(long, value_name = "FEATURE", help_heading = "Which lines")]
     feature: Option<String>,
 
-    /// Lines of these kinds: granted, denied, released, expired, linger-ended, clock-set, started, stopped
+    /// Lines of these kinds: granted, denied, released, expired, reclaimed, linger-ended, clock-set, started, stopped
     #[arg(long, value_name = "KIND", value_delimiter = ',', help_heading = "Which lines")]
     kind: Vec<String>,
 

@@ -205,8 +205,9 @@ fn feature_rows(features: &[FeatureLine]) -> Rows {
 }
 
 fn lease_rows(leases: &[LeaseLine]) -> Rows {
-    let heading = &["lease", "feature", "seats", "user", "host", "process", "pid", "remaining", "held", "address"];
-    let mut rows = Rows::new(heading).numbers(&[2, 6, 7, 8]);
+    let heading =
+        &["lease", "feature", "seats", "user", "host", "process", "pid", "remaining", "held", "idle", "address"];
+    let mut rows = Rows::new(heading).numbers(&[2, 6, 7, 8, 9]);
     for lease in leases {
         let show = |ms| human::show(std::time::Duration::from_millis(ms));
         rows.push(vec![
@@ -219,6 +220,7 @@ fn lease_rows(leases: &[LeaseLine]) -> Rows {
             lease.pid.to_string(),
             format!("{}{}", show(lease.remaining_ms), if lease.lingers { " lingering" } else { "" }),
             show(lease.held_ms),
+            lease.doing(),
             lease.address.clone().unwrap_or_else(|| "-".to_owned()),
         ]);
     }

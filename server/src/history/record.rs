@@ -26,6 +26,8 @@ pub enum Kind {
     Released,
     /// Seats came back because nobody renewed.
     Expired,
+    /// A lease is not renewed any more, because its holder was idle and somebody waits.
+    Reclaimed,
     /// Seats that stayed with their holder after a release came free.
     LingerEnded,
     /// Wall clock and lease clock parted: somebody set the clock, or the machine came back from a snapshot.
@@ -38,11 +40,12 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Granted,
         Self::Denied,
         Self::Released,
         Self::Expired,
+        Self::Reclaimed,
         Self::LingerEnded,
         Self::ClockSet,
         Self::Started,
@@ -57,6 +60,7 @@ impl Kind {
             Self::Denied => "denied",
             Self::Released => "released",
             Self::Expired => "expired",
+            Self::Reclaimed => "reclaimed",
             Self::LingerEnded => "linger-ended",
             Self::ClockSet => "clock-set",
             Self::Started => "started",
@@ -109,6 +113,7 @@ pub(super) const fn is_told(event: &Event) -> bool {
             | Event::Denied(_)
             | Event::Released(_)
             | Event::Expired(_)
+            | Event::Reclaimed(_)
             | Event::LingerEnded(_)
             | Event::ClocksParted { .. }
     )
@@ -199,6 +204,15 @@ impl Record {
             }),
             Event::Released(ended) => Some(Self::of_end(*ended, Kind::Released, now, realm)),
             Event::Expired(ended) => Some(Self::of_end(*ended, Kind::Expired, now, realm)),
+            Event::Reclaimed(taken) => Some(Self {
+                realm: realm(taken.realm),
+                feature: Some(taken.feature.to_string()),
+                seats: Some(taken.seats.get().into()),
+                lease: Some(taken.lease.to_string()),
+                holder: Some(taken.holder),
+                rule: Some(taken.rule),
+                ..Self::mark(Kind::Reclaimed, now.wall)
+            }),
             Event::LingerEnded(ended) => Some(Self::of_end(*ended, Kind::LingerEnded, now, realm)),
             Event::ClocksParted { by_ms, .. } => {
                 Some(Self { by_ms: Some(by_ms), ..Self::mark(Kind::ClockSet, now.wall) })

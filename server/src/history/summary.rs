@@ -137,7 +137,7 @@ impl Reading {
                 let end = self.last.min(at);
                 self.outs.extend(self.open.drain().map(|(_, open)| open.until(gaps, end)));
             }
-            Kind::ClockSet | Kind::Started | Kind::Stopped => {}
+            Kind::Reclaimed | Kind::ClockSet | Kind::Started | Kind::Stopped => {}
         }
         if at < to {
             self.is_stopped = kind == Kind::Stopped;

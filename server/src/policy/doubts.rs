@@ -26,6 +26,7 @@ pub(super) enum Kind {
     Limit,
     Reservation,
     Priority,
+    Reclaim,
 }
 
 /// Everything that is doubtful about `policy`.
@@ -41,8 +42,9 @@ fn unused(policy: &Policy) -> Vec<Doubt> {
     let by_limits = policy.limits().iter().flat_map(|limit| [Some(limit.group), limit.exempt]).flatten();
     let by_priorities = policy.priorities().iter().map(|priority| priority.group);
     let by_reservations = policy.reservations().iter().map(|reservation| reservation.group);
-    let by_rules =
-        policy.rules().iter().map(|rule| rule.group).chain(by_limits).chain(by_reservations).chain(by_priorities);
+    let by_reclaims = policy.reclaims().iter().map(|reclaim| reclaim.group);
+    let by_access = policy.rules().iter().map(|rule| rule.group);
+    let by_rules = by_access.chain(by_limits).chain(by_reservations).chain(by_priorities).chain(by_reclaims);
     let used: BTreeSet<GroupId> =
         groups.iter().flat_map(|group| group.groups.iter().copied()).chain(by_rules).collect();
     let is_unused = |(id, _): &(GroupId, &String)| !used.contains(id);
@@ -73,13 +75,16 @@ fn empty(policy: &Policy) -> Vec<Doubt> {
         .iter()
         .map(|r| (r.group, format!("reservation {} keeps {} of {} for nobody", r.id, r.seats, r.feature)));
     let priorities = policy.priorities().iter().map(|p| (p.group, format!("priority {} is nobody's", p.id)));
+    let reclaims =
+        policy.reclaims().iter().map(|reclaim| (reclaim.group, format!("reclaim {} takes nobody's seats", reclaim.id)));
     let numbered = |kind: Kind, all: Vec<(GroupId, String)>| {
         all.into_iter().enumerate().map(move |(index, (group, message))| (kind, index, group, message))
     };
     let all = numbered(Kind::Access, access.collect())
         .chain(numbered(Kind::Limit, limits.collect()))
         .chain(numbered(Kind::Reservation, reservations.collect()))
-        .chain(numbered(Kind::Priority, priorities.collect()));
+        .chain(numbered(Kind::Priority, priorities.collect()))
+        .chain(numbered(Kind::Reclaim, reclaims.collect()));
     let help = Some("put somebody into its group".to_owned());
     all.filter(|(_, _, group, _)| is_empty(*group))
         .map(|(kind, index, _, message)| Doubt { at: At::Rule(kind, index), message, help: help.clone() })

@@ -19,7 +19,7 @@ use crate::config::{Problem, Quote, place};
 
 type Value<'a> = Spanned<DeValue<'a>>;
 
-const KEYS: &[&str] = &["case", "groups", "rules", "limits", "reservations", "priorities", "queue"];
+const KEYS: &[&str] = &["case", "groups", "rules", "limits", "reservations", "priorities", "reclaim", "queue"];
 const GROUP_KEYS: &[&str] = &["everyone", "users", "hosts", "displays", "projects", "addresses", "devices", "groups"];
 
 /// Reads `text`, the whole of the file called `name`.
@@ -46,7 +46,7 @@ struct Reader<'a> {
     unnamed: BTreeMap<Group, GroupId>,
     rules: Rules,
     /// By kind of rule, and by rule: where its id is.
-    rule_places: [Vec<Range<usize>>; 4],
+    rule_places: [Vec<Range<usize>>; 5],
     ids: BTreeMap<String, usize>,
 }
 
@@ -77,6 +77,7 @@ impl<'a> Reader<'a> {
         self.tables(table, "limits", Self::limit);
         self.tables(table, "reservations", Self::reservation);
         self.tables(table, "priorities", Self::priority);
+        self.tables(table, "reclaim", Self::reclaim);
         if let Some(queue) = table.get("queue") {
             self.queue(queue);
         }

@@ -20,6 +20,7 @@ fn every_mistake_is_told_with_its_place_and_what_to_do() {
     let limit = |rest: &str| format!("[groups.cad]\nusers = [\"ann\"]\n[[limits]]\nid = \"l\"\n{rest}");
     let kept = |rest: &str| format!("[groups.cad]\nusers = [\"ann\"]\n[[reservations]]\nid = \"r\"\n{rest}");
     let first = |rest: &str| format!("[groups.cad]\nusers = [\"ann\"]\n[[priorities]]\nid = \"p\"\n{rest}");
+    let idle = |rest: &str| format!("[[reclaim]]\nid = \"i\"\n{rest}");
     let cases = [
         ("casee = \"exact\"".into(), "p.toml:1:1: there is no \"casee\" here | expected case, groups, queue, or a kind of rule | did you mean \"case\"?"),
         ("case = 3".into(), "p.toml:1:8: there is no such way to compare names | expected \"ignore\" or \"exact\" | ignore is what goes without saying: Windows tells users and hosts in either case"),
@@ -35,6 +36,13 @@ fn every_mistake_is_told_with_its_place_and_what_to_do() {
         (first("level = 101\nfor = \"cad\"\nfeatures = \"all\""), "p.toml:5:9: this is no level | expected a number from 0 to 100 | "),
         (first("level = 1\nfeatures = \"all\""), "p.toml:3:1: the priority is nobody's | expected for | say whom: for = \"GROUP\", or for = { users = [\"ann\"] }"),
         ("priorities = 1".into(), "p.toml:1:14: priorities is a list of tables | expected [[priorities]] | begin each priority with a line [[priorities]]"),
+        ("reclaim = 1".into(), "p.toml:1:11: reclaim is a list of tables | expected [[reclaim]] | begin each reclaim with a line [[reclaim]]"),
+        (idle("idle-s = 59\nfeatures = \"all\""), "p.toml:3:10: this is no idle-s | expected a number from 60 to 2678400 | "),
+        (idle("features = \"all\""), "p.toml:1:1: it does not say how many: idle-s is missing | expected a number from 60 to 2678400 | "),
+        (idle("idle-s = 60\nnotice-s = 9\nfeatures = \"all\""), "p.toml:4:12: this is no notice-s | expected a number from 10 to 2678400 | "),
+        (idle("idle-s = 600\nbusy-max-s = 599\nfeatures = \"all\""), "p.toml:4:14: this is no busy-max-s | expected a number from 600 to 2678400 | "),
+        (idle("idle-s = 600\nidle = 3\nfeatures = \"all\""), "p.toml:4:1: there is no \"idle\" here | expected id, idle-s, notice-s, busy-max-s, for and features | there are id, idle-s, notice-s, busy-max-s, for, features"),
+        (idle("idle-s = 600"), "p.toml:1:1: the rule is for no feature | expected \"all\", or a list of features | say which: features = [\"CAD\"], or features = \"all\""),
         ("queue = 1".into(), "p.toml:1:9: queue is a table | expected [queue] | "),
         ("[queue]\npassing_max = 1".into(), "p.toml:2:1: there is no \"passing_max\" here | expected passing-max or waiters-max | did you mean \"passing-max\"?"),
         ("[queue]\nwaiters-max = 2000000".into(), "p.toml:2:15: this is no waiters-max | expected a number from 0 to 1000000 | "),
@@ -83,7 +91,8 @@ fn what_may_not_be_meant_is_told_and_refused_by_nobody() {
         [[rules]]\nid = \"six\"\nexclude = { users = [\"eve\"] }\nfeatures = [\"X\"]\n\
         [[rules]]\nid = \"seven\"\ninclude = { users = [\"eve\"] }\nfeatures = [\"Y\"]\n\
         [[limits]]\nid = \"eight\"\nmax = 1\nper = \"user\"\nfor = {}\nexempt = \"a\"\nfeatures = \"all\"\n\
-        [[reservations]]\nid = \"nine\"\nseats = 2\nfeature = \"X\"\nfor = {}\n";
+        [[reservations]]\nid = \"nine\"\nseats = 2\nfeature = \"X\"\nfor = {}\n\
+        [[reclaim]]\nid = \"ten\"\nidle-s = 600\nfor = {}\nfeatures = \"all\"\n";
     let told: Vec<String> =
         parse(text).unwrap().doubts.iter().map(|doubt| format!("{}: {doubt}", doubt.place)).collect();
     let expected = [
@@ -91,9 +100,22 @@ fn what_may_not_be_meant_is_told_and_refused_by_nobody() {
         "p.toml:18:6: rule four excludes nobody",
         "p.toml:34:6: limit eight is for nobody",
         "p.toml:41:6: reservation nine keeps 2 of X for nobody",
+        "p.toml:46:6: reclaim ten takes nobody's seats",
         "p.toml:10:6: rule two changes nothing: rule one says the same",
         "p.toml:26:6: rule six changes nothing: rule five says the same",
         "p.toml:30:6: rule seven lets nobody in: rule five excludes the same, and exclude wins",
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn what_is_said_of_idle_seats_is_read_with_what_goes_without_saying() {
+    let text = "[[reclaim]]\nid = \"a\"\nidle-s = 900\nfeatures = [\"X\"]\n\
+        [[reclaim]]\nid = \"b\"\nidle-s = 60\nnotice-s = 10\nbusy-max-s = 3600\nfor = { users = [\"ann\"] }\nfeatures = \"all\"\n";
+    let policy = parse(text).unwrap().policy;
+    let told = |r: &leasehold_core::policy::Reclaim| (r.id.clone(), r.idle_s, r.notice_s, r.busy_max_s);
+    let all: Vec<_> = policy.reclaims().iter().map(told).collect();
+    assert_eq!(all, [("a".to_owned(), 900, 60, None), ("b".to_owned(), 60, 10, Some(3_600))]);
+    assert!(policy.groups().all()[policy.reclaims()[0].group as usize].everyone, "for everybody, if it is not said");
+    assert_eq!(policy.len(), 2);
 }

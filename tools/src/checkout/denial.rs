@@ -71,6 +71,7 @@ pub fn remedy(code: Denial) -> &'static str {
         Denial::NO_SEAT | Denial::RESERVED | Denial::LIMIT_REACHED => "wait for a seat: --wait 10m",
         Denial::EXCLUDED | Denial::NOT_INCLUDED => "ask the administrator, who has: leasehold why",
         Denial::HOSTID_MISMATCH => "send the publisher what this prints here: leasehold hostid",
+        Denial::RECLAIMED => "check it out again when it is needed",
         code if code.may_clear() => "ask again for a while: --retry-for 10m",
         _ => "show this to whoever administers the licences",
     }

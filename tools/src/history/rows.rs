@@ -81,6 +81,7 @@ fn reason(row: &Row, names: &Names) -> Option<String> {
         return Some(format!("the clock was set {way} by {}", human::show(by)));
     }
     match (&row.lease, &row.rule) {
+        (Some(lease), Some(rule)) => Some(format!("{lease}, by rule {rule}")),
         (Some(lease), _) => {
             Some(if row.by_ticket == Some(true) { format!("{lease}, by its ticket") } else { lease.clone() })
         }

@@ -221,6 +221,17 @@ fn described(policy: &Policy) -> BTreeMap<String, String> {
             format!("level {} for {}, of {}", priority.level, who(priority.group), of(priority.features.as_deref()));
         all.insert(format!("priority {}", priority.id), says);
     }
+    for reclaim in policy.reclaims() {
+        let busy = reclaim.busy_max_s.map_or(String::new(), |s| format!(", busy or not from {s} s on"));
+        let says = format!(
+            "seats of {} idle for {} s, with {} s to let go{busy}, of {}",
+            who(reclaim.group),
+            reclaim.idle_s,
+            reclaim.notice_s,
+            of(reclaim.features.as_deref())
+        );
+        all.insert(format!("reclaim {}", reclaim.id), says);
+    }
     let case = if policy.groups().ignores_case() { "ignored in names" } else { "regarded in names" };
     all.insert("case".to_owned(), case.to_owned());
     let queue = policy.queue();

@@ -89,6 +89,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let limits: Vec<&Limit> = concern.limits.iter().map(|limit| &policy.limits()[*limit]).collect();
     let reservations: Vec<&Reservation> = concern.reservations.iter().map(|r| &policy.reservations()[*r]).collect();
     let priority = policy.priority(&args.feature, &holder, args.address);
+    let reclaim = policy.reclaim(&args.feature, &holder, args.address);
     if args.json {
         let rule = |rule: &&AccessRule| {
             json!({ "id": rule.id, "action": rule.action.word(), "group": group(&policy, rule.group),
@@ -101,12 +102,20 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
         output::json(&json!({ "schema": 1, "feature": args.feature.as_str(), "groups": names, "verdict": word,
             "rule": by.map(|rule| &rule.id), "looked_at": looked.iter().map(rule).collect::<Vec<_>>(),
             "limits": limits.iter().map(limit).collect::<Vec<_>>(),
-            "reservations": reservations.iter().map(reservation).collect::<Vec<_>>(), "priority": priority }))?;
+            "reservations": reservations.iter().map(reservation).collect::<Vec<_>>(), "priority": priority,
+            "reclaim": reclaim.map(|reclaim| json!({ "id": reclaim.id, "idle_s": reclaim.idle_s, "notice_s": reclaim.notice_s })) }))?;
         return Ok(exit);
     }
     let mut text = text(args, &policy, &groups, &looked, verdict);
     if exit == Exit::OK {
         text += &numbers(&args.feature, &limits, &reservations);
+        if let Some(reclaim) = reclaim {
+            let _ = writeln!(
+                text,
+                "  a seat that is idle for {} s may go to whoever waits, by reclaim {}",
+                reclaim.idle_s, reclaim.id
+            );
+        }
         if priority != PRIORITY_DEFAULT {
             let _ = writeln!(text, "  waits with priority {priority}, where others have {PRIORITY_DEFAULT}");
         }

@@ -1,6 +1,10 @@
 //! What the server's REST answers, as far as tables show it. Fields a newer server adds are passed over.
 
+use std::time::Duration;
+
 use serde::Deserialize;
+
+use crate::human;
 
 /// `/api/v1/status`.
 #[derive(Debug, Deserialize)]
@@ -61,6 +65,22 @@ pub(super) struct LeaseLine {
     /// Released, and kept for its holder. Older servers do not say.
     #[serde(default)]
     pub lingers: bool,
+    #[serde(default)]
+    pub idle_s: u64,
+    #[serde(default)]
+    pub busy: bool,
+    #[serde(default)]
+    pub unsaved: bool,
+}
+
+impl LeaseLine {
+    /// How long its holder has been idle, and what else his program says it is doing.
+    pub fn doing(&self) -> String {
+        let idle = (self.idle_s > 0).then(|| human::show(Duration::from_secs(self.idle_s)));
+        let words = [idle, self.busy.then(|| "busy".to_owned()), self.unsaved.then(|| "unsaved".to_owned())];
+        let said: Vec<String> = words.into_iter().flatten().collect();
+        if said.is_empty() { "-".to_owned() } else { said.join(" ") }
+    }
 }
 
 impl FeatureLine {

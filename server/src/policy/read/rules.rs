@@ -2,7 +2,9 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use leasehold_core::policy::{AccessRule, Action, Group, GroupId, Limit, Per, Priority, QueueRules, Reservation};
+use leasehold_core::policy::{
+    AccessRule, Action, Group, GroupId, Limit, Per, Priority, QueueRules, Reclaim, Reservation,
+};
 use leasehold_protocol::{
     licence::nearest::nearest,
     vocab::{FeatureName, SeatCount, Version},
@@ -16,7 +18,16 @@ const RULE_KEYS: &[&str] = &["id", "include", "exclude", "features"];
 const LIMIT_KEYS: &[&str] = &["id", "max", "per", "for", "exempt", "features"];
 const RESERVATION_KEYS: &[&str] = &["id", "seats", "feature", "version", "for"];
 const PRIORITY_KEYS: &[&str] = &["id", "level", "for", "features"];
+const RECLAIM_KEYS: &[&str] = &["id", "idle-s", "notice-s", "busy-max-s", "for", "features"];
 const QUEUE_KEYS: &[&str] = &["passing-max", "waiters-max"];
+/// The least idleness a seat may be taken for, in seconds: programs tell of theirs with their renewals, which are not more frequent.
+const IDLE_MIN_S: u32 = 60;
+/// The least notice, in seconds: a plea is sent again every five, and somebody has to read it.
+const NOTICE_MIN_S: u32 = 10;
+/// The notice where none is said, in seconds: enough to save a document.
+const NOTICE_DEFAULT_S: u32 = 60;
+/// The most of either: a month.
+const SECONDS_MAX: u32 = 2_678_400;
 /// The highest priority.
 const PRIORITY_MAX: u8 = 100;
 /// The most that may be let wait for one feature: a gigabyte of them.
@@ -114,6 +125,37 @@ impl Reader<'_> {
         if let (Some((id, at)), Some(level), Some(group), Some(features)) = (id, level, group, features) {
             self.rules.priorities.push(Priority { id, level, group, features });
             self.rule_places[Kind::Priority as usize].push(at);
+        }
+    }
+
+    /// Whose idle seats go to those who wait.
+    pub(super) fn reclaim(&mut self, value: &Value<'_>) {
+        let DeValue::Table(table) = value.get_ref() else {
+            return self.wrong(value.span(), "a reclaim is a table", "expected [[reclaim]]", None);
+        };
+        self.check_keys(table, RECLAIM_KEYS, "expected id, idle-s, notice-s, busy-max-s, for and features");
+        let id = self.id(table, value.span());
+        let idle_s = self.within(table, "idle-s", value.span(), IDLE_MIN_S..=SECONDS_MAX);
+        let notice_s = match table.contains_key("notice-s") {
+            true => self.within(table, "notice-s", value.span(), NOTICE_MIN_S..=SECONDS_MAX),
+            false => Some(NOTICE_DEFAULT_S),
+        };
+        let busy_max_s = match table.contains_key("busy-max-s") {
+            true => {
+                self.within(table, "busy-max-s", value.span(), idle_s.unwrap_or(IDLE_MIN_S)..=SECONDS_MAX).map(Some)
+            }
+            false => Some(None),
+        };
+        let group = match table.get("for") {
+            Some(who) => self.group(who),
+            None => Some(self.unnamed(Group { everyone: true, ..Group::default() }, value.span())),
+        };
+        let features = self.features(table, value.span());
+        if let (Some((id, at)), Some(idle_s), Some(notice_s), Some(busy_max_s), Some(group), Some(features)) =
+            (id, idle_s, notice_s, busy_max_s, group, features)
+        {
+            self.rules.reclaims.push(Reclaim { id, idle_s, notice_s, busy_max_s, group, features });
+            self.rule_places[Kind::Reclaim as usize].push(at);
         }
     }
 

@@ -33,11 +33,6 @@ type Told = (Became, String);
 
 /// Statements nothing here stands for, and what is to be said about them.
 const WITHOUT: &[(&str, &str)] = &[
-    ("TIMEOUT", "a policy takes no idle seats back yet; seats of programs that died come back when their lease ends"),
-    (
-        "TIMEOUTALL",
-        "a policy takes no idle seats back yet; seats of programs that died come back when their lease ends",
-    ),
     ("BORROW_LOWWATER", "seats are not borrowed from this server yet"),
     ("MAX_BORROW_HOURS", "seats are not borrowed from this server yet"),
     ("INCLUDE_BORROW", "seats are not borrowed from this server yet"),
@@ -49,6 +44,10 @@ const WITHOUT: &[(&str, &str)] = &[
     ("DEBUGLOG", "the log goes to standard error, where the service manager keeps it"),
     ("FQDN_MATCHING", "a host name without a dot is also that of the host with its domain: nothing to switch"),
 ];
+
+/// The least idleness a policy takes seats for, and the most, in seconds.
+const TIMEOUT_MIN_S: u32 = 60;
+const TIMEOUT_MAX_S: u32 = 2_678_400;
 
 /// Reads the options file `text`, which is called `name`; of RLM, if `is_rlm`.
 pub(super) fn import(name: &str, text: &str, is_rlm: bool) -> Result<Imported, Failure> {
@@ -115,8 +114,14 @@ impl Importer<'_> {
             (verb @ ("MAX" | "RESERVE"), [seats, feature, kind, names @ ..]) if !names.is_empty() => {
                 self.number(verb, (seats, feature), (kind, names), line)
             }
+            // RLM has the seconds first.
+            ("TIMEOUT", [seconds, feature]) if self.rlm.is_some() => self.timeout(Some(feature), seconds, line),
+            ("TIMEOUT", [feature, seconds]) => self.timeout(Some(feature), seconds, line),
+            ("TIMEOUTALL", [seconds]) => self.timeout(None, seconds, line),
             (
-                "MAX"
+                "TIMEOUT"
+                | "TIMEOUTALL"
+                | "MAX"
                 | "RESERVE"
                 | "INCLUDE"
                 | "EXCLUDE"
@@ -200,6 +205,28 @@ impl Importer<'_> {
                 format!("reservation {id}, of so many in total, not of so many in each lot{}", lot.unwrap_or_default()),
             ),
         }
+    }
+
+    /// One TIMEOUT, of a feature or of all.
+    fn timeout(&mut self, feature: Option<&str>, seconds: &str, line: usize) -> Told {
+        let (name, of_lot) = match feature.map(named).transpose() {
+            Ok(named) => named.unwrap_or_default(),
+            Err(why) => return (Became::Nothing, why),
+        };
+        let Some(idle_s) = seconds.parse().ok().filter(|seconds| (1..=TIMEOUT_MAX_S).contains(seconds)) else {
+            return (Became::Nothing, format!("{seconds} is no number of seconds"));
+        };
+        let (id, features) =
+            (format!("line-{line}"), feature.map_or("\"all\"".to_owned(), |_| format!("[{}]", quoted(name))));
+        let written = idle_s.max(TIMEOUT_MIN_S);
+        let _ = writeln!(self.rules, "\n[[reclaim]]\nid = {}\nidle-s = {written}\nfeatures = {features}", quoted(&id));
+        let least = if written > idle_s { format!(", after {written} s, which is the least") } else { String::new() };
+        let lots =
+            of_lot.map_or(String::new(), |lot| format!(", of all lots of the feature, not only those with {lot}"));
+        let note = format!(
+            "reclaim {id}{least}{lots}: only while somebody waits, with a minute's notice, from programs that say they are idle"
+        );
+        (Became::Changed, note)
     }
 
     /// What the group called `name` is called where it was written down. RLM has no regard to case.
