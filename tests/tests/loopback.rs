@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use leasehold::{CheckoutError, Client, ConnectError, Found, Lease, LeaseState};
+use leasehold::{Activity, CheckoutError, Client, ConnectError, Found, Lease, LeaseState, LossCause};
 use leasehold_protocol::{licence::PublisherKey, vocab::Denial};
 use leasehold_server::{HttpListen, ListenOn, Running, Settings};
 use leasehold_tests::{
@@ -327,4 +327,43 @@ async fn rr_23_whoever_waits_at_three_servers_keeps_exactly_one_seat() {
         running.shared().check_ledger().unwrap();
         running.stop_now().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn po_26_an_idle_program_is_asked_and_its_seat_goes_to_whoever_waits() {
+    const IDLE: Activity = Activity { idle_s: 600, busy: false, unsaved: false };
+    let house = House::with(&[feature("CAD", 1, 6)]);
+    let policy = house.path("policy.toml");
+    std::fs::write(&policy, "[[reclaim]]\nid = \"idle-cad\"\nidle-s = 300\nnotice-s = 10\nfeatures = [\"CAD\"]\n")
+        .unwrap();
+    let running = Running::start(Settings { policy: Some(policy), ..settings(&house, 0) }).await.unwrap();
+    let (ann, bob) = (named(&house, running.udp_address()), named(&house, running.udp_address()));
+    let (ann, bob) = (ann.open().await.unwrap(), bob.open().await.unwrap());
+    let lease = ann.checkout("CAD").await.unwrap();
+    let mut asked = lease.let_goes();
+    lease.set_activity(IDLE);
+    let waiting = tokio::spawn(async move { bob.checkout("CAD").wait(Duration::from_secs(60)).await });
+
+    // With the next renewal the server knows, and asks.
+    let told = tokio::time::timeout(PATIENCE, asked.next()).await.unwrap().unwrap();
+    assert_eq!((&*told.rule, told.waiting, told.until.is_some()), ("idle-cad", 1, true));
+    // She is at work: it is taken back.
+    lease.set_activity(Activity { unsaved: true, ..IDLE });
+    let told = tokio::time::timeout(PATIENCE, asked.next()).await.unwrap().unwrap();
+    assert_eq!(told.until, None);
+    assert!(lease.state() == LeaseState::Healthy && !waiting.is_finished());
+    // She is not: it is lost when the notice is over, and bob has it at once.
+    lease.set_activity(IDLE);
+    let told = tokio::time::timeout(PATIENCE, asked.next()).await.unwrap().unwrap();
+    assert!(told.until.is_some());
+    let began = Instant::now();
+    let lost = tokio::time::timeout(PATIENCE, lease.lost()).await.unwrap();
+    assert_eq!(lost.why, LossCause::Denied(Denial::RECLAIMED));
+    assert!(began.elapsed() >= Duration::from_secs(9), "{:?}", began.elapsed());
+    let lent =
+        tokio::time::timeout(Duration::from_secs(2), waiting).await.expect("within two seconds").unwrap().unwrap();
+    assert_eq!((lent.state(), seats_out(&running)), (LeaseState::Healthy, 1));
+    lease.checkin().await.unwrap();
+    running.shared().check_ledger().unwrap();
+    running.stop_now().await;
 }

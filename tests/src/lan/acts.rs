@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use leasehold::holder::{CheckoutSpec, Holder, LeaseHandle, LeaseState};
 use leasehold_protocol::{
+    message::Activity,
     time::Now,
     vocab::{ClaimKey, Version},
 };
@@ -40,6 +41,12 @@ impl Lan {
     pub fn checkout_in_turn(&mut self, client: usize, feature: &str, seats: u32, patience: Duration) -> Seat {
         let claim = ClaimKey::random(&mut self.rng);
         self.begin(client, (feature, seats, claim), |holder, now, spec| holder.checkout_in_turn(now, spec, patience))
+    }
+
+    /// A client says what its program is doing with a seat.
+    pub fn set_activity(&mut self, seat: Seat, activity: Activity) {
+        self.clients[seat.client].holder.set_activity(LeaseHandle(seat.lease), activity);
+        self.demand(|lan| lan.drain_client(seat.client));
     }
 
     fn begin(

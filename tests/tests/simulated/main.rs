@@ -11,6 +11,7 @@ mod hour;
 mod many;
 mod midnights;
 mod queues;
+mod reclaim;
 mod roaming;
 mod seeds;
 mod strangers;
