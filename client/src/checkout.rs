@@ -58,7 +58,7 @@ pub struct LeaseEvents {
 /// A reader of what a server asks of a lease while somebody waits.
 #[derive(Debug)]
 pub struct LetGoes {
-    pleas: Option<broadcast::Receiver<LetGo>>,
+    pleas: Option<watch::Receiver<Option<LetGo>>>,
 }
 
 /// A lease that is gone.
@@ -265,10 +265,18 @@ impl Lease {
         lost(self.held.view.clone()).await
     }
 
-    /// What the server asks of this program from here on while its seat is idle and somebody waits: see [`LetGo`].
+    /// What the server asks of this program while its seat is idle and somebody waits: see [`LetGo`]. Begins with what is
+    /// asked now; of what changes faster than it is read, the reader gets the last.
     #[must_use]
     pub fn let_goes(&self) -> LetGoes {
-        LetGoes { pleas: self.held.pleas.as_ref().map(broadcast::Receiver::resubscribe) }
+        let mut pleas = self.held.pleas.clone();
+        if let Some(pleas) = &mut pleas {
+            let is_asked = pleas.borrow_and_update().as_ref().is_some_and(|plea| plea.until.is_some());
+            if is_asked {
+                pleas.mark_changed();
+            }
+        }
+        LetGoes { pleas }
     }
 
     /// Tells the server what this program is doing: with the next renewal, or at once if it has asked for the seat. A program
@@ -319,10 +327,10 @@ impl LetGoes {
     pub async fn next(&mut self) -> Option<LetGo> {
         let pleas = self.pleas.as_mut()?;
         loop {
-            match pleas.recv().await {
-                Ok(plea) => return Some(plea),
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return None,
+            pleas.changed().await.ok()?;
+            let plea = pleas.borrow_and_update().clone();
+            if plea.is_some() {
+                return plea;
             }
         }
     }

@@ -77,7 +77,7 @@ pub(crate) struct Held {
     pub(crate) view: watch::Receiver<View>,
     pub(crate) events: broadcast::Receiver<LeaseEvent>,
     /// What is asked of it while somebody waits; `None`: nobody asks.
-    pub(crate) pleas: Option<broadcast::Receiver<LetGo>>,
+    pub(crate) pleas: Option<watch::Receiver<Option<LetGo>>>,
 }
 
 /// Somebody waits for a seat of this lease, which is idle by the program's own word.

@@ -65,7 +65,8 @@ struct Slot {
     waiter: Option<Waiter<CheckoutAnswer>>,
     view: watch::Sender<View>,
     events: broadcast::Sender<LeaseEvent>,
-    pleas: broadcast::Sender<LetGo>,
+    /// What is asked of it now, or was last.
+    pleas: watch::Sender<Option<LetGo>>,
     released: Option<Waiter<ReleaseAnswer>>,
     /// Who is told of places in the queue.
     places: Option<mpsc::UnboundedSender<Place>>,
@@ -77,8 +78,6 @@ const WATCH: Duration = Duration::from_secs(2);
 const LOOK_UP_AGAIN_MS: u64 = 10_000;
 /// Changes a reader of a lease's events may be behind before it misses some.
 const EVENTS_KEPT: usize = 64;
-/// The same of what a server asks of the holder of an idle seat.
-const PLEAS_KEPT: usize = 16;
 
 impl Desk {
     pub(crate) fn new(holder: Holder, net: Net, state: State, plan: Plan) -> Self {
@@ -148,7 +147,7 @@ impl Desk {
         };
         let event = LeaseEvent { state: LeaseState::Asking, at: clock::wall_of(now.mono, now), until: None };
         let (view, events) = (View { event, id: LeaseId::NONE }, broadcast::channel(EVENTS_KEPT).0);
-        let (view, pleas) = (watch::channel(view).0, broadcast::channel(PLEAS_KEPT).0);
+        let (view, pleas) = (watch::channel(view).0, watch::channel(None).0);
         let slot = Slot { spec, waiter: Some(waiter), view, events, pleas, released: None, places };
         self.leases.insert(handle, slot);
         self.drain();
@@ -321,7 +320,7 @@ impl Desk {
                 if let Some(slot) = self.leases.get(&lease) {
                     let until = until.map(|until| clock::wall_of(until, now));
                     // Nobody may be listening: then the server takes it.
-                    let _ = slot.pleas.send(LetGo { until, rule, waiting });
+                    slot.pleas.send_replace(Some(LetGo { until, rule, waiting }));
                 }
             }
             HolderEvent::Misbehaved { lease, what } => {

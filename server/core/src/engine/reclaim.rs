@@ -55,10 +55,13 @@ impl Engine {
     /// Goes on with those that were asked: lets them be, asks again, or renews their leases no more.
     fn see_to_pleas(&mut self, now: Now, pleas: &mut Inner, needs: &BTreeMap<u32, Need>) {
         let asked = std::mem::take(&mut pleas.asked);
+        let policy = self.shared.policy.load_full();
         for (lease, mut plea) in asked {
             // It ended, or its holder is at work again: he knows.
             let Some(view) = self.idle(now, lease, &plea) else { continue };
-            match needs.get(&plea.pool) {
+            // A rule that is in force no more asks for nothing (P-6).
+            let rules = policy.reclaims().contains(&plea.rule);
+            match needs.get(&plea.pool).filter(|_| rules) {
                 _ if plea.is_taken => {}
                 None => {
                     let never_mind = LetGo { in_ms: None, waiting: 0, ..plea.told(lease, now.mono) };

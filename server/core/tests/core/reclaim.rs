@@ -174,6 +174,21 @@ fn r_14_who_is_at_work_again_keeps_his_seat_and_so_does_everybody_if_nobody_wait
 }
 
 #[test]
+fn r_14_a_rule_that_is_in_force_no_more_asks_for_nothing() {
+    let mut hall = hall(&[Lot::of("A", 1).ttl_s(300)], 2);
+    let held = hall.request(0, 1).grant();
+    renew(&mut hall, 0, &held, IDLE).0.unwrap();
+    let claim = hall.queue(1, 1);
+    hall.advance(250);
+    assert!(plea(&mut hall, 0).is_some());
+    hall.site.shared.set_policy(Policy::default());
+    hall.advance(500);
+    assert_eq!(plea(&mut hall, 0).unwrap().in_ms, None, "never mind");
+    wait(&mut hall, 1, claim, 20);
+    assert!(reclaimed(&hall).is_empty() && renew(&mut hall, 0, &held, IDLE).0.is_ok());
+}
+
+#[test]
 fn r_14_busy_and_unsaved_are_left_alone_until_their_limit() {
     for (busy, unsaved) in [(true, false), (false, true)] {
         let mut hall = hall(&[Lot::of("A", 1).ttl_s(300)], 2);
