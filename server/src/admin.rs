@@ -19,6 +19,7 @@
 //! | `/api/v1/licences/ID` | `DELETE`: takes out a certificate that was added |
 //! | `/api/v1/policy` | the policy in force; `POST` the text of one: `?dry_run=` |
 //! | `/api/v1/policy/rollback` | `POST`: goes back to the one before, or to a version: `?to=` |
+//! | `/api/v1/policy/rehearse` | `POST` the text of a draft: what the requests of the last days would be answered under it: `?days=` |
 //! | `/api/v1/policy/history` | every version that was in force |
 //! | `/api/v1/audit` | who changed what, page by page; `?after=`, `?limit=` |
 //! | `/api/v1/audit/verify` | whether its chain holds, or where it breaks |
@@ -34,6 +35,7 @@
 //! | `audit` | the handlers of who changed what |
 //! | `clock` | the machine's clock, and what dates are held against |
 //! | `views` | the JSON, whose field names are kept |
+//! | `rehearse` | a draft of a policy, asked what was asked of late |
 //! | `why` | why somebody got seats or did not |
 //! | `metrics` | counters of the core and the sockets as OpenMetrics |
 
@@ -45,6 +47,8 @@ mod clock;
 mod listen;
 mod metrics;
 mod policy;
+#[cfg(feature = "history")]
+mod rehearse;
 mod routes;
 mod store;
 mod views;

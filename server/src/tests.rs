@@ -8,6 +8,8 @@ mod http;
 mod ledger;
 mod life;
 mod policy;
+#[cfg(feature = "history")]
+mod rehearse;
 mod rest;
 mod seats;
 pub(crate) mod site;

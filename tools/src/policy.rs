@@ -4,6 +4,7 @@ mod change;
 mod explain;
 mod history;
 mod import;
+mod rehearse;
 mod reservations;
 
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ Examples:
     Show(change::ShowArgs),
     /// Compare a policy file with what the running server has in force, or two files
     Diff(change::DiffArgs),
+    /// Ask a draft what was asked of the running server of late: who would be denied
+    Rehearse(rehearse::RehearseArgs),
     /// Put a policy in force on the running server, and keep the one before
     Apply(change::ApplyArgs),
     /// List every policy that was in force on the running server
@@ -90,6 +93,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::run(args),
         Command::Show(args) => change::show(args),
         Command::Diff(args) => change::diff(args),
+        Command::Rehearse(args) => rehearse::run(args),
         Command::Apply(args) => change::apply(args),
         Command::History(args) => history::history(args),
         Command::Rollback(args) => history::roll_back(args),

@@ -23,6 +23,7 @@ const COMMANDS: &[&[&str]] = &[
     &["policy", "show"],
     &["policy", "diff"],
     &["policy", "apply"],
+    &["policy", "rehearse"],
     &["policy", "history"],
     &["policy", "rollback"],
     &["policy", "reservations"],

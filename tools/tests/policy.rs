@@ -19,7 +19,7 @@ fn the_example_has_no_mistake_and_answers_who_may() {
     let example = home.run(&["policy", "example"]).ends_with(0).out;
     write(&home, "policy.toml", &example);
     let checked = home.run(&["policy", "check", "policy.toml"]).ends_with(0);
-    assert_eq!((&*checked.out, &*checked.err), ("✓ policy.toml: 8 rules, 4 groups\n", ""));
+    assert_eq!((&*checked.out, &*checked.err), ("✓ policy.toml: 9 rules, 4 groups\n", ""));
     let ask = |feature, user, status| {
         let line =
             ["policy", "explain", "policy.toml", feature, "--user", user, "--host", "ws7", "--address", "10.1.2.3"];
@@ -27,7 +27,7 @@ fn the_example_has_no_mistake_and_answers_who_may() {
     };
     let ann = ask("CAD", "Ann", 0);
     let says = "✓ may take seats of CAD: rule cad-is-for-engineers includes Ann\n  at most 2 seats of CAD for each user, by limit \
-                two-each\n  waits with priority 80, where others have 50\n";
+                two-each\n  a seat that is idle for 1800 s may go to whoever waits, by reclaim idle-cad\n  waits with priority 80, where others have 50\n";
     assert!(ann.ends_with(says), "{ann}");
     assert!(ask("VIEWER", "eve", 0).ends_with("✓ may take seats of VIEWER: rule here-only includes eve\n"));
     assert!(ask("MESH", "x-hugo", 77).ends_with("rule no-contractors excludes x-hugo (excluded)\n"));
@@ -69,7 +69,7 @@ fn an_imported_policy_is_written_whole_and_never_over_another_unasked() {
     assert!(imported.err.contains("1 line: 1 the same, 0 changed, 0 without a counterpart"), "{}", imported.err);
     home.run(&["policy", "check", "policy.toml"]).ends_with(0);
     home.run(&line).ends_with(1);
-    write(&home, "b.opt", "TIMEOUTALL 3600\n");
+    write(&home, "b.opt", "BORROW_LOWWATER CAD 3\n");
     let partly = home.run(&["policy", "import", "--from", "flexnet", "b.opt", "--json"]).ends_with(1);
     assert_eq!(json(&partly.out)["lines"][0]["became"], "nothing");
 }
@@ -147,4 +147,44 @@ fn the_audit_tells_who_changed_what_and_that_nothing_in_it_was_changed() {
     assert_eq!((&chain["chain"]["entries"], &chain["broken"]), (&3.into(), &Value::Null));
     assert_eq!(chain["chain"]["hash"], told["entries"][1]["hash"]);
     run(&["audit", "--limit", "0"], 2);
+}
+
+#[test]
+fn p_6_a_draft_is_rehearsed_with_what_was_asked_of_late() {
+    let home = Home::new();
+    let server = Server::start(&home, &[]);
+    let at = server.for_status();
+    let clients = server.for_clients();
+    let mut line = vec!["checkout", "VR_MODE"];
+    line.extend(clients.iter().map(String::as_str));
+    line.extend(["--", "true"]);
+    common::Ran::of(home.command(&line).env("USER", "ada").spawn().unwrap(), &line).ends_with(0);
+    write(&home, "draft.toml", "[[rules]]\nid = \"no-ada\"\nexclude = { users = [\"ada\"] }\nfeatures = \"all\"\n");
+    write(&home, "open.toml", "[[rules]]\nid = \"all\"\ninclude = { everyone = true }\nfeatures = \"all\"\n");
+    let run = |file: &str, more: &[&str]| {
+        let at: Vec<&str> = at.iter().map(String::as_str).collect();
+        home.run(&[&["policy", "rehearse", file], more, &at[..]].concat())
+    };
+    let began = std::time::Instant::now();
+    let denied = loop {
+        // The history is written once a second.
+        let ran = run("draft.toml", &[]);
+        if ran.status == Some(1) && !ran.out.is_empty() {
+            break ran.ends_with(1).out;
+        }
+        assert!(began.elapsed() < common::PATIENCE, "{ran:#?}");
+    };
+    assert!(denied.starts_with("1 request since "), "{denied}");
+    assert!(denied.contains("what the draft denies and the policy in force grants:\ntimes  user  host"), "{denied}");
+    assert!(denied.contains("VR_MODE  excluded  policy rule no-ada"), "{denied}");
+    assert!(denied.ends_with("✗ 1 request would be denied, and 0 more granted\n"), "{denied}");
+    let open = run("open.toml", &["--days", "1"]).ends_with(0).out;
+    assert!(open.ends_with("✓ the draft answers each as the policy in force does\n"), "{open}");
+    let told = run("draft.toml", &["--json"]).ends_with(1).json();
+    assert_eq!((&told["newly_denied"][0]["user"], &told["requests"]), (&"ada".into(), &1.into()));
+    write(&home, "bad.toml", "[[rules]]\nid = \"x\"\n");
+    let bad = run("bad.toml", &[]).ends_with(2).err;
+    assert!(bad.contains("bad.toml:1:"), "{bad}");
+    let shown = run("open.toml", &["--days", "0"]).ends_with(2).err;
+    assert!(shown.contains("--days"), "{shown}");
 }

@@ -39,6 +39,7 @@ use leasehold_protocol::{
 };
 
 pub(crate) use self::data::Sender;
+pub use self::request::Rehearsal;
 use self::{outbox::Outbox, waiting::Waiting};
 use crate::{
     Ended, Event, Path, Shared, Transmit,

@@ -75,7 +75,7 @@ pub mod wall;
 mod wording;
 
 pub use config::{RealmConfig, ServerConfig};
-pub use engine::Engine;
+pub use engine::{Engine, Rehearsal};
 pub use event::{Denied, Ended, Event, Granted, Reclaimed, SessionEnd};
 pub use explain::{Answer, Explanation, Looked, Question};
 pub use ledger::LedgerError;

@@ -189,6 +189,14 @@ impl Planner {
         held.here.used.extend(past.used.iter().map(|(id, units)| (*id, *units)));
     }
 
+    /// The certificates that are loaded, in order; what the server can be recognised by; and what was used on it before.
+    pub(crate) fn loaded(&self) -> (Vec<SignedCertificate>, Vec<HostId>, Past) {
+        let held = lock(&self.held);
+        let certificates = held.certificates.iter().map(|loaded| (*loaded.signed).clone()).collect();
+        let ServedBy { hostids, trials, used, .. } = held.here.clone();
+        (certificates, hostids.unwrap_or_default(), Past { trials, used })
+    }
+
     /// Who serves.
     pub(crate) fn served_by(&self, identity: &RealmIdentity) -> ServedBy {
         let here = lock(&self.held).here.clone();

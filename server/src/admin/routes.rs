@@ -31,7 +31,11 @@ const POLICY_MAX: usize = 64 << 20;
 
 /// Every route with its guards. The token is asked for before anything else, even before "no such page".
 pub(super) fn router(state: Arc<AdminState>) -> Router {
-    Router::new()
+    let router = Router::new();
+    #[cfg(feature = "history")]
+    let router = router
+        .route("/api/v1/policy/rehearse", post(super::rehearse::rehearse).layer(DefaultBodyLimit::max(POLICY_MAX)));
+    router
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
@@ -131,13 +135,13 @@ async fn leases(
 async fn no_such_page() -> Response {
     let message = "no such page; there are /healthz, /readyz, /metrics and \
                    /api/v1/{status,features,leases,reservations,licences,policy,store,clock,backup,audit,why} with licences/reload, \
-                   licences/ID, policy/rollback, policy/history, store/acknowledge, clock/confirm and audit/verify";
+                   licences/ID, policy/rollback, policy/rehearse, policy/history, store/acknowledge, clock/confirm and audit/verify";
     auth::error(StatusCode::NOT_FOUND, "not_found", message)
 }
 
 async fn not_so() -> Response {
     let message = "this page does not do that: pages are read by GET; /api/v1/licences takes POST, /api/v1/licences/reload \
-                   POST, /api/v1/licences/ID DELETE, /api/v1/policy, /api/v1/policy/rollback, \
+                   POST, /api/v1/licences/ID DELETE, /api/v1/policy, /api/v1/policy/rehearse, /api/v1/policy/rollback, \
                    /api/v1/store/acknowledge and /api/v1/clock/confirm POST";
     auth::error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

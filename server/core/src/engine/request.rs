@@ -2,6 +2,7 @@
 
 mod look;
 mod opening;
+mod rehearse;
 mod right;
 mod seats;
 mod turn;
@@ -31,6 +32,7 @@ use crate::{
 };
 
 pub(super) use look::needs_of;
+pub use rehearse::Rehearsal;
 pub(super) use turn::Called;
 
 /// Hostids of a holder that are read (SPEC 5.3).

@@ -22,6 +22,7 @@ mod queue_walks;
 mod quotas;
 mod races;
 mod reclaim;
+mod rehearsal;
 mod requests;
 mod restart;
 mod restored;
