@@ -1,6 +1,7 @@
 //! One lease as its holder sees it: what to ask next, and what the clock makes of it.
 
 mod answers;
+mod courtesy;
 
 use leasehold_protocol::{
     Entropy,
@@ -12,6 +13,7 @@ use leasehold_protocol::{
 
 use super::{CheckoutSpec, LeaseState, LossCause, Plea, pace::Ask, session::ServerMark};
 pub(super) use answers::Outcome;
+use courtesy::Courtesy;
 
 /// A lease, from asking to the answer to its release.
 pub(super) struct Lease {
@@ -30,17 +32,7 @@ pub(super) struct Lease {
     asked: u32,
     /// When a release nobody answers is given up.
     release_until: Mono,
-    activity: Activity,
-    /// What the server is known to have heard of that.
-    told: Option<Activity>,
-    /// What the renewal being asked tells it; `None`: its tries tell different things.
-    telling: Option<Activity>,
-    /// What is asked of it while somebody waits.
-    plea: Option<Asked>,
-    /// A renewal is due because of that.
-    tells_soon: bool,
-    /// What its program is to be told of that.
-    news: Option<Plea>,
+    courtesy: Courtesy,
     /// It is lost, and is being given back: its time to let go was up.
     lets_go: bool,
 }
@@ -54,16 +46,6 @@ pub(super) enum Patience {
     Asks { until: Mono },
     /// It waits in the server's queue.
     Queues { until: Mono },
-}
-
-/// What a server asks of it.
-#[derive(Debug)]
-struct Asked {
-    until: Mono,
-    /// It said so since the last renewal was sent.
-    is_fresh: bool,
-    /// Its program knows.
-    is_told: bool,
 }
 
 /// What the server gave.
@@ -119,10 +101,6 @@ pub(super) struct Pace {
 const UNKNOWN_TTL_MS: u64 = 300_000;
 /// A release of a lease past its deadline is still tried for this long.
 const LATE_RELEASE_MS: u64 = 5_000;
-/// Two pleas for one seat that differ by less are the same, told twice by a network that takes its time.
-const PLEA_SLACK_MS: u64 = 2_000;
-/// How often a server is asked whether it is meant still, once the time of a plea is up.
-const LAST_WORD_MS: u64 = 1_000;
 
 impl Patience {
     /// Until when, if at all.
@@ -148,53 +126,28 @@ impl Lease {
             queued: None,
             asked: 0,
             release_until: Mono(0),
-            activity: Activity::default(),
-            told: None,
-            telling: None,
-            plea: None,
-            tells_soon: false,
-            news: None,
+            courtesy: Courtesy::default(),
             lets_go: false,
         }
     }
 
-    /// What its program is doing: told with the next renewal, and at once if the seat was asked for.
+    /// What its program is doing from now on.
     pub(super) fn set_activity(&mut self, activity: Activity) {
-        self.tells_soon |= self.plea.is_some() && activity != self.activity;
-        self.activity = activity;
+        self.courtesy.set_activity(activity);
     }
 
-    /// Whether `told` is about the lease that it has.
-    pub(super) fn is_asked_by(&self, told: &LetGo) -> bool {
-        told.claim == self.claim && self.state.is_held() && self.granted.as_ref().is_some_and(|g| g.lease == told.lease)
-    }
-
-    /// Notes what is asked of it. A server says it often, and what it says may be older than what it has heard since: so whatever is
-    /// new is answered by a renewal, and its program is told of what is asked of one that the server knows.
-    pub(super) fn on_let_go(&mut self, now: Mono, told: LetGo) {
-        let Some(in_ms) = told.in_ms else { return self.let_be() };
-        let until = now.plus_ms(in_ms.into());
-        let is_known = self.told == Some(self.activity);
-        let is_new = self.plea.as_ref().is_none_or(|plea| until > plea.until.plus_ms(PLEA_SLACK_MS));
-        let was_told = self.plea.as_ref().is_some_and(|plea| plea.is_told) && !is_new;
-        self.tells_soon |= is_new;
-        if is_known && !was_told {
-            self.news = Some(Plea { until: Some(until), rule: told.rule, waiting: told.waiting });
+    /// Notes what a server asks of it; whether it is this lease that is meant.
+    pub(super) fn on_let_go(&mut self, now: Mono, told: &LetGo) -> bool {
+        let is_ours = told.claim == self.claim && self.granted.as_ref().is_some_and(|g| g.lease == told.lease);
+        if is_ours && self.state.is_held() {
+            self.courtesy.hear(now, told.clone());
         }
-        let until = self.plea.as_ref().filter(|_| !is_new).map_or(until, |plea| plea.until.min(until));
-        self.plea = Some(Asked { until, is_fresh: true, is_told: is_known || was_told });
+        is_ours
     }
 
-    /// Nothing is asked of it any more.
-    fn let_be(&mut self) {
-        if self.plea.take().is_some_and(|plea| plea.is_told) {
-            self.news = Some(Plea { until: None, rule: String::new(), waiting: 0 });
-        }
-    }
-
-    /// What its program is to be told.
+    /// What its program is to be told of that.
     pub(super) const fn take_news(&mut self) -> Option<Plea> {
-        self.news.take()
+        self.courtesy.take_news()
     }
 
     pub(super) const fn state(&self) -> LeaseState {
@@ -218,27 +171,20 @@ impl Lease {
         let asks =
             self.ask.as_ref().map(|(_, ask)| ask.next()).filter(|_| connected || self.state == LeaseState::Healthy);
         let gives_up = self.is_going().then_some(self.release_until);
-        let lets_go = self.plea.as_ref().filter(|_| self.state == LeaseState::Healthy && self.ask.is_none());
-        let lets_go = lets_go.map(|plea| plea.until);
+        let answers = self.courtesy.next().filter(|_| self.state == LeaseState::Healthy && self.ask.is_none());
         let turns = self.granted.as_ref().and_then(|g| match self.state {
-            LeaseState::Healthy if self.ask.is_none() && self.tells_soon => Some(Mono(0)),
             LeaseState::Healthy if self.ask.is_none() => Some(g.renew_at.min(g.deadline)),
             LeaseState::Healthy | LeaseState::Retrying { .. } => Some(g.deadline),
             LeaseState::Grace { until } => Some(until),
             _ => None,
         });
-        [asks, gives_up, lets_go, turns].into_iter().flatten().min()
+        [asks, gives_up, answers, turns].into_iter().flatten().min()
     }
 
     /// Lets the clock act: renewals fall due, deadlines pass.
     pub(super) fn advance(&mut self, now: Mono, connected: bool, entropy: &mut dyn Entropy) {
         let Some(granted) = &self.granted else { return };
         let (deadline, grace_until, renew_at) = (granted.deadline, granted.grace_until, granted.renew_at);
-        if let Some(plea) = self.plea.as_mut().filter(|plea| plea.until <= now) {
-            // Its time is up: the server says whether it is meant still.
-            plea.until = now.plus_ms(LAST_WORD_MS);
-            self.tells_soon = true;
-        }
         if self.state.is_held() && now >= deadline {
             self.state = if now < grace_until {
                 LeaseState::Grace { until: grace_until }
@@ -250,9 +196,9 @@ impl Lease {
                 self.ask_for(Verb::Request, now, entropy);
             }
         }
-        if self.state == LeaseState::Healthy && self.ask.is_none() && (now >= renew_at || self.tells_soon) {
+        if self.state == LeaseState::Healthy && self.ask.is_none() && (self.courtesy.is_due(now) || now >= renew_at) {
             self.ask_for(Verb::Renew, now, entropy);
-            self.tells_soon = false;
+            self.courtesy.note_begun();
         }
         match &self.ask {
             Some((_, ask)) if self.state == LeaseState::Healthy && !connected && ask.next() <= now => {
@@ -323,13 +269,9 @@ impl Lease {
         if self.state == LeaseState::Healthy && ask.tries() > 1 {
             self.state = LeaseState::Retrying { since: ask.first_sent().unwrap_or(now) };
         }
-        let (verb, operation) = (*verb, ask.id);
+        let (verb, operation, is_first) = (*verb, ask.id, ask.tries() == 1);
         if verb == Verb::Renew {
-            let is_first = ask.tries() == 1;
-            if let Some(plea) = self.plea.as_mut().filter(|_| is_first) {
-                plea.is_fresh = false;
-            }
-            self.telling = Some(self.activity).filter(|activity| is_first || self.telling == Some(*activity));
+            self.courtesy.note_sent(is_first);
         }
         let frame = self.frame(now, verb, operation, who);
         Some(match frame {
@@ -345,7 +287,7 @@ impl Lease {
         let (claim, granted) = (self.claim, self.granted.as_ref());
         let lease = granted.map_or(LeaseId::NONE, |g| g.lease);
         match verb {
-            Verb::Renew => ClientFrame::Renew(Renew { lease, claim, operation, activity: self.activity }),
+            Verb::Renew => ClientFrame::Renew(Renew { lease, claim, operation, activity: self.courtesy.activity() }),
             Verb::Release => ClientFrame::Release(Release { lease, claim, operation }),
             Verb::Request => ClientFrame::Request(Box::new(Request {
                 operation,
@@ -407,19 +349,11 @@ impl Lease {
         self.asked > 0
     }
 
-    /// Notes that a renewal was answered: without a plea that came since it was sent, nothing is asked of it.
-    pub(super) fn note_heard(&mut self) {
-        self.told = self.telling;
-        if self.plea.as_ref().is_some_and(|plea| !plea.is_fresh) {
-            self.let_be();
-        }
-    }
-
     /// Tells its program that it is lost, and gives it back: somebody waits, and the server renews it no more.
     pub(super) fn let_go(&mut self, now: Mono, entropy: &mut dyn Entropy) {
         self.release(now, entropy);
         self.state = LeaseState::Lost { at: now, why: LossCause::Denied(Denial::RECLAIMED) };
-        (self.plea, self.lets_go) = (None, true);
+        (self.courtesy, self.lets_go) = (Courtesy::default(), true);
     }
 
     /// Whether it is being given back.

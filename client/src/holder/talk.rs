@@ -64,7 +64,7 @@ impl Holder {
             ServerFrame::Released(released) => self.on_released(&released),
             ServerFrame::FeatureInfo(mut page) => self.on_page(now.mono, |q, now, e| q.on_features(now, &mut page, e)),
             ServerFrame::LicenceInfo(mut page) => self.on_page(now.mono, |q, now, e| q.on_licences(now, &mut page, e)),
-            ServerFrame::LetGo(told) => self.on_let_go(now.mono, *told),
+            ServerFrame::LetGo(told) => self.on_let_go(now.mono, &told),
             ServerFrame::PathChallenge(token) => self.frames.push(ClientFrame::PathResponse(token)),
             ServerFrame::Goodbye(goodbye) => {
                 self.leaving = true;
@@ -117,12 +117,8 @@ impl Holder {
         }
     }
 
-    fn on_let_go(&mut self, now: Mono, told: LetGo) {
-        for lease in self.leases.values_mut() {
-            if lease.is_asked_by(&told) {
-                return lease.on_let_go(now, told);
-            }
-        }
+    fn on_let_go(&mut self, now: Mono, told: &LetGo) {
+        let _ = self.leases.values_mut().any(|lease| lease.on_let_go(now, told));
     }
 
     /// The server is older than WAIT.

@@ -134,7 +134,7 @@ impl Lease {
         pace: Pace,
         entropy: &mut dyn Entropy,
     ) -> Outcome {
-        self.note_heard();
+        self.courtesy.note_answered();
         let Some(granted) = &mut self.granted else { return Outcome::Stale };
         let asked_at = self.ask.as_ref().and_then(|(_, ask)| ask.first_sent()).unwrap_or(first);
         let ttl_ms = u64::from(ttl_ms);
