@@ -1,6 +1,6 @@
 //! What is told of an event.
 
-use std::{borrow::Cow, collections::HashMap, fmt, net::IpAddr, str::FromStr, sync::Arc};
+use std::{collections::HashMap, fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 use leasehold_core::{Ended, Event};
 use leasehold_protocol::{
@@ -9,10 +9,12 @@ use leasehold_protocol::{
     vocab::{RealmId, Version},
 };
 
+#[cfg(feature = "history")]
 use super::names::NameKind;
 use crate::{instant::wall_of, looked::LookedView};
 
 /// How many things of a record stand in the file by pseudonyms.
+#[cfg(feature = "history")]
 pub(super) const NAMED: usize = 7;
 
 /// What happened. The word is what stands in the file, and does not change.
@@ -222,14 +224,15 @@ impl Record {
     }
 
     /// What it has that stands in the file by a pseudonym.
-    pub(super) fn named(&self) -> [(NameKind, Option<Cow<'_, str>>); NAMED] {
+    #[cfg(feature = "history")]
+    pub(super) fn named(&self) -> [(NameKind, Option<std::borrow::Cow<'_, str>>); NAMED] {
         let holder = self.holder.as_deref();
         [
             (NameKind::User, holder.map(|holder| holder.user.as_str().into())),
             (NameKind::Host, holder.map(|holder| holder.host.as_str().into())),
             (NameKind::Project, holder.and_then(|holder| Some(holder.project.as_ref()?.as_str().into()))),
             (NameKind::Display, holder.and_then(|holder| Some(holder.display.as_ref()?.as_str().into()))),
-            (NameKind::Sentence, self.sentence.as_deref().map(Cow::from)),
+            (NameKind::Sentence, self.sentence.as_deref().map(Into::into)),
             (NameKind::Address, self.address.map(|address| address.to_string().into())),
             (NameKind::Device, holder.map(|holder| holder.device.to_string().into())),
         ]
