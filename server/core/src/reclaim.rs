@@ -26,8 +26,10 @@ use crate::{
 pub(crate) const LOOK_EVERY_MS: u64 = 250;
 /// How often a holder is asked again, in milliseconds: what was sent may be lost, and the least notice is ten seconds.
 pub(crate) const AGAIN_MS: u64 = 5_000;
-/// Leases that are looked at in one turn: a fraction of a millisecond.
-pub(crate) const LOOKS_MAX: u32 = 4096;
+/// The same while a walk over all leases is under way: a million are seen in twenty seconds.
+const STEP_EVERY_MS: u64 = 20;
+/// Leases that are looked at in one turn: some 50 µs, so that renewals do not wait.
+pub(crate) const LOOKS_MAX: u32 = 1024;
 /// Of those who wait, for so many seats are looked for at a time: the others come nearer.
 pub(crate) const WAITERS_LOOKED_AT: usize = 8;
 
@@ -116,9 +118,12 @@ impl Pleas {
         })
     }
 
-    /// Ends a look.
-    pub(crate) fn looked(&self, inner: MutexGuard<'_, Inner>) {
+    /// Ends the look at `now`.
+    pub(crate) fn looked(&self, inner: MutexGuard<'_, Inner>, now: Mono) {
         self.any.set(inner.asked.len() as u64);
+        if inner.cursor > 0 {
+            self.next.set(now.plus_ms(STEP_EVERY_MS).0);
+        }
     }
 
     /// What the holder of `lease` is reminded of, if he was asked and `activity` is idleness enough still.

@@ -37,7 +37,7 @@ impl Engine {
         let needs = self.needs(now);
         self.see_to_pleas(now, &mut pleas, &needs);
         self.walk(now, &mut pleas, &needs);
-        shared.pleas.looked(pleas);
+        shared.pleas.looked(pleas, now.mono);
     }
 
     /// What those who wait need, by pool.

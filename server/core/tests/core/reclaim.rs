@@ -230,6 +230,19 @@ fn r_14_the_most_idle_are_asked_first_and_no_more_than_are_needed() {
 }
 
 #[test]
+fn r_14_the_most_idle_of_thousands_is_found_in_bounded_turns() {
+    let mut hall = hall(&[Lot::of("A", 3_000).ttl_s(300)], 2);
+    let held: Vec<Grant> = (0..3_000).map(|_| hall.request(0, 1).grant()).collect();
+    renew(&mut hall, 0, &held[5], IDLE).0.unwrap();
+    renew(&mut hall, 0, &held[2_900], Activity { idle_s: 900, ..IDLE }).0.unwrap();
+    hall.queue(1, 1);
+    hall.advance(10);
+    assert_eq!(plea(&mut hall, 0), None, "not all were looked at yet");
+    hall.advance(100);
+    assert_eq!(plea(&mut hall, 0).unwrap().lease, held[2_900].lease);
+}
+
+#[test]
 fn r_14_a_seat_that_would_not_serve_who_waits_is_not_asked_for() {
     let mut hall =
         hall(&[Lot::of("A", 1).version("5.0").ttl_s(300), Lot::of("A", 1).version("1.0").serial("old").ttl_s(300)], 3);
