@@ -149,7 +149,11 @@ impl Reader {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(ReadError::NotThere(path)),
             Err(source) => return Err(ReadError::Open { path, source }),
         }
-        let opened = connect(&path).and_then(|file| schema::check(&file, schema::VERSION).map(|had| (file, had)));
+        let opened = connect(&path).and_then(|file| match schema::check(&file, schema::VERSION)? {
+            // A server has just begun it: nothing is told of yet.
+            0 => empty(),
+            had => Ok((file, had)),
+        });
         match opened {
             Ok((file, had)) => Ok(Self { path, file, columns: schema::columns(had) }),
             Err(SchemaError::Sqlite(source)) => Err(ReadError::Sqlite { path, source }),
@@ -278,6 +282,13 @@ fn connect(path: &Path) -> Result<Connection, SchemaError> {
     }
     let uri = format!("file:{}?immutable=1", escaped(&path.display().to_string()));
     Ok(Connection::open_with_flags(uri, flags)?)
+}
+
+/// A history of nothing.
+fn empty() -> Result<(Connection, usize), SchemaError> {
+    let mut file = Connection::open_in_memory()?;
+    schema::migrate(&mut file, schema::STEPS)?;
+    Ok((file, schema::VERSION))
 }
 
 fn wal(path: &Path) -> PathBuf {

@@ -473,6 +473,16 @@ fn what_is_older_than_is_kept_goes_in_bites() {
 }
 
 #[test]
+fn a_file_that_has_just_been_begun_tells_of_nothing() {
+    let bench = Bench::new();
+    fs::write(bench.path(), "").unwrap();
+    assert_eq!((bench.rows().len(), bench.gaps().len()), (0, 0));
+    let reader = Reader::open(bench.scratch.path()).unwrap();
+    assert!(reader.usage(None, None, at(0).wall).unwrap().is_empty() && reader.sealed().unwrap().is_empty());
+    assert!(reader.event(1).unwrap().is_none() && reader.lease("0.1", None).unwrap().is_empty());
+}
+
+#[test]
 fn a_calendar_that_is_set_ahead_makes_nothing_old() {
     let mut bench = Bench::with(64, Some(Duration::from_millis(10 * HOUR)));
     bench.grant(1, 5);
