@@ -338,9 +338,16 @@ fn a_lost_server_is_told_and_the_program_goes_on_unless_told_otherwise() {
         let mut command = home.command(&checkout(words, &clients, &["sh", "-c", script]));
         Guarded(Some(command.stdin(Stdio::piped()).spawn().unwrap()))
     };
-    let mut keeps = start(&["VR_MODE"], "cat > /dev/null; exit 5");
-    let mut stops = start(&["VR_MODE", "--on-loss", "stop"], "exec sleep 60");
-    server.wait_until_used(&home, "VR_MODE", 2);
+    let runs = |name: &str| home.path().join(name);
+    let script = |name: &str, then: &str| format!("touch {}; {then}", runs(name).display());
+    let mut keeps = start(&["VR_MODE"], &script("keeps", "cat > /dev/null; exit 5"));
+    let mut stops = start(&["VR_MODE", "--on-loss", "stop"], &script("stops", "exec sleep 60"));
+    // A seat is out a moment before its holder knows, while it is written down.
+    let began = std::time::Instant::now();
+    while !(runs("keeps").exists() && runs("stops").exists()) {
+        assert!(began.elapsed() < common::PATIENCE, "they never began");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     server.process.signal(Signal::KILL);
 
     let stopped = stops.0.take().map(|child| Ran::of(child, &["checkout --on-loss stop"])).unwrap().ends_with(143);
