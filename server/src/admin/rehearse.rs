@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     clock::SystemEntropy,
-    history::{Entry, Filter, Kind, NameKey, Reader, Row, key_in},
+    history::{Kind, Reader, Row, key_in},
     instant::rfc3339,
     policy::{PolicyFile, device_of},
 };
@@ -50,7 +50,7 @@ const DAYS: u32 = 7;
 const DAYS_BEFORE: u64 = 30;
 const DAY_MS: u64 = 86_400_000;
 /// Lines of the history that are rehearsed at most: some ten seconds.
-const LINES_MAX: usize = 500_000;
+const LINES_MAX: u64 = 500_000;
 /// Different cases that are told.
 const CASES_MAX: usize = 200;
 
@@ -130,10 +130,10 @@ fn run(state: &AdminState, text: &str, days: u32) -> Result<RehearsalView, Refus
     let stage = |policy| state.shared.rehearsal(policy, now, &mut SystemEntropy);
     let stages = [stage(in_force.policy), stage(draft.policy)];
     let since = UnixMillis(now.wall.0.saturating_sub(u64::from(days) * DAY_MS));
-    let told = lines(state, since)?;
+    let (reader, names) = open(state)?;
     let mut play = Play {
         stages,
-        names: told.names,
+        names,
         realms: realms(state),
         since,
         out: HashMap::new(),
@@ -141,50 +141,30 @@ fn run(state: &AdminState, text: &str, days: u32) -> Result<RehearsalView, Refus
         newly_denied: BTreeMap::new(),
         newly_granted: BTreeMap::new(),
     };
-    for row in &told.rows {
-        play.line(row);
-    }
-    Ok(play.view(now, told.gaps, told.left_out, doubts))
+    let from = UnixMillis(since.0.saturating_sub(DAYS_BEFORE * DAY_MS));
+    let left_out = reader.replay(from, LINES_MAX, |row| play.line(&row)).map_err(|e| unread(&e))?;
+    let gaps = reader.missing(Some(from), None).map_err(|e| unread(&e))?.len();
+    Ok(play.view(now, gaps, left_out, doubts))
 }
 
 fn realms(state: &AdminState) -> HashMap<String, RealmId> {
     state.shared.realms().into_iter().map(|realm| (realm.publisher.to_string(), realm.id)).collect()
 }
 
-/// Lines to rehearse, and what their pseudonyms stand for.
-struct Told {
-    rows: Vec<Row>,
-    names: HashMap<String, String>,
-    gaps: usize,
-    left_out: bool,
-}
-
-fn lines(state: &AdminState, since: UnixMillis) -> Result<Told, Refused> {
+/// The history, and what its pseudonyms stand for.
+fn open(state: &AdminState) -> Result<(Reader, HashMap<String, String>), Refused> {
     let folder = state.token_path.parent().unwrap_or(&state.token_path);
-    let unread = |e: &dyn std::fmt::Display| Refused(StatusCode::SERVICE_UNAVAILABLE, "no_history", e.to_string());
     let reader = Reader::open(folder).map_err(|e| unread(&e))?;
-    let key: NameKey = key_in(folder).map_err(|e| unread(&e))?.ok_or_else(|| {
+    let key = key_in(folder).map_err(|e| unread(&e))?.ok_or_else(|| {
         unread(&"there is no history.key, and without it nobody can tell whom a rule of the draft would be about")
     })?;
     let sealed = reader.sealed().map_err(|e| unread(&e))?;
-    let opened =
-        sealed.iter().filter_map(|(pseudonym, sealed)| Some((pseudonym.clone(), key.open(pseudonym, sealed)?)));
-    let names = opened.collect();
-    let from = UnixMillis(since.0.saturating_sub(DAYS_BEFORE * DAY_MS));
-    let kinds = vec![Kind::Granted, Kind::Denied, Kind::Released, Kind::Expired, Kind::LingerEnded, Kind::Started];
-    let filter = Filter { from: Some(from), kinds, limit: Some(LINES_MAX as u64), ..Filter::default() };
-    let (mut rows, mut gaps) = (Vec::new(), 0);
-    let each = |entry| {
-        match entry {
-            Entry::Row(row) => rows.push(*row),
-            Entry::Gap(_) => gaps += 1,
-        }
-        true
-    };
-    let left_out = reader.each(&filter, each).map_err(|e| unread(&e))?;
-    // In the order it was written: that of the server's decisions.
-    rows.sort_by_key(|row| row.id);
-    Ok(Told { rows, names, gaps, left_out })
+    let opened = sealed.into_iter().filter_map(|(name, sealed)| key.open(&name, &sealed).map(|words| (name, words)));
+    Ok((reader, opened.collect()))
+}
+
+fn unread(why: &dyn std::fmt::Display) -> Refused {
+    Refused(StatusCode::SERVICE_UNAVAILABLE, "no_history", why.to_string())
 }
 
 /// Both policies, and what they answered so far.

@@ -1,8 +1,12 @@
 //! One line of the history and what belongs to it: for who asks why.
 
+use leasehold_protocol::time::UnixMillis;
 use rusqlite::{OptionalExtension as _, Row as Line, params};
 
-use super::reader::{ReadError, Reader, Row, read};
+use super::{
+    reader::{ReadError, Reader, Row, read},
+    store::int,
+};
 
 impl Reader {
     /// The line with number `id`.
@@ -33,6 +37,26 @@ impl Reader {
         self.told(rows())
     }
 
+    /// Hands every line from `from` on to `each`, in the order it was written, of more than `most` the last. Whether some were left out.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn replay(&self, from: UnixMillis, most: u64, each: impl FnMut(Row)) -> Result<bool, ReadError> {
+        self.told(self.hand_on(int(from.0), int(most), each))
+    }
+
+    fn hand_on(&self, from: i64, most: i64, mut each: impl FnMut(Row)) -> rusqlite::Result<bool> {
+        let left_out = "SELECT id FROM events WHERE at_ms >= ? ORDER BY id DESC LIMIT 1 OFFSET ?";
+        let left_out: Option<i64> = self.file.query_row(left_out, [from, most], |line| line.get(0)).optional()?;
+        let sql = format!("SELECT {} FROM events WHERE at_ms >= ? AND id > ? ORDER BY id", self.columns);
+        let mut lines = self.file.prepare(&sql)?;
+        let mut rows = lines.query([from, left_out.unwrap_or(0)])?;
+        while let Some(line) = rows.next()? {
+            each(read(line)?);
+        }
+        Ok(left_out.is_some())
+    }
+
     /// How many seats of its feature were out just before the line `row`, as far as the history tells; `None` if it does not, because
     /// something is missing, or because it begins with seats out.
     ///
@@ -49,7 +73,7 @@ impl Reader {
         let pair = |line: &Line<'_>| Ok((line.get::<_, i64>(0)?, line.get::<_, i64>(1)?));
         let Some((since, since_ms)) = self.file.query_row(since, [row.id], pair).optional()? else { return Ok(None) };
         let missing = "SELECT EXISTS (SELECT 1 FROM gaps WHERE to_ms > ? AND from_ms < ?)";
-        if self.file.query_row(missing, params![since_ms, super::store::int(row.at.0)], |line| line.get(0))? {
+        if self.file.query_row(missing, params![since_ms, int(row.at.0)], |line| line.get(0))? {
             return Ok(None);
         }
         // Seats that stay after a release come back with the line that says so.

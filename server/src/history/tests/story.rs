@@ -56,6 +56,22 @@ fn a_lease_whose_name_is_used_again_is_told_apart() {
     assert!(reader.lease("9.9", None).unwrap().is_empty());
 }
 
+#[test]
+fn lines_are_replayed_in_the_order_they_were_written_and_of_many_the_last() {
+    let mut bench = Bench::new();
+    // Of an end the time is its deadline, which may be before what was written before it.
+    [(1, 50), (2, 20), (3, 60)].into_iter().for_each(|(lease, ms)| bench.grant(lease, ms));
+    bench.turn(100);
+    let replay = |from, most| {
+        let (reader, mut ids) = (Reader::open(bench.scratch.path()).unwrap(), Vec::new());
+        let left_out = reader.replay(at(from).wall, most, |row| ids.push(row.id)).unwrap();
+        (ids, left_out)
+    };
+    assert_eq!(replay(0, 10), (vec![1, 2, 3, 4], false));
+    assert_eq!(replay(30, 10), (vec![2, 4], false));
+    assert_eq!((replay(0, 4), replay(0, 2)), ((vec![1, 2, 3, 4], false), (vec![3, 4], true)));
+}
+
 fn denied_for(feature: &str) -> Box<Denied> {
     let Event::Denied(denied) = denied("eve") else { unreachable!() };
     Box::new(Denied { feature: Some(FeatureName::new(feature).unwrap()), ..*denied })
