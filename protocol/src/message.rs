@@ -17,7 +17,7 @@ pub use answer::{
 };
 pub use hot::{Activity, PathToken, Release, ReleaseOutcome, Released, Renew, Renewed};
 pub use many::{Claimed, Extended, RENEW_MANY_MAX, RenewMany, RenewManyView, RenewedMany, RenewedManyView};
-pub use request::{ClientGoodbye, FeatureQuery, Holder, LicenceQuery, ProofQuery, Request, Wait};
+pub use request::{Bundle, BundleItem, ClientGoodbye, FeatureQuery, Holder, LicenceQuery, ProofQuery, Request, Wait};
 
 use crate::{
     codec,
@@ -48,6 +48,8 @@ pub enum ClientFrame {
     LicenceQuery(LicenceQuery),
     /// 0x14: seats, please, and a place in the queue if there are none.
     Wait(Box<Wait>),
+    /// 0x16: all of these seats, or all of those.
+    Bundle(Box<Bundle>),
 }
 
 /// A frame from a server.
@@ -133,6 +135,7 @@ impl ClientFrame {
             RenewMany::KIND => Self::RenewMany(Box::new(RenewMany::read(body)?)),
             LicenceQuery::KIND => Self::LicenceQuery(codec::decode("licence query", body)?),
             Wait::KIND => Self::Wait(Box::new(codec::decode("wait", body)?)),
+            Bundle::KIND => Self::Bundle(Box::new(codec::decode("bundle", body)?)),
             odd if odd & 1 == 1 => return Err(DecodeError::new("frame type", 0, DecodeErrorKind::Direction)),
             unknown => return Ok(Known::Unknown(unknown)),
         }))
@@ -154,6 +157,7 @@ impl ClientFrame {
             Self::RenewMany(body) => body.write(out),
             Self::LicenceQuery(body) => codec::encode(body, out),
             Self::Wait(body) => codec::encode(&**body, out),
+            Self::Bundle(body) => codec::encode(&**body, out),
         })
     }
 
@@ -171,6 +175,7 @@ impl ClientFrame {
             Self::RenewMany(_) => RenewMany::KIND,
             Self::LicenceQuery(_) => LicenceQuery::KIND,
             Self::Wait(_) => Wait::KIND,
+            Self::Bundle(_) => Bundle::KIND,
         }
     }
 }

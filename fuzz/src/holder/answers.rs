@@ -3,9 +3,9 @@
 use leasehold_protocol::{
     crypto::ticket::SealedTicket,
     message::{
-        ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, LicenceInfo, LicenceLine, LicenceQuery, LotUse,
-        LetGo, PathToken, Proof, Queued, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany, ServerFrame, ServerGoodbye,
-        Unsupported, Wait,
+        Bundle, ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, LetGo, LicenceInfo, LicenceLine,
+        LicenceQuery, LotUse, PathToken, Proof, Queued, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany,
+        ServerFrame, ServerGoodbye, Unsupported, Wait,
     },
     time::UnixMillis,
     vocab::{CertificateId, ClaimKey, Denial, FeatureName, LeaseId, OperationId, SeatCount, Version},
@@ -30,12 +30,25 @@ fn to(question: &ClientFrame, chance: &mut Chance<'_>) -> ServerFrame {
             grant(chance, r.operation, r.claim, seats)
         }
         ClientFrame::Request(r) => deny(chance, r.operation, r.claim),
-        ClientFrame::Wait(_) if chance.below(8) == 7 => ServerFrame::Unsupported(Unsupported { frame_type: Wait::KIND }),
+        ClientFrame::Wait(_) if chance.below(8) == 7 => {
+            ServerFrame::Unsupported(Unsupported { frame_type: Wait::KIND })
+        }
         ClientFrame::Wait(w) => match chance.below(4) {
             0 => grant(chance, w.request.operation, w.request.claim, w.request.seats),
             1 => deny(chance, w.request.operation, w.request.claim),
             _ => queued(chance, w.request.operation, w.request.claim),
         },
+        ClientFrame::Bundle(_) if chance.below(8) == 7 => {
+            ServerFrame::Unsupported(Unsupported { frame_type: Bundle::KIND })
+        }
+        ClientFrame::Bundle(b) => {
+            // One item's answer; whether the others come is another question.
+            let items = b.alternatives.iter().flatten().count().max(1);
+            let n = chance.below(items);
+            let claim = Bundle::claim_of(b.claim, u8::try_from(n).unwrap_or(0));
+            let seats = b.alternatives.iter().flatten().next().map_or(SeatCount::ONE, |item| item.seats);
+            if chance.coin() { grant(chance, b.operation, claim, seats) } else { deny(chance, b.operation, claim) }
+        }
         ClientFrame::Renew(r) if chance.below(4) > 0 => ServerFrame::Renewed(Renewed {
             lease: r.lease,
             operation: r.operation,

@@ -40,6 +40,77 @@ pub struct Wait {
     pub queue_only: bool,
 }
 
+/// Asks for seats of several features at once, all of them or none; or for those of another alternative (R-9, SPEC 5.21).
+/// Answered by a GRANT for each item of one alternative, or by one DENY.
+///
+/// Each item is a lease of its own from then on: renewed, released and lost by itself. Its claim key follows from the
+/// bundle's ([`Bundle::claim_of`]).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Bundle {
+    /// Which asking this is; a retry repeats it.
+    pub operation: OperationId,
+    /// What the claim keys of the items follow from.
+    pub claim: ClaimKey,
+    /// What will do: the first of these that can be had whole.
+    pub alternatives: Vec<Vec<BundleItem>>,
+    /// Who will hold them.
+    pub holder: Holder,
+}
+
+/// Seats of one feature in a [`Bundle`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct BundleItem {
+    /// What for.
+    pub feature: FeatureName,
+    /// The lowest version of the right that will do; 0.0 takes any.
+    pub version: Version,
+    /// How many.
+    pub seats: SeatCount,
+    /// How many will do if there are not as many as that: never more than `seats`.
+    pub at_least: SeatCount,
+}
+
+impl Bundle {
+    /// Its frame's type: what an older server names when it does not know it.
+    pub const KIND: u8 = 0x16;
+    /// Items an alternative may have: as many as one step of the allocation core can take.
+    pub const ITEMS_MAX: usize = 8;
+    /// Alternatives it may have.
+    pub const ALTERNATIVES_MAX: usize = 8;
+
+    /// The claim key of item `index`, counted from 0 through all alternatives: the bundle's, with the index added to its last
+    /// byte.
+    #[must_use]
+    pub fn claim_of(claim: ClaimKey, index: u8) -> ClaimKey {
+        let mut key = claim;
+        key.0[15] = key.0[15].wrapping_add(index);
+        key
+    }
+
+    /// What is wrong with its form; `None` if nothing is.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        let is_twice = |items: &[BundleItem]| {
+            items.iter().enumerate().any(|(n, item)| items[..n].iter().any(|other| other.feature == item.feature))
+        };
+        match &self.alternatives[..] {
+            [] => Some("a bundle names at least one feature"),
+            all if all.len() > Self::ALTERNATIVES_MAX => Some("a bundle has at most 8 alternatives"),
+            all if all.iter().any(Vec::is_empty) => Some("every alternative of a bundle names at least one feature"),
+            all if all.iter().any(|items| items.len() > Self::ITEMS_MAX) => {
+                Some("an alternative of a bundle names at most 8 features")
+            }
+            all if all.iter().any(|items| is_twice(items)) => {
+                Some("an alternative of a bundle names each feature once: ask for more seats of it instead")
+            }
+            all if all.iter().flatten().any(|item| item.at_least > item.seats) => {
+                Some("the least that will do is not more than the seats that are asked for")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Who holds a lease, in the words of the holder's machine. Shown to administrators and used by policy; proof of
 /// nothing: what is proved is the client's key.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -2,8 +2,8 @@
 //! them, only the order and width of the fields as SPEC 5 lists them.
 
 use leasehold_protocol::message::{
-    Deny, FeatureInfo, FeatureQuery, Grant, Holder, LetGo, LicenceInfo, LicenceQuery, Proof, ProofQuery, Queued,
-    Request, ServerGoodbye, Unsupported, Wait,
+    Bundle, BundleItem, Deny, FeatureInfo, FeatureQuery, Grant, Holder, LetGo, LicenceInfo, LicenceQuery, Proof,
+    ProofQuery, Queued, Request, ServerGoodbye, Unsupported, Wait,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -24,6 +24,14 @@ pub struct RequestMirror {
 pub struct WaitMirror {
     request: RequestMirror,
     queue_only: bool,
+}
+
+#[derive(Debug, PartialEq, SchemaWrite, SchemaRead)]
+pub struct BundleMirror {
+    operation: u64,
+    claim: [u8; 16],
+    alternatives: Vec<Vec<(String, Version, u32, u32)>>,
+    holder: HolderMirror,
 }
 
 #[derive(Debug, PartialEq, SchemaWrite, SchemaRead)]
@@ -208,6 +216,18 @@ impl From<&Holder> for HolderMirror {
 impl From<&Wait> for WaitMirror {
     fn from(w: &Wait) -> Self {
         Self { request: RequestMirror::from(&w.request), queue_only: w.queue_only }
+    }
+}
+
+impl From<&Bundle> for BundleMirror {
+    fn from(b: &Bundle) -> Self {
+        let item = |i: &BundleItem| (text(&i.feature), version(i.version), i.seats.get(), i.at_least.get());
+        Self {
+            operation: b.operation.0,
+            claim: b.claim.0,
+            alternatives: b.alternatives.iter().map(|items| items.iter().map(item).collect()).collect(),
+            holder: HolderMirror::from(&b.holder),
+        }
     }
 }
 

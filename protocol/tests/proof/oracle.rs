@@ -10,8 +10,9 @@ use wincode::config::{self, Configuration};
 
 use crate::{
     mirror::{
-        DenyMirror, FeatureInfoMirror, FeatureQueryMirror, GoodbyeMirror, GrantMirror, LetGoMirror, LicenceInfoMirror,
-        LicenceQueryMirror, ProofMirror, ProofQueryMirror, QueuedMirror, RequestMirror, UnsupportedMirror, WaitMirror,
+        BundleMirror, DenyMirror, FeatureInfoMirror, FeatureQueryMirror, GoodbyeMirror, GrantMirror, LetGoMirror,
+        LicenceInfoMirror, LicenceQueryMirror, ProofMirror, ProofQueryMirror, QueuedMirror, RequestMirror,
+        UnsupportedMirror, WaitMirror,
     },
     page::hex,
     strategies, vectors,
@@ -39,6 +40,7 @@ fn compare_client(frame: &ClientFrame, body: &[u8]) {
     match frame {
         ClientFrame::Request(b) => agrees!(RequestMirror, &**b, body),
         ClientFrame::Wait(b) => agrees!(WaitMirror, &**b, body),
+        ClientFrame::Bundle(b) => agrees!(BundleMirror, &**b, body),
         ClientFrame::FeatureQuery(b) => agrees!(FeatureQueryMirror, b, body),
         ClientFrame::LicenceQuery(b) => agrees!(LicenceQueryMirror, b, body),
         ClientFrame::ProofQuery(b) => agrees!(ProofQueryMirror, b, body),

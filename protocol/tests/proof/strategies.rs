@@ -5,10 +5,10 @@ use std::sync::Arc;
 use leasehold_protocol::{
     crypto::ticket::SealedTicket,
     message::{
-        Activity, Claimed, ClientFrame, ClientGoodbye, Deny, Extended, FeatureInfo, FeatureLine, FeatureQuery, Grant,
-        Holder, LetGo, LicenceInfo, LicenceLine, LicenceQuery, LotUse, NextDue, PathToken, Proof, ProofQuery, Queued,
-        Release, ReleaseOutcome, Released, Renew, RenewMany, Renewed, RenewedMany, Request, ServerFrame, ServerGoodbye,
-        Unsupported, Wait,
+        Activity, Bundle, BundleItem, Claimed, ClientFrame, ClientGoodbye, Deny, Extended, FeatureInfo, FeatureLine,
+        FeatureQuery, Grant, Holder, LetGo, LicenceInfo, LicenceLine, LicenceQuery, LotUse, NextDue, PathToken, Proof,
+        ProofQuery, Queued, Release, ReleaseOutcome, Released, Renew, RenewMany, Renewed, RenewedMany, Request,
+        ServerFrame, ServerGoodbye, Unsupported, Wait,
     },
     time::UnixMillis,
     vocab::{
@@ -102,6 +102,13 @@ fn request() -> impl Strategy<Value = Request> {
     )
 }
 
+fn bundle() -> impl Strategy<Value = Bundle> {
+    let item = (feature(), version(), seats(), seats());
+    let item = item.prop_map(|(feature, version, seats, at_least)| BundleItem { feature, version, seats, at_least });
+    (operation(), claim(), vec(vec(item, 0..3), 0..3), holder())
+        .prop_map(|(operation, claim, alternatives, holder)| Bundle { operation, claim, alternatives, holder })
+}
+
 fn activity() -> impl Strategy<Value = Activity> {
     (any::<u32>(), any::<bool>(), any::<bool>()).prop_map(|(idle_s, busy, unsaved)| Activity { idle_s, busy, unsaved })
 }
@@ -113,6 +120,7 @@ pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
         2 => (request(), any::<bool>()).prop_map(|(request, queue_only)| {
             ClientFrame::Wait(Box::new(Wait { request, queue_only }))
         }),
+        2 => bundle().prop_map(|body| ClientFrame::Bundle(Box::new(body))),
         1 => (lease(), claim(), operation(), activity())
             .prop_map(|(lease, claim, operation, activity)| ClientFrame::Renew(Renew { lease, claim, operation, activity })),
         1 => (lease(), claim(), operation())

@@ -14,9 +14,9 @@ use leasehold_protocol::{
     },
     frame::{self, Frames},
     message::{
-        Activity, Claimed, ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, Known, LetGo, LicenceInfo,
-        LicenceLine, LicenceQuery, Proof, Queued, ReleaseOutcome, Released, RenewMany, Renewed, RenewedMany, Request,
-        ServerFrame, Unsupported, Wait,
+        Activity, Bundle, Claimed, ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, Known, LetGo,
+        LicenceInfo, LicenceLine, LicenceQuery, Proof, Queued, ReleaseOutcome, Released, RenewMany, Renewed,
+        RenewedMany, Request, ServerFrame, Unsupported, Wait,
     },
     packet::{self, Discover, Hello1, Hello2, OfferHead, Packet, PacketType, Prefix, Retry},
     vocab::{ClaimKey, Denial, LeaseId, RealmId},
@@ -277,6 +277,7 @@ impl TestServer {
                 ServerFrame::Unsupported(Unsupported { frame_type: Wait::KIND })
             }
             ClientFrame::Wait(wait) => self.queued(&wait.request),
+            ClientFrame::Bundle(_) => ServerFrame::Unsupported(Unsupported { frame_type: Bundle::KIND }),
             ClientFrame::Renew(renew) if self.deny.is_none() && self.leases.get(&renew.claim) == Some(&renew.lease) => {
                 let (ttl_ms, renew_after_ms) = (self.ttl_ms, self.renew_after_ms);
                 let (lease, operation) = (renew.lease, renew.operation);

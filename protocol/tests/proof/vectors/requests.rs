@@ -2,8 +2,8 @@
 
 use leasehold_protocol::{
     message::{
-        Activity, Claimed, ClientFrame, ClientGoodbye, FeatureQuery, Holder, LicenceQuery, PathToken, ProofQuery,
-        Release, Renew, RenewMany, Request, Wait,
+        Activity, Bundle, BundleItem, Claimed, ClientFrame, ClientGoodbye, FeatureQuery, Holder, LicenceQuery,
+        PathToken, ProofQuery, Release, Renew, RenewMany, Request, Wait,
     },
     vocab::{ClaimProof, DeviceId, FeatureName, HostId, HostIdKind, Label, LeaseId, SeatCount, Version},
 };
@@ -43,6 +43,7 @@ pub fn all() -> Vec<FrameVector<ClientFrame>> {
         feature_query_next(),
         licence_query(),
         wait(),
+        bundle(),
         vector(
             Page::new("proof-query", "PROOF_QUERY", "Show me that a publisher named your key (SPEC 5.8)."),
             Page::new("", "PROOF_QUERY", "").var("operation", fixed::OPERATION.0, ""),
@@ -68,13 +69,17 @@ pub fn all() -> Vec<FrameVector<ClientFrame>> {
 
 /// The fields of the first REQUEST.
 fn first_body(name: &'static str) -> Page {
-    Page::new("", name, "")
+    let page = Page::new("", name, "")
         .var("operation", fixed::OPERATION.0, "")
         .raw("claim", &fixed::CLAIM.0, "")
         .text("feature", "VR_MODE")
         .version("version", [4, 8, 0])
-        .var("seats", 2, "")
-        .text("holder.user", "ada")
+        .var("seats", 2, "");
+    with_ada(page).none("ticket")
+}
+
+fn with_ada(page: Page) -> Page {
+    page.text("holder.user", "ada")
         .text("holder.host", "ws-17")
         .none("holder.display")
         .text("holder.process", "render")
@@ -84,11 +89,10 @@ fn first_body(name: &'static str) -> Page {
         .none("holder.device_alias")
         .none("holder.share")
         .list("holder.hostids", 0)
-        .none("ticket")
 }
 
-fn first_request() -> Request {
-    let holder = Holder {
+fn ada() -> Holder {
+    Holder {
         user: label("ada"),
         host: label("ws-17"),
         display: None,
@@ -99,14 +103,17 @@ fn first_request() -> Request {
         device_alias: None,
         share: None,
         hostids: Vec::new(),
-    };
+    }
+}
+
+fn first_request() -> Request {
     Request {
         operation: fixed::OPERATION,
         claim: fixed::CLAIM,
         feature: feature("VR_MODE"),
         version: Version { major: 4, minor: 8, patch: 0 },
         seats: SeatCount::new(2).expect("a count"),
-        holder,
+        holder: ada(),
         ticket: None,
     }
 }
@@ -120,6 +127,30 @@ fn wait() -> FrameVector<ClientFrame> {
     let body = first_body("WAIT").u8("queue_only", 0, "no: now, if there are two");
     let page = Page::new("wait", "WAIT", "Two seats of VR_MODE 4.8, or a place in the queue (SPEC 5.19).");
     vector(page, body, ClientFrame::Wait(Box::new(Wait { request: first_request(), queue_only: false })))
+}
+
+fn bundle() -> FrameVector<ClientFrame> {
+    let page = Page::new("", "BUNDLE", "")
+        .var("operation", fixed::OPERATION.0, "")
+        .raw("claim", &fixed::CLAIM.0, "of item 0; the others follow from it (SPEC 5.21.2)")
+        .list("alternatives", 2)
+        .list("items", 2);
+    let item = |page: Page, name: &str, seats: u64, at_least: u64| {
+        let page = page.text("feature", name).version("version", [0, 0, 0]);
+        page.var("seats", seats, "").var("at_least", at_least, "")
+    };
+    let page = item(item(page, "SOLVER", 2, 1), "MESH", 1, 1).list("items", 1);
+    let body = with_ada(item(page, "SUITE", 1, 1));
+    let page = Page::new("bundle", "BUNDLE", "2 SOLVER (or 1) and 1 MESH, or 1 SUITE (SPEC 5.21).");
+    let item = |name: &str, seats: u32, at_least: u32| BundleItem {
+        feature: feature(name),
+        version: Version::ANY,
+        seats: SeatCount::new(seats).expect("a count"),
+        at_least: SeatCount::new(at_least).expect("a count"),
+    };
+    let alternatives = vec![vec![item("SOLVER", 2, 1), item("MESH", 1, 1)], vec![item("SUITE", 1, 1)]];
+    let bundle = Bundle { operation: fixed::OPERATION, claim: fixed::CLAIM, alternatives, holder: ada() };
+    vector(page, body, ClientFrame::Bundle(Box::new(bundle)))
 }
 
 fn request_again() -> FrameVector<ClientFrame> {
