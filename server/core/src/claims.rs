@@ -92,6 +92,13 @@ impl ClaimGuard<'_> {
         self.shard.claims.get(&self.key).copied()
     }
 
+    /// Turns to another key of the same realm, which the same lock covers: those of a bundle all are, as they differ in their last
+    /// byte.
+    pub(crate) fn turn_to(&mut self, claim: ClaimKey) {
+        debug_assert_eq!(claim.0[0], self.key.1.0[0], "another lock");
+        self.key.1 = claim;
+    }
+
     /// Notes that it stands for `lease`.
     pub(crate) fn set_lease(&mut self, lease: LeaseId, owner: u64) {
         let key = self.key;

@@ -9,7 +9,7 @@
 //! while it ends others to make room; the gate it may hold.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -104,10 +104,19 @@ impl Default for Gates {
 impl Gates {
     /// Waits until nobody else is let through by `key` in the pool of that number.
     pub(crate) fn pass(&self, pool: u32, key: &ShareKey) -> Gate<'_> {
+        lock(&self.0[Self::number(pool, key)])
+    }
+
+    /// Which of them keeps those apart.
+    pub(crate) fn number(pool: u32, key: &ShareKey) -> usize {
         let mut hasher = DefaultHasher::new();
         (pool, key).hash(&mut hasher);
-        let gate = usize::try_from(hasher.finish() % GATES as u64).unwrap_or(0);
-        lock(&self.0[gate])
+        usize::try_from(hasher.finish() % GATES as u64).unwrap_or(0)
+    }
+
+    /// The same for several at once, by their numbers, each once and in rising order: whoever passes more than one does it so.
+    pub(crate) fn pass_all(&self, numbers: &BTreeSet<usize>) -> Vec<Gate<'_>> {
+        numbers.iter().filter_map(|number| self.0.get(*number)).map(lock).collect()
     }
 }
 

@@ -130,6 +130,7 @@ impl Engine {
             ClientFrame::Renew(renew) => self.on_renew(now, sender, &renew),
             ClientFrame::Request(request) => self.on_request(now, sender, *request, None),
             ClientFrame::Wait(wait) => self.on_request(now, sender, wait.request, Some(wait.queue_only)),
+            ClientFrame::Bundle(bundle) => self.on_bundle(now, sender, *bundle),
             ClientFrame::Release(release) => self.on_release(now, sender, &release),
             ClientFrame::FeatureQuery(query) => self.on_feature_query(now, sender, &query),
             ClientFrame::LicenceQuery(query) => self.on_licence_query(now, sender, &query),

@@ -256,6 +256,20 @@ impl Refusal {
             .with(stand)
     }
 
+    /// A bundle whose form is wrong.
+    pub(super) fn bad_bundle(fault: &str) -> Self {
+        Self::new(Denial::BAD_REQUEST, fault.to_owned(), "the form of a bundle (SPEC 5.21)", None)
+    }
+
+    /// The same of one item of a bundle that has so many alternatives, none of which can be had.
+    pub(super) fn of_bundle(self, alternatives: usize) -> Self {
+        let sentence = match alternatives {
+            1 => format!("nothing of the bundle was taken: {}", self.sentence),
+            others => format!("none of the {others} alternatives can be had; the first: {}", self.sentence),
+        };
+        Self { sentence: clip(sentence, SENTENCE_MAX), ..self }
+    }
+
     /// The seats that are free are kept for others (P-3).
     pub(super) fn reserved(feature: &FeatureName, wanted: SeatCount, kept: &Kept, stand: Stand) -> Self {
         let free = stand.total.saturating_sub(stand.out);

@@ -1,5 +1,6 @@
 //! REQUEST: seats, please.
 
+mod bundle;
 mod look;
 mod opening;
 mod rehearse;
@@ -235,7 +236,7 @@ impl Asking<'_> {
     }
 
     /// Whether it shows a ticket of a grant that this server may have forgotten, and is honoured for it.
-    fn returns(&self, step: &mut Step<'_>) -> Result<bool, Refusal> {
+    pub(super) fn returns(&self, step: &mut Step<'_>) -> Result<bool, Refusal> {
         let shown = ticket::shown(&self.shared.config, self.realm, &self.sender.client.key, self.request);
         if let Some(shown) = &shown {
             step.news.extend(self.shared.doubt_store(shown, self.now));
@@ -249,7 +250,7 @@ impl Asking<'_> {
 
     /// Answers a request whose claim key stands for `lease`; `None` if that lease has ended, so that this is a fresh
     /// request.
-    fn repeat(&self, lease: LeaseId, owner: u64, step: &mut Step<'_>) -> Option<Result<Held, Refusal>> {
+    pub(super) fn repeat(&self, lease: LeaseId, owner: u64, step: &mut Step<'_>) -> Option<Result<Held, Refusal>> {
         let (leases, request) = (&self.shared.leases, self.request);
         step.ended.extend(leases.expire(step.worker, lease, self.now.mono));
         let (record, uses) = leases.record_and_uses(lease)?;

@@ -156,6 +156,36 @@ impl Worker {
         }
     }
 
+    /// Takes for each of `wants`, of other buckets than the others want, so many seats from as few of its buckets as it takes in the
+    /// order given: all of it in one step, or nothing (E-3). What it took for each is left in `uses`.
+    ///
+    /// # Errors
+    /// See [`Short`]; [`Short::NoSeat`] means that there was an instant at which not all of it could be had.
+    pub fn take_each_in_order(
+        &mut self,
+        wants: &[(&[BucketId], u32)],
+        rank: Rank,
+        uses: &mut Vec<Vec<Use>>,
+    ) -> Result<(), Short> {
+        let has_one_way = wants.iter().all(|(buckets, _)| buckets.len() == 1);
+        loop {
+            uses.clear();
+            for (buckets, seats) in wants {
+                let mut shares = Vec::with_capacity(1);
+                match buckets {
+                    [only] if has_one_way => shares.push(Use { bucket: *only, seats: *seats }),
+                    buckets => self.hand().share_out(buckets, *seats, rank, &mut shares)?,
+                }
+                uses.push(shares);
+            }
+            match self.take_all(&uses.concat(), rank) {
+                // Somebody was quicker: share out anew.
+                Err(Short::NoSeat) if !has_one_way => {}
+                decided => return decided,
+            }
+        }
+    }
+
     /// Gives `seats` of `bucket` back; whether somebody waits for them.
     ///
     /// One compare-and-swap on a word of this worker's own, unless somebody waits or more are out than there are.

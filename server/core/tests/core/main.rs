@@ -1,7 +1,11 @@
 //! The engine as its driver sees it: datagrams in, datagrams out, and a clock the test moves.
 
+mod bundles;
 mod claims;
 mod denials;
+#[expect(dead_code, reason = "the pool's own games use all of it")]
+#[path = "../pool/dice.rs"]
+mod dice;
 mod discovery;
 mod door;
 mod doubt;
@@ -9,6 +13,8 @@ mod expiry;
 mod explained;
 mod licence_info;
 mod licence_rules;
+#[path = "../pool/linear.rs"]
+mod linear;
 mod lingering;
 mod many;
 mod moments;

@@ -153,6 +153,7 @@ impl Player<'_> {
         let answer = match asked {
             Asked::Take(wants) => return self.take(wants),
             Asked::TakeAnywhere(_, seats) => return self.take_anywhere(asked, seats),
+            Asked::TakeEither(..) => unreachable!("bundles with alternatives are asked for of engines"),
             Asked::Count(bucket) => Answer::Counted(self.worker.count(self.buckets[bucket])),
             Asked::Give(bucket, seats) => {
                 self.worker.give(self.buckets[bucket], seats);

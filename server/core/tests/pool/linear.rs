@@ -13,6 +13,8 @@ pub enum Asked {
     Take([u32; BUCKETS]),
     /// So many, from those buckets that are `true`, wherever they are. Recorded when denied; a grant is a `Take`.
     TakeAnywhere([bool; BUCKETS], u32),
+    /// All of the seats of the one or all of those of the other. Recorded when denied; a grant is a `Take`.
+    TakeEither([u32; BUCKETS], [u32; BUCKETS]),
     Give(usize, u32),
     SetCapacity(usize, i64),
     Count(usize),
@@ -44,11 +46,11 @@ pub struct State {
 impl State {
     /// What becomes of it if `event` happens; `None` if the answer would have been another.
     pub fn after(mut self, event: &Event) -> Option<Self> {
+        let is_free = |(free, want): (i64, u32)| want == 0 || free >= i64::from(want);
+        let all_free = |wants: [u32; BUCKETS]| self.free.into_iter().zip(wants).all(is_free);
         let fits = match event.asked {
-            Asked::Take(wants) => {
-                let is_free = |(free, want): (i64, u32)| want == 0 || free >= i64::from(want);
-                self.free.into_iter().zip(wants).all(is_free)
-            }
+            Asked::Take(wants) => all_free(wants),
+            Asked::TakeEither(one, other) => all_free(one) || all_free(other),
             Asked::TakeAnywhere(from, seats) => {
                 let shares = self.free.into_iter().zip(from).map(|(free, from)| if from { free.max(0) } else { 0 });
                 shares.sum::<i64>() >= i64::from(seats)
@@ -59,7 +61,7 @@ impl State {
             (Asked::Take(wants), Answer::Done) if fits => {
                 self.free.iter_mut().zip(wants).for_each(|(free, want)| *free -= i64::from(want));
             }
-            (Asked::Take(_) | Asked::TakeAnywhere(..), Answer::Denied) if !fits => {}
+            (Asked::Take(_) | Asked::TakeAnywhere(..) | Asked::TakeEither(..), Answer::Denied) if !fits => {}
             (Asked::Give(bucket, seats), Answer::Done) => self.free[bucket] += i64::from(seats),
             (Asked::SetCapacity(bucket, capacity), Answer::Done) => {
                 self.free[bucket] += capacity - self.capacity[bucket];
@@ -198,6 +200,17 @@ mod tests {
         let both = event(Asked::Take([1, 1, 0, 0]), Answer::Done, 0, 9);
         assert_eq!(explain(of([1, 1]), &[vec![both], vec![count(0, 0, 1, 2), count(1, 1, 3, 4)]]), None);
         assert!(explain(of([1, 1]), &[vec![both], vec![count(0, 1, 1, 2), count(1, 0, 3, 4)]]).is_some());
+    }
+
+    #[test]
+    fn a_denial_of_both_alternatives_needs_one_instant_without_either() {
+        let either = Asked::TakeEither([1, 0, 0, 0], [0, 1, 0, 0]);
+        let denied = event(either, Answer::Denied, 0, 9);
+        // The one comes back before the other is gone.
+        let moved =
+            vec![event(Asked::Give(0, 1), Answer::Done, 1, 2), event(Asked::Take([0, 1, 0, 0]), Answer::Done, 3, 4)];
+        assert_eq!(explain(of([0, 1]), &[vec![denied], moved.clone()]), None);
+        assert!(explain(of([0, 0]), &[vec![denied], moved[..1].to_vec()]).is_some());
     }
 
     #[test]

@@ -206,7 +206,7 @@ impl Asking<'_> {
     }
 
     /// The lease whose seats would be shared, or taken over.
-    fn would_share(&self, feature: &FeaturePlan, machine: &[HostId], seats: u32) -> Option<LeaseId> {
+    pub(super) fn would_share(&self, feature: &FeaturePlan, machine: &[HostId], seats: u32) -> Option<LeaseId> {
         let (leases, pool) = (&self.shared.leases, feature.seats());
         let shared = feature.shares().into_iter().find_map(|by| {
             let key = ShareKey::of(by, &self.request.holder)?.into();

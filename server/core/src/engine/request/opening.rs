@@ -17,7 +17,7 @@ use crate::{
     claims::ClaimGuard,
     counters::Counter,
     engine::refusal::Refusal,
-    joint::{self, Gate, ShareKey},
+    joint::{self, Gate, Gates, ShareKey},
     lease::{AskedFor, LotTerms, Opening, Record},
     linger::Waits,
     lock,
@@ -26,8 +26,8 @@ use crate::{
 };
 
 /// A lease that was opened.
-struct Opened {
-    record: Record,
+pub(super) struct Opened {
+    pub(super) record: Record,
     deadline: Mono,
     /// The seats the client is told of: its own, or those it shares.
     shown: Vec<LotUse>,
@@ -78,7 +78,7 @@ impl Asking<'_> {
         Ok(self.held(claim, opened, false))
     }
 
-    fn held(&self, claim: &mut ClaimGuard<'_>, opened: Opened, by_ticket: bool) -> Held {
+    pub(super) fn held(&self, claim: &mut ClaimGuard<'_>, opened: Opened, by_ticket: bool) -> Held {
         let (record, lots) = (opened.record, opened.shown);
         claim.set_lease(record.id, self.sender.client.owner);
         let event =
@@ -88,7 +88,7 @@ impl Asking<'_> {
     }
 
     /// Opens a lease with the seats that were taken for it; if there is no room they go back.
-    fn open_taken(&self, taken: Taken, step: &mut Step<'_>) -> Result<Opened, Refusal> {
+    pub(super) fn open_taken(&self, taken: Taken, step: &mut Step<'_>) -> Result<Opened, Refusal> {
         let leases = &self.shared.leases;
         let Taken { plan, uses, number, ruling, .. } = taken;
         let plan = self.dated(plan, &uses, step);
@@ -148,6 +148,12 @@ impl Asking<'_> {
 
     /// Lets one request at a time through of those that may share seats with each other.
     fn pass_gate(&self) -> Option<Gate<'_>> {
+        let (pool, key) = self.gate()?;
+        Some(self.shared.leases.gates.pass(pool, &key))
+    }
+
+    /// What it has in common with those whose seats it may share, and the number of their pool.
+    fn gate(&self) -> Option<(u32, ShareKey)> {
         let plan = self.realm.planner.glance();
         let feature = plan.features.get(&self.request.feature)?;
         let key = match &feature.shares()[..] {
@@ -156,11 +162,16 @@ impl Asking<'_> {
             // More than one rule: whoever asks for this feature.
             _ => ShareKey::of(ShareBy::SITE, &self.request.holder)?,
         };
-        Some(self.shared.leases.gates.pass(feature.seats().id, &key))
+        Some((feature.seats().id, key))
+    }
+
+    /// The number of the gate it has to pass, if any.
+    pub(super) fn gate_number(&self) -> Option<usize> {
+        self.gate().map(|(pool, key)| Gates::number(pool, &key))
     }
 
     /// Shares the seats of a lease that has what this request must have in common with it; `None` if there is none.
-    fn join(&self, step: &mut Step<'_>) -> Option<Result<Opened, Refusal>> {
+    pub(super) fn join(&self, step: &mut Step<'_>) -> Option<Result<Opened, Refusal>> {
         let plan = self.realm.planner.glance();
         let feature = plan.features.get(&self.request.feature)?;
         let seats = feature.shares().is_empty().not().then(|| self.cost(feature).ok())??;
@@ -189,7 +200,7 @@ impl Asking<'_> {
     }
 
     /// Takes over what this holder released and what stays for him; `None` if there is nothing.
-    fn take_over(&self, step: &mut Step<'_>) -> Option<Result<Opened, Refusal>> {
+    pub(super) fn take_over(&self, step: &mut Step<'_>) -> Option<Result<Opened, Refusal>> {
         let plan = self.realm.planner.glance();
         let feature = plan.features.get(&self.request.feature)?;
         if feature.lots.iter().all(|lot| lot.stay.is_none()) {

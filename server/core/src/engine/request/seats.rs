@@ -42,7 +42,7 @@ impl Asking<'_> {
 
     /// Ends some of the leases of `pool` that are due, no more than it takes: after an outage a whole site may be. Whether
     /// there were any.
-    fn sweep_pool(&self, pool: &Pool, step: &mut Step<'_>) -> bool {
+    pub(super) fn sweep_pool(&self, pool: &Pool, step: &mut Step<'_>) -> bool {
         let before = step.ended.len();
         self.shared.leases.expire_due_of(step.worker, pool, self.now.mono, SWEEP_STEP, step.ended);
         step.ended.len() > before
@@ -211,6 +211,23 @@ impl Asking<'_> {
         let number = self.shared.leases.next_number();
         book.enter(number, case, uses);
         Ok(number)
+    }
+
+    /// What is in the way of [taking](Asking::take_in) them, if anything; nothing is taken.
+    pub(super) fn could_take_in(
+        &self,
+        worker: &mut Worker,
+        book: &Book,
+        (feature, want): (&FeaturePlan, &Want<'_>),
+        passed: &Passed,
+    ) -> Result<(), Hurdle> {
+        let behind = Want { barred: &passed.barred, ..*want };
+        if !book.quotas.is_on() {
+            return book.would_take(worker, &behind, None);
+        }
+        let case = book.quotas.case(self.asked(feature, want));
+        let want = if book.quotas.keeps_all(&case) { want } else { &behind };
+        book.would_take(worker, want, Some(&case))
     }
 
     /// Gives seats back that were taken for a lease which is not opened.

@@ -13,8 +13,8 @@ use leasehold_protocol::{
     },
     frame::{self, Frames},
     message::{
-        Activity, ClientFrame, Deny, Grant, Holder, Known, Release, ReleaseOutcome, Renew, Renewed, Request,
-        ServerFrame,
+        Activity, Bundle, BundleItem, ClientFrame, Deny, Grant, Holder, Known, Release, ReleaseOutcome, Renew, Renewed,
+        Request, ServerFrame,
     },
     packet::{self, Hello1, Packet, PacketType, Prefix},
     vocab::{ClaimKey, Denial, DeviceId, FeatureName, Label, LeaseId, OperationId, SeatCount},
@@ -212,6 +212,42 @@ impl Client {
             }
             other => panic!("a grant or a denial, not {other:?}"),
         }
+    }
+
+    /// A bundle of these alternatives, each of features with the seats wanted and the fewest that will do.
+    pub fn bundle_frame(&mut self, claim: ClaimKey, alternatives: &[&[(&str, u32, u32)]]) -> Bundle {
+        let item = |(feature, seats, at_least): &(&str, u32, u32)| BundleItem {
+            feature: FeatureName::new(feature).unwrap(),
+            version: "4.8".parse().unwrap(),
+            seats: SeatCount::new(*seats).unwrap(),
+            at_least: SeatCount::new(*at_least).unwrap(),
+        };
+        let alternatives = alternatives.iter().map(|items| items.iter().map(item).collect()).collect();
+        Bundle { operation: self.operation(), claim, alternatives, holder: self.holder() }
+    }
+
+    /// Sends a bundle and returns all grants, or the denial.
+    pub fn send_bundle(&mut self, site: &mut Site, bundle: &Bundle) -> Result<Vec<Grant>, Box<Deny>> {
+        let answers = self.ask(site, &[ClientFrame::Bundle(Box::new(bundle.clone()))]);
+        let mut grants = vec![];
+        for answer in answers {
+            match answer {
+                ServerFrame::Grant(grant) => grants.push(*grant),
+                ServerFrame::Deny(deny) => {
+                    assert!(grants.is_empty() && deny.operation == bundle.operation, "all or nothing");
+                    assert!(deny.sentence.len() <= 200 && deny.rule.len() <= 100);
+                    return Err(deny);
+                }
+                other => panic!("grants or a denial, not {other:?}"),
+            }
+        }
+        Ok(grants)
+    }
+
+    pub fn bundle(&mut self, site: &mut Site, alternatives: &[&[(&str, u32, u32)]]) -> Result<Vec<Grant>, Box<Deny>> {
+        let claim = self.claim();
+        let bundle = self.bundle_frame(claim, alternatives);
+        self.send_bundle(site, &bundle)
     }
 
     pub fn request_as(
