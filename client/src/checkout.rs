@@ -44,9 +44,9 @@ pub struct Places(mpsc::UnboundedReceiver<Place>);
 /// Seats this program holds. Renewed in the background; given back by [`Lease::checkin`] or by dropping it.
 #[derive(Debug)]
 pub struct Lease {
-    held: Held,
-    guard: Guard,
-    feature: FeatureName,
+    pub(crate) held: Held,
+    pub(crate) guard: Guard,
+    pub(crate) feature: FeatureName,
 }
 
 /// A reader of one lease's changes.
@@ -73,7 +73,7 @@ pub struct LeaseLost {
 
 /// Gives the lease back when it goes.
 #[derive(Debug)]
-enum Guard {
+pub(crate) enum Guard {
     /// To a server.
     Server { handle: Arc<Handle>, lease: LeaseHandle },
     /// To nobody.

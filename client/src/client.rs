@@ -9,6 +9,7 @@ use leasehold_protocol::{message::FeatureLine, vocab::FeatureName};
 
 use crate::{
     builder::ClientBuilder,
+    bundle::{Bundle, Item},
     checkout::Checkout,
     driver::{
         Handle,
@@ -72,6 +73,12 @@ impl Client {
     /// Asks for one seat of `feature`, any version. The builder it returns changes that and is awaited.
     pub fn checkout(&self, feature: &str) -> Checkout<'_> {
         Checkout::new(self, feature)
+    }
+
+    /// Asks for seats of several features at once, all of them or none. The builder it returns names alternatives and is
+    /// awaited.
+    pub fn bundle(&self, items: impl IntoIterator<Item = Item>) -> Bundle<'_> {
+        Bundle::new(self, items.into_iter().collect())
     }
 
     /// What features the server has, in order of name.

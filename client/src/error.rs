@@ -58,6 +58,9 @@ pub enum Misuse {
     /// Not a version, or not a seat count.
     #[error("not a version or seat count: {0}")]
     Number(NumberError),
+    /// A bundle of a form that cannot be asked for.
+    #[error("{0}")]
+    Bundle(&'static str),
     /// Nothing to ask for.
     #[error("the first of no checkouts: name at least one")]
     NoCheckout,

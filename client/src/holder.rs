@@ -11,6 +11,7 @@
 //! for each lease how it stands. Nothing it does blocks, and a lease's state is never better than the truth.
 
 mod attempt;
+mod bundle;
 mod event;
 mod lease;
 mod link;
@@ -32,12 +33,14 @@ use std::{
     time::Duration,
 };
 
+pub use bundle::{BundleHandle, BundleRefused};
 pub use event::{HolderEvent, LeaseState, LossCause, Misbehaved, Place, Plea, RejectReason};
 pub use lease::LeaseInfo;
 pub use probe::{OfferHint, Probe};
 pub use setup::{CheckoutSpec, Destination, HolderConfig, Identity, LeaseHandle, Target};
 
 use attempt::Attempt;
+use bundle::Bundle;
 use lease::{Lease, Pace, Patience};
 use leasehold_protocol::{
     Entropy,
@@ -74,6 +77,7 @@ pub struct Holder {
     leases: BTreeMap<LeaseHandle, Lease>,
     /// Checkouts that are over and whose request may still be on its way to the server: it is told so.
     withdrawn: Vec<Lease>,
+    bundles: BTreeMap<BundleHandle, Bundle>,
     next_lease: u64,
     /// Renewals that went out in frames for many.
     common: Common,
@@ -120,6 +124,7 @@ impl Holder {
             closed: false,
             leases: BTreeMap::new(),
             withdrawn: Vec::new(),
+            bundles: BTreeMap::new(),
             next_lease: 1,
             common: Common::default(),
             queries: BTreeMap::new(),
@@ -219,6 +224,7 @@ impl Holder {
         self.queries.clear();
         let all: Vec<_> = self.leases.keys().copied().collect();
         all.into_iter().for_each(|lease| self.begin_release(now.mono, lease));
+        std::mem::take(&mut self.bundles).values().for_each(|bundle| self.withdraw(now.mono, bundle));
         self.turn(now);
     }
 
@@ -265,7 +271,8 @@ impl Holder {
         let link = self.link_timeout();
         let leases = self.leases.values().chain(&self.withdrawn).filter_map(|lease| lease.next(connected)).min();
         let queries = self.queries.values().map(Query::next).min().filter(|_| connected);
-        [link, leases, queries].into_iter().flatten().min()
+        let bundles = self.bundles.values().map(Bundle::next).min().filter(|_| connected);
+        [link, leases, queries, bundles].into_iter().flatten().min()
     }
 
     /// How a lease stands. `None` after its denial or the end of its release.

@@ -47,6 +47,8 @@ pub mod blocking;
 #[cfg(feature = "tokio")]
 mod builder;
 #[cfg(feature = "tokio")]
+mod bundle;
+#[cfg(feature = "tokio")]
 mod checkout;
 #[cfg(feature = "tokio")]
 mod client;
@@ -67,6 +69,8 @@ mod tests;
 pub use address::{AddressError, ServerAddress};
 #[cfg(feature = "tokio")]
 pub use builder::ClientBuilder;
+#[cfg(feature = "tokio")]
+pub use bundle::{Bundle, BundleHeld, Item};
 #[cfg(feature = "tokio")]
 pub use checkout::{Checkout, Lease, LeaseEvent, LeaseEvents, LeaseLost, LetGo, LetGoes, Places};
 #[cfg(feature = "tokio")]

@@ -9,14 +9,14 @@ use leasehold_protocol::{
     crypto::{Fingerprint, PublicKey},
     message::{FeatureLine, Grant, LicenceLine, LotUse},
     time::{Mono, UnixMillis},
-    vocab::{LeaseId, RealmId, SeatCount},
+    vocab::{FeatureName, LeaseId, RealmId, SeatCount},
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::plan::Found;
 use crate::{
     error::{CheckoutError, ConnectError, Misuse},
-    holder::{LeaseState, Place},
+    holder::{LeaseHandle, LeaseState, Place},
 };
 
 /// The server in use.
@@ -113,6 +113,14 @@ pub(crate) enum Listed {
     Licences(Vec<LicenceLine>),
 }
 
+/// What a bundle's waiter gets: which alternative it became, and its leases.
+#[derive(Debug)]
+pub(crate) struct BundleHeld {
+    pub(crate) alternative: usize,
+    pub(crate) leases: Vec<(LeaseHandle, FeatureName, Held)>,
+}
+
+pub(crate) type BundleAnswer = Result<BundleHeld, CheckoutError>;
 pub(crate) type OpenAnswer = Result<ServerInfo, ConnectError>;
 pub(crate) type CheckoutAnswer = Result<Held, CheckoutError>;
 pub(crate) type QueryAnswer = Result<Listed, CheckoutError>;

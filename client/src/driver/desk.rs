@@ -1,5 +1,7 @@
 //! Where the program and the holder meet: who waits for which answer, and until when.
 
+mod bundles;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -8,7 +10,7 @@ use std::{
 };
 
 use leasehold_protocol::{
-    message::{Activity, Grant},
+    message::{Activity, BundleItem, Grant},
     time::{Mono, Now},
     vocab::{FeatureName, LeaseId, OperationId},
 };
@@ -16,8 +18,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
     answers::{
-        CheckoutAnswer, Held, LeaseEvent, LetGo, Listed, OpenAnswer, Patience, QueryAnswer, ReleaseAnswer, ServerInfo,
-        View, Waiter,
+        BundleAnswer, CheckoutAnswer, Held, LeaseEvent, LetGo, Listed, OpenAnswer, Patience, QueryAnswer,
+        ReleaseAnswer, ServerInfo, View, Waiter,
     },
     clock::{self, SleepWatch},
     net::Net,
@@ -26,7 +28,7 @@ use super::{
 };
 use crate::{
     error::{CheckoutError, Denied},
-    holder::{CheckoutSpec, Holder, HolderEvent, LeaseHandle, LeaseState, Place, Plea},
+    holder::{BundleHandle, CheckoutSpec, Holder, HolderEvent, LeaseHandle, LeaseState, Place, Plea},
 };
 
 /// A client's holder, its sockets, and everybody who waits.
@@ -39,6 +41,7 @@ pub(crate) struct Desk {
     sleep: SleepWatch,
     leases: BTreeMap<LeaseHandle, Slot>,
     queries: BTreeMap<OperationId, Waiter<QueryAnswer>>,
+    bundles: BTreeMap<BundleHandle, (Waiter<BundleAnswer>, Vec<Vec<BundleItem>>)>,
     opening: Option<Waiter<OpenAnswer>>,
     /// When the client ends even if not everything is released.
     closing: Option<Mono>,
@@ -79,6 +82,24 @@ const LOOK_UP_AGAIN_MS: u64 = 10_000;
 /// Changes a reader of a lease's events may be behind before it misses some.
 const EVENTS_KEPT: usize = 64;
 
+impl Slot {
+    fn new(spec: CheckoutSpec, now: Now) -> Self {
+        let event = LeaseEvent { state: LeaseState::Asking, at: clock::wall_of(now.mono, now), until: None };
+        let (view, events) = (View { event, id: LeaseId::NONE }, broadcast::channel(EVENTS_KEPT).0);
+        let (view, pleas) = (watch::channel(view).0, watch::channel(None).0);
+        Self { spec, waiter: None, view, events, pleas, released: None, places: None }
+    }
+
+    fn held(&self, grant: Box<Grant>) -> Held {
+        Held {
+            grant: grant.into(),
+            view: self.view.subscribe(),
+            events: self.events.subscribe(),
+            pleas: Some(self.pleas.subscribe()),
+        }
+    }
+}
+
 impl Desk {
     pub(crate) fn new(holder: Holder, net: Net, state: State, plan: Plan) -> Self {
         let mut desk = Self {
@@ -89,6 +110,7 @@ impl Desk {
             sleep: SleepWatch::new(),
             leases: BTreeMap::new(),
             queries: BTreeMap::new(),
+            bundles: BTreeMap::new(),
             opening: None,
             closing: None,
             closed: Vec::new(),
@@ -145,10 +167,7 @@ impl Desk {
             Patience::Asks(patience) => (self.holder.checkout_patiently(now, spec.clone(), patience), None),
             Patience::Queues(patience, places) => (self.holder.checkout_in_turn(now, spec.clone(), patience), places),
         };
-        let event = LeaseEvent { state: LeaseState::Asking, at: clock::wall_of(now.mono, now), until: None };
-        let (view, events) = (View { event, id: LeaseId::NONE }, broadcast::channel(EVENTS_KEPT).0);
-        let (view, pleas) = (watch::channel(view).0, watch::channel(None).0);
-        let slot = Slot { spec, waiter: Some(waiter), view, events, pleas, released: None, places };
+        let slot = Slot { waiter: Some(waiter), places, ..Slot::new(spec, now) };
         self.leases.insert(handle, slot);
         self.drain();
         (handle, answer)
@@ -210,6 +229,7 @@ impl Desk {
         self.over = true;
         self.leases.clear();
         self.queries.clear();
+        self.bundles.clear();
         self.opening = None;
         for done in self.closed.drain(..) {
             // Nobody may be waiting any more.
@@ -265,7 +285,8 @@ impl Desk {
         let checkouts = self.leases.values().filter_map(|slot| slot.waiter.as_ref().map(|w| w.until)).min();
         let releases = self.leases.values().filter_map(|slot| slot.released.as_ref().map(|w| w.until)).min();
         let queries = self.queries.values().map(|w| w.until).min();
-        let next = [holder, opening, checkouts, releases, queries, self.closing].into_iter().flatten().min();
+        let bundles = self.bundles.values().map(|(w, _)| w.until).min();
+        let next = [holder, opening, checkouts, releases, queries, bundles, self.closing].into_iter().flatten().min();
         let most = if self.leases.is_empty() { Duration::from_secs(3_600) } else { WATCH };
         next.map_or(most, |at| at.since(now).min(most))
     }
@@ -323,6 +344,11 @@ impl Desk {
                     slot.pleas.send_replace(Some(LetGo { until, rule, waiting }));
                 }
             }
+            HolderEvent::BundleGranted { bundle, alternative, leases } => {
+                self.on_bundle_granted(now, bundle, alternative, leases);
+            }
+            HolderEvent::BundleRefused { bundle, why } => self.on_bundle_refused(bundle, why),
+            HolderEvent::BundleWaiting { bundle, again_at, .. } => self.on_bundle_waiting(bundle, again_at),
             HolderEvent::Misbehaved { lease, what } => {
                 self.answer_checkout(lease, CheckoutError::ServerMisbehaved(what));
             }
@@ -365,12 +391,7 @@ impl Desk {
         slot.view.send_modify(|view| view.id = grant.lease);
         slot.places = None;
         let Some(waiter) = slot.waiter.take() else { return };
-        let held = Held {
-            grant: grant.into(),
-            view: slot.view.subscribe(),
-            events: slot.events.subscribe(),
-            pleas: Some(slot.pleas.subscribe()),
-        };
+        let held = slot.held(grant);
         if waiter.reply.send(Ok(held)).is_err() {
             // Nobody waits any more: the seats go back.
             self.holder.release(now, lease);
@@ -425,6 +446,7 @@ impl Desk {
                 let _ = waiter.reply.send(Err(unreachable(waiter.since)));
             }
         }
+        self.time_out_bundles(now, unreachable);
         for lease in abandoned {
             self.holder.release(now, lease);
         }

@@ -10,7 +10,7 @@ use leasehold_protocol::{
     vocab::{Denial, OperationId, RealmId, SeatCount},
 };
 
-use super::LeaseHandle;
+use super::{BundleHandle, BundleRefused, LeaseHandle};
 
 /// Something that happened, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +87,31 @@ pub enum HolderEvent {
         /// Where it stands.
         place: Place,
         /// When it asks again.
+        again_at: Mono,
+    },
+    /// All seats of one alternative of a bundle. [`HolderEvent::StateChanged`] follows for each lease.
+    BundleGranted {
+        /// Of which bundle; the handle names nothing any more.
+        bundle: BundleHandle,
+        /// Which alternative, counted from 0.
+        alternative: usize,
+        /// Its leases and what each was granted, in the order of its items.
+        leases: Vec<(LeaseHandle, Box<Grant>)>,
+    },
+    /// Nothing of a bundle; the handle names nothing any more.
+    BundleRefused {
+        /// Of which bundle.
+        bundle: BundleHandle,
+        /// Why.
+        why: BundleRefused,
+    },
+    /// The server said no and the bundle is patient: it is asked for again.
+    BundleWaiting {
+        /// Which.
+        bundle: BundleHandle,
+        /// Why it waits.
+        deny: Box<Deny>,
+        /// When it is asked for again.
         again_at: Mono,
     },
     /// Somebody waits, and the lease's seat is idle by the program's own word. Comes again if it changes.

@@ -131,6 +131,12 @@ impl Lease {
         }
     }
 
+    /// An item of a bundle for which `ask` was asked so often.
+    pub(super) fn of_bundle(now: Mono, spec: CheckoutSpec, asked: (&Ask, u32), entropy: &mut dyn Entropy) -> Self {
+        let (ask, asked) = (Some((Verb::Request, asked.0.clone())), asked.1);
+        Self { ask, asked, ..Self::new(now, spec, Patience::None, entropy) }
+    }
+
     /// What its program is doing from now on.
     pub(super) fn set_activity(&mut self, activity: Activity) {
         self.courtesy.set_activity(activity);

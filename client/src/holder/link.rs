@@ -77,7 +77,8 @@ impl Holder {
         let heard = session.heard();
         let limit = if self.leaving { SILENT_TRIES_LEAVING } else { SILENT_TRIES };
         let silent = self.leases.values().any(|lease| lease.is_unheard(now, heard, limit))
-            || self.queries.values().any(|query| query.is_unheard(now, heard, limit));
+            || self.queries.values().any(|query| query.is_unheard(now, heard, limit))
+            || self.bundles.values().any(|bundle| bundle.is_unheard(now, heard, limit));
         if !silent || self.search.is_some() {
             return;
         }
@@ -252,6 +253,7 @@ impl Holder {
         let leases = self.leases.values_mut().chain(&mut self.withdrawn);
         leases.for_each(|lease| lease.reconnected(now, mark, &mut *self.entropy));
         self.queries.values_mut().for_each(|query| query.reconnected(now));
+        self.bundles.values_mut().for_each(|bundle| bundle.reconnected(now));
         self.events.push_back(HolderEvent::Connected { address, key, realm, rtt_ms });
     }
 

@@ -6,7 +6,8 @@ use leasehold_protocol::{
     Entropy,
     frame::{self, Frames},
     message::{
-        ClientFrame, ClientGoodbye, Deny, Grant, Known, LetGo, ProofQuery, Queued, Released, Renewed, ServerFrame, Wait,
+        Bundle, ClientFrame, ClientGoodbye, Deny, Grant, Known, LetGo, ProofQuery, Queued, Released, Renewed,
+        ServerFrame, Wait,
     },
     packet::PLAINTEXT_MAX,
     time::{Mono, Now},
@@ -74,6 +75,9 @@ impl Holder {
             ServerFrame::Unsupported(told) => {
                 self.on_unsupported(now.mono, told.frame_type);
                 self.on_no_queues(now.mono, told.frame_type);
+                if told.frame_type == Bundle::KIND {
+                    self.on_no_bundles(now.mono);
+                }
                 self.on_unknown_query(told.frame_type);
             }
             // The answer to a key confirmation: nothing to do.
@@ -101,8 +105,9 @@ impl Holder {
                 _ => {}
             }
         }
-        if let Some(handle) = nonsense {
-            self.begin_release(now, handle);
+        match nonsense {
+            Some(handle) => self.begin_release(now, handle),
+            None => self.on_grant_of_bundle(now, grant),
         }
     }
 
@@ -143,6 +148,9 @@ impl Holder {
 
     fn on_deny(&mut self, now: Mono, deny: Box<Deny>) {
         let mut over = None;
+        if self.bundles.values().any(|bundle| bundle.asks_by(deny.operation)) {
+            return self.on_deny_of_bundle(now, deny);
+        }
         for (handle, lease) in &mut self.leases {
             let before = lease.state();
             match lease.on_deny(now, &deny, &mut *self.entropy) {
@@ -228,6 +236,7 @@ impl Holder {
         }
         self.join_renewals(now);
         self.ask_for_leases(now);
+        self.ask_for_bundles(now);
         self.forget_leases(now);
     }
 
@@ -354,7 +363,10 @@ impl Packer<'_> {
 const fn pad_of(frame: &ClientFrame) -> usize {
     match frame {
         ClientFrame::Request(_) | ClientFrame::Wait(_) => REQUEST_PAD,
-        ClientFrame::FeatureQuery(_) | ClientFrame::LicenceQuery(_) | ClientFrame::ProofQuery(_) => PLAINTEXT_MAX,
+        ClientFrame::FeatureQuery(_)
+        | ClientFrame::LicenceQuery(_)
+        | ClientFrame::ProofQuery(_)
+        | ClientFrame::Bundle(_) => PLAINTEXT_MAX,
         _ => 0,
     }
 }

@@ -1,6 +1,7 @@
 //! The holder against a scripted server, in virtual time.
 #![expect(clippy::cast_possible_truncation, reason = "seeds and draws are cut on purpose")]
 
+mod bundle;
 mod lan;
 mod leases;
 mod let_go;

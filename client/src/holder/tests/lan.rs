@@ -5,13 +5,16 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use leasehold_protocol::{
     Entropy,
     crypto::{Keypair, PublicKey, SiteKey},
-    message,
+    message::{self, BundleItem},
     time::{Mono, Now, UnixMillis},
     vocab::{DeviceId, FeatureName, Label, RealmId, SeatCount, Version},
 };
 
 use super::{
-    super::{CheckoutSpec, Destination, Holder, HolderConfig, HolderEvent, Identity, LeaseHandle, LeaseState, Target},
+    super::{
+        BundleHandle, CheckoutSpec, Destination, Holder, HolderConfig, HolderEvent, Identity, LeaseHandle, LeaseState,
+        Target,
+    },
     server::{TestServer, seeded},
 };
 
@@ -148,6 +151,20 @@ impl Lan {
         let lease = self.holder.checkout_in_turn(now, spec(feature), patience);
         self.drain();
         lease
+    }
+
+    /// A bundle of one alternative: features, each with the seats wanted and the fewest that will do.
+    pub(super) fn bundle(&mut self, items: &[(&str, u32, u32)], patience: Option<Duration>) -> BundleHandle {
+        let item = |(feature, seats, at_least): &(&str, u32, u32)| BundleItem {
+            feature: spec(feature).feature,
+            version: spec(feature).version,
+            seats: SeatCount::new(*seats).unwrap(),
+            at_least: SeatCount::new(*at_least).unwrap(),
+        };
+        let now = self.clock();
+        let bundle = self.holder.checkout_bundle(now, vec![items.iter().map(item).collect()], patience).unwrap();
+        self.drain();
+        bundle
     }
 
     pub(super) fn release(&mut self, lease: LeaseHandle) {

@@ -14,8 +14,8 @@ use leasehold_protocol::{
     },
     frame::{self, Frames},
     message::{
-        Activity, Bundle, Claimed, ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, Known, LetGo,
-        LicenceInfo, LicenceLine, LicenceQuery, Proof, Queued, ReleaseOutcome, Released, RenewMany, Renewed,
+        Activity, Bundle, BundleItem, Claimed, ClientFrame, Deny, Extended, FeatureInfo, FeatureLine, Grant, Known,
+        LetGo, LicenceInfo, LicenceLine, LicenceQuery, Proof, Queued, ReleaseOutcome, Released, RenewMany, Renewed,
         RenewedMany, Request, ServerFrame, Unsupported, Wait,
     },
     packet::{self, Discover, Hello1, Hello2, OfferHead, Packet, PacketType, Prefix, Retry},
@@ -45,6 +45,9 @@ pub(crate) struct TestServer {
     pub(crate) renews_many: bool,
     /// Has queues.
     pub(crate) has_queues: bool,
+    pub(crate) has_bundles: bool,
+    /// How many items' answers are lost of the next bundle.
+    pub(crate) items_lost: usize,
     /// Who waits in them.
     pub(crate) waiting: Vec<Request>,
     /// Changes each answer to a RENEW_MANY.
@@ -111,6 +114,8 @@ impl TestServer {
             deny: None,
             renews_many: true,
             has_queues: true,
+            has_bundles: true,
+            items_lost: 0,
             waiting: Vec::new(),
             spoil_many: |_| {},
             spoil: |_| {},
@@ -235,7 +240,10 @@ impl TestServer {
             {
                 answers.push(ServerFrame::LetGo(Box::new(reminder.clone())));
             }
-            answers.extend(self.answer(frame));
+            match frame {
+                ClientFrame::Bundle(bundle) => answers.extend(self.bundle(bundle)),
+                frame => answers.extend(self.answer(frame)),
+            }
         }
         self.heard.push(frames);
         self.seal(sid, plaintext.len(), &answers)
@@ -277,7 +285,7 @@ impl TestServer {
                 ServerFrame::Unsupported(Unsupported { frame_type: Wait::KIND })
             }
             ClientFrame::Wait(wait) => self.queued(&wait.request),
-            ClientFrame::Bundle(_) => ServerFrame::Unsupported(Unsupported { frame_type: Bundle::KIND }),
+            ClientFrame::Bundle(_) => unreachable!("answered by several frames"),
             ClientFrame::Renew(renew) if self.deny.is_none() && self.leases.get(&renew.claim) == Some(&renew.lease) => {
                 let (ttl_ms, renew_after_ms) = (self.ttl_ms, self.renew_after_ms);
                 let (lease, operation) = (renew.lease, renew.operation);
@@ -357,6 +365,31 @@ impl TestServer {
         };
         (self.spoil)(&mut grant);
         ServerFrame::Grant(Box::new(grant))
+    }
+
+    /// All of the first alternative, or as much of it as `items_lost` leaves to come through this time.
+    fn bundle(&mut self, bundle: &Bundle) -> Vec<ServerFrame> {
+        if !self.has_bundles {
+            return vec![ServerFrame::Unsupported(Unsupported { frame_type: Bundle::KIND })];
+        }
+        let items = bundle.alternatives.first().into_iter().flatten().zip(0_u8..);
+        let request = |(item, index): (&BundleItem, u8)| Request {
+            operation: bundle.operation,
+            claim: Bundle::claim_of(bundle.claim, index),
+            feature: item.feature.clone(),
+            version: item.version,
+            seats: item.at_least,
+            holder: bundle.holder.clone(),
+            ticket: None,
+        };
+        let requests: Vec<Request> = items.map(request).collect();
+        let mut answers: Vec<ServerFrame> = requests.iter().map(|request| self.request(request)).collect();
+        if answers.iter().any(|answer| matches!(answer, ServerFrame::Deny(_))) {
+            answers.retain(|answer| matches!(answer, ServerFrame::Deny(_)));
+            answers.truncate(1);
+            requests.iter().for_each(|request| _ = self.leases.remove(&request.claim));
+        }
+        answers.split_off(std::mem::take(&mut self.items_lost).min(answers.len()))
     }
 
     fn queued(&mut self, request: &Request) -> ServerFrame {
