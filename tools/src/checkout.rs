@@ -5,18 +5,21 @@
 //! | `child` | the program: started, sent our signals, waited for |
 //! | `denial` | a "no", with what to do about it |
 //! | `queue` | waiting in queues, and at several servers at once |
+//! | `wanted` | one feature or several, as people write it |
 //! | `watch` | what becomes of the lease meanwhile |
 
 mod child;
 pub(crate) mod denial;
 mod queue;
+mod wanted;
 mod watch;
 
 use std::{ffi::OsString, path::Path, time::Duration};
 
 use clap::ValueEnum;
+use futures_util::future::select_all;
 use leasehold::{Checkout, CheckoutError, Client, Lease};
-use leasehold_protocol::vocab::{FeatureName, Label, NumberError, SeatCount, Version};
+use leasehold_protocol::vocab::{Label, NumberError, SeatCount, Version};
 
 use crate::{
     block_on,
@@ -27,6 +30,7 @@ use crate::{
     say,
 };
 use child::{Program, Signals};
+use wanted::Wanted;
 use watch::Watch;
 
 /// What for, and which program.
@@ -41,11 +45,14 @@ Examples:
   leasehold checkout CAD_PRO -v 2026.1 -n 2 --wait 10m -- cad model.step
   leasehold checkout CAD_PRO --wait 1h --server berlin,paris -- cad     whichever has a seat first
   leasehold checkout SOLVER --server 5097@licences --publisher-key acme.pub -- solve
+  leasehold checkout '2 SOLVER + MESH | SUITE' -- solve      all of these, or a SUITE: never a part
+  leasehold checkout '4-16 WORKER' -- render     as many as there are of 16, 4 at least
   leasehold checkout VR_MODE                     hold a seat until Ctrl-C")]
 pub struct Args {
-    /// The feature, as `leasehold status` or the licence spells it
+    /// The feature, as `leasehold status` or the licence spells it; or several at once, all or none: '2 SOLVER + MESH', with
+    /// alternatives: '2 SOLVER + MESH | SUITE', with a version: SOLVER@5.0, with fewer that will do: '2-4 SOLVER'
     #[arg(value_name = "FEATURE")]
-    feature: FeatureName,
+    feature: Wanted,
 
     /// The program to run, with its arguments [default: none, hold the seat until Ctrl-C]
     #[arg(last = true, value_name = "COMMAND")]
@@ -112,25 +119,60 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
                 return Ok(Exit::of_signal(signal.as_raw()));
             }
         };
-        let (client, lease) = held?;
-        let outcome = hold(args, &lease, signals).await;
-        give_back(lease).await;
+        let (client, leases) = held?;
+        let outcome = hold(args, &leases, signals).await;
+        for lease in leases {
+            give_back(lease).await;
+        }
         client.close().await;
         outcome
     })
 }
 
-async fn acquire(args: &Args) -> Result<(Client, Lease), Failure> {
+async fn acquire(args: &Args) -> Result<(Client, Vec<Lease>), Failure> {
+    if args.feature.is_bundle() {
+        return acquire_bundle(args).await;
+    }
     if let (Some(patience), Some(servers)) = (args.wait, args.connect.named().filter(|list| list.contains([',', ';'])))
     {
-        return queue::at_all(args, servers, patience).await;
+        return queue::at_all(args, servers, patience).await.map(|(client, lease)| (client, vec![lease]));
     }
     let client = open(args, &args.connect).await?;
     tell_server(&client);
     match checkout(args, &client).await {
         Ok(lease) => {
             tell_lease(&lease);
-            Ok((client, lease))
+            Ok((client, vec![lease]))
+        }
+        Err(e) => Err(denial::failure(args, &client, e).await),
+    }
+}
+
+/// Several features at once (R-9).
+async fn acquire_bundle(args: &Args) -> Result<(Client, Vec<Lease>), Failure> {
+    if args.version.is_some() || args.seats != SeatCount::ONE {
+        let what = format!("-n and -v are for one feature, and '{}' is a bundle", args.feature);
+        return Err(Failure::usage(what).remedy("say it of each: '2 SOLVER@5.0 + MESH'"));
+    }
+    if args.wait.is_some() {
+        let what = "a bundle has no place in the queue, as it waits for several features at once";
+        return Err(Failure::usage(what).remedy("ask again for a while: --retry-for 10m"));
+    }
+    let client = open(args, &args.connect).await?;
+    tell_server(&client);
+    let mut alternatives = args.feature.alternatives().iter().cloned();
+    let mut bundle = client.bundle(alternatives.next().unwrap_or_default());
+    for alternative in alternatives {
+        bundle = bundle.or(alternative);
+    }
+    if let Some(patience) = args.retry_for {
+        say!("{}", paint(FAINT, format_args!("leasehold: waiting for all of it up to {}", human::show(patience))));
+        bundle = bundle.retry_for(patience).answer_within(patience + Duration::from_secs(15));
+    }
+    match bundle.await {
+        Ok(held) => {
+            held.leases().iter().for_each(tell_lease);
+            Ok((client, held.into_leases()))
         }
         Err(e) => Err(denial::failure(args, &client, e).await),
     }
@@ -188,16 +230,16 @@ async fn checkout(args: &Args, client: &Client) -> Result<Lease, CheckoutError> 
 }
 
 /// Runs the program, or waits for a signal, and tells what becomes of the lease.
-async fn hold(args: &Args, lease: &Lease, signals: Signals) -> Result<Exit, Failure> {
-    let mut watch = Watch::new(args, lease);
+async fn hold(args: &Args, leases: &[Lease], signals: Signals) -> Result<Exit, Failure> {
+    let mut watches: Vec<Watch> = leases.iter().map(|lease| Watch::new(args, lease)).collect();
     if args.command.is_empty() {
-        return hold_alone(&mut watch, signals).await;
+        return hold_alone(&mut watches, signals).await;
     }
     let mut program = Program::start(&args.command, signals)?;
     loop {
         tokio::select! {
             exit = program.ended() => return exit,
-            () = watch.seat_is_gone() => {
+            () = a_seat_is_gone(&mut watches) => {
                 say!("leasehold: asking {} to end (SIGTERM)", program.name());
                 program.ask_to_end();
             }
@@ -205,11 +247,16 @@ async fn hold(args: &Args, lease: &Lease, signals: Signals) -> Result<Exit, Fail
     }
 }
 
-async fn hold_alone(watch: &mut Watch, mut signals: Signals) -> Result<Exit, Failure> {
+/// Tells every change of every lease; returns when one is gone and the user wants the program to end for it.
+async fn a_seat_is_gone(watches: &mut [Watch]) {
+    select_all(watches.iter_mut().map(|watch| Box::pin(watch.seat_is_gone()))).await;
+}
+
+async fn hold_alone(watches: &mut [Watch], mut signals: Signals) -> Result<Exit, Failure> {
     say!("{}", paint(FAINT, "leasehold: Ctrl-C gives it back"));
     tokio::select! {
         _ = signals.next() => Ok(Exit::OK),
-        () = watch.seat_is_gone() => Ok(Exit::UNREACHABLE),
+        () = a_seat_is_gone(watches) => Ok(Exit::UNREACHABLE),
     }
 }
 

@@ -17,7 +17,10 @@ pub async fn failure(args: &Args, client: &Client, error: CheckoutError) -> Fail
     let feature = args.feature.as_str();
     match error {
         CheckoutError::Denied(denied) => {
-            let failure = of_denial(feature, &denied);
+            // Of a bundle, the one that is in the way.
+            let is_bundle = args.feature.is_bundle();
+            let feature = if is_bundle { denied.feature.as_str() } else { feature };
+            let failure = of_denial(feature, &denied, is_bundle);
             if denied.code == Denial::NO_SUCH_FEATURE { with_features(failure, feature, client).await } else { failure }
         }
         CheckoutError::Unreachable { .. } => {
@@ -34,7 +37,7 @@ pub async fn failure(args: &Args, client: &Client, error: CheckoutError) -> Fail
     }
 }
 
-fn of_denial(feature: &str, denied: &Denied) -> Failure {
+fn of_denial(feature: &str, denied: &Denied, is_bundle: bool) -> Failure {
     let sentence = denied.sentence.trim_end_matches('.');
     let said = if sentence.is_empty() { String::new() } else { format!(": {sentence}") };
     let mut failure = Failure::new(format!("{feature} is denied, {}{said}", denied.code));
@@ -56,9 +59,14 @@ fn of_denial(feature: &str, denied: &Denied) -> Failure {
         Denial::NO_SUCH_FEATURE => failure,
         // More than the limit allows at any time.
         Denial::LIMIT_REACHED if !denied.may_clear() => failure.remedy(remedy(Denial::TOO_MANY_SEATS)),
+        Denial::TOO_MANY_SEATS if is_bundle => failure.remedy("ask for fewer, or say how many will do: '4-16 WORKER'"),
+        // A bundle has no place in the queue.
+        Denial::NO_SEAT | Denial::RESERVED | Denial::LIMIT_REACHED if is_bundle => failure.remedy(ASK_AGAIN),
         code => failure.remedy(remedy(code)),
     }
 }
+
+const ASK_AGAIN: &str = "ask again for a while: --retry-for 10m";
 
 /// What to do about a denial.
 #[must_use]
@@ -72,7 +80,7 @@ pub fn remedy(code: Denial) -> &'static str {
         Denial::EXCLUDED | Denial::NOT_INCLUDED => "ask the administrator, who has: leasehold why",
         Denial::HOSTID_MISMATCH => "send the publisher what this prints here: leasehold hostid",
         Denial::RECLAIMED => "check it out again when it is needed",
-        code if code.may_clear() => "ask again for a while: --retry-for 10m",
+        code if code.may_clear() => ASK_AGAIN,
         _ => "show this to whoever administers the licences",
     }
 }
@@ -147,7 +155,7 @@ mod tests {
         };
         let mut text = String::new();
         for code in Denial::ALL {
-            let failure = of_denial("VR_MODE", &Denied::new(&spec, said(&page, *code)));
+            let failure = of_denial("VR_MODE", &Denied::new(&spec, said(&page, *code)), false);
             let _ = writeln!(text, "leasehold: {}", failure.what());
             failure.why().iter().for_each(|why| _ = writeln!(text, "  because {why}"));
             failure.remedies().iter().for_each(|remedy| _ = writeln!(text, "  → {remedy}"));

@@ -29,7 +29,7 @@ impl Watch {
     pub fn new(args: &Args, lease: &Lease) -> Self {
         Self {
             events: lease.states(),
-            feature: args.feature.to_string(),
+            feature: lease.feature().to_string(),
             on_loss: args.on_loss,
             grace_action: args.grace_action,
             troubled: false,
