@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use leasehold::{Activity, CheckoutError, Client, ConnectError, Found, Lease, LeaseState, LossCause};
+use leasehold::{Activity, CheckoutError, Client, ConnectError, Found, Item, Lease, LeaseState, LossCause, Misuse};
 use leasehold_protocol::{licence::PublisherKey, vocab::Denial};
 use leasehold_server::{HttpListen, ListenOn, Running, Settings};
 use leasehold_tests::{
@@ -365,5 +365,45 @@ async fn po_26_an_idle_program_is_asked_and_its_seat_goes_to_whoever_waits() {
     assert_eq!((lent.state(), seats_out(&running)), (LeaseState::Healthy, 1));
     lease.checkin().await.unwrap();
     running.shared().check_ledger().unwrap();
+    running.stop_now().await;
+}
+
+#[tokio::test]
+async fn r_9_a_bundle_is_held_whole_or_not_at_all() {
+    let house = House::with(&[feature("SOLVER", 3, 30), feature("MESH", 1, 30), feature("SUITE", 1, 30)]);
+    let running = serve(&house, 0).await;
+    let (ann, bob) = (
+        named(&house, running.udp_address()).open().await.unwrap(),
+        named(&house, running.udp_address()).open().await.unwrap(),
+    );
+    let wanted = || [Item::new("SOLVER").seats(2), Item::new("MESH")];
+
+    let first = ann.bundle(wanted()).or([Item::new("SUITE")]).await.unwrap();
+    let told: Vec<_> =
+        first.leases().iter().map(|lease| (lease.feature().as_str(), lease.seats().get(), lease.state())).collect();
+    assert_eq!(told, [("SOLVER", 2, LeaseState::Healthy), ("MESH", 1, LeaseState::Healthy)]);
+    assert_eq!((first.alternative(), seats_out(&running)), (0, 3));
+    let second = bob.bundle(wanted()).or([Item::new("SUITE")]).await.unwrap();
+    assert_eq!((second.alternative(), second.leases().len(), seats_out(&running)), (1, 1, 4));
+
+    let Err(CheckoutError::Denied(denied)) = bob.bundle(wanted()).await else { panic!("there is no MESH") };
+    assert_eq!((denied.code, denied.feature.as_str(), seats_out(&running)), (Denial::NO_SEAT, "SOLVER", 4));
+    // As many as there are.
+    let rest = bob.bundle([Item::new("SOLVER").seats(3).at_least(1)]).await.unwrap();
+    assert_eq!((rest.leases()[0].seats().get(), seats_out(&running)), (1, 5));
+    rest.checkin().await.unwrap();
+
+    // One that is patient has it as soon as the last of it is back; one that was given up holds nothing.
+    let patient = bob.bundle(wanted()).retry_for(PATIENCE);
+    let (held, ()) = tokio::join!(patient, async { first.checkin().await.unwrap() });
+    assert_eq!((held.unwrap().leases().len(), second.alternative()), (2, 1));
+    let given_up =
+        tokio::time::timeout(Duration::from_millis(200), ann.bundle([Item::new("SUITE")]).retry_for(PATIENCE));
+    assert!(given_up.await.is_err());
+    drop(second);
+    eventually("everything is back", || seats_out(&running) == 0).await;
+
+    let wrong = ann.bundle([Item::new("MESH"), Item::new("MESH")]).await;
+    assert!(matches!(wrong, Err(CheckoutError::ApiMisuse(Misuse::Bundle(_)))), "{wrong:?}");
     running.stop_now().await;
 }

@@ -61,7 +61,7 @@ fn rr_15_all_features_of_a_bundle_are_had_or_none() {
 }
 
 #[test]
-fn rr_26_the_first_alternative_that_can_be_had_whole_is_taken_and_no_other() {
+fn r_9_the_first_alternative_that_can_be_had_whole_is_taken_and_no_other() {
     for policy in [Policy::default(), limited(9)] {
         let mut site = Site::new();
         site.load(&[Lot::of("SOLVER", 2), Lot::of("MESH", 1), Lot::of("SUITE", 1)]);

@@ -174,6 +174,23 @@ fn r_14_who_is_at_work_again_keeps_his_seat_and_so_does_everybody_if_nobody_wait
 }
 
 #[test]
+fn po_27_idle_is_what_the_program_says_and_not_whether_it_renews() {
+    let mut hall = hall(&[Lot::of("A", 2).ttl_s(60)], 3);
+    let (open, quiet) = (hall.request(0, 1).grant(), hall.request(1, 1).grant());
+    let claim = hall.queue(2, 1);
+    // Both renew as they must: one whose user went away an hour ago and says so, and one that never says anything.
+    for _ in 0..6 {
+        wait(&mut hall, 2, claim, 5);
+        if reclaimed(&hall).is_empty() {
+            assert!(renew(&mut hall, 0, &open, Activity { idle_s: 3_600, ..AT_WORK }).0.is_ok());
+        }
+        let (renewed, told) = renew(&mut hall, 1, &quiet, Activity::default());
+        assert!(renewed.is_ok() && told.is_none(), "it is never idle");
+    }
+    assert_eq!(reclaimed(&hall), [(open.lease, "idle".to_owned())]);
+}
+
+#[test]
 fn r_14_a_rule_that_is_in_force_no_more_asks_for_nothing() {
     let mut hall = hall(&[Lot::of("A", 1).ttl_s(300)], 2);
     let held = hall.request(0, 1).grant();
