@@ -197,6 +197,21 @@ fn a_bundle_goes_behind_those_who_wait() {
 }
 
 #[test]
+fn e_5_seats_of_leases_that_have_just_ended_are_there_for_a_bundle() {
+    for policy in [Policy::default(), limited(9)] {
+        let mut site = Site::new();
+        site.load(&[Lot::of("A", 1).ttl_s(60), Lot::of("B", 1).ttl_s(60)]);
+        site.shared.set_policy(policy);
+        let (mut ann, mut bob) = (Client::connected(1, &mut site), Client::connected(2, &mut site));
+        ann.bundle(&mut site, &[&[("A", 1, 1), ("B", 1, 1)]]).unwrap();
+        // No timer has run since they ended.
+        site.sleep(60_000);
+        let grants = bob.bundle(&mut site, &[&[("A", 1, 1), ("B", 1, 1)]]).unwrap();
+        assert_eq!((seats(&grants), used(&site, &["A", "B"])), (vec![1, 1], vec![1, 1]));
+    }
+}
+
+#[test]
 fn an_item_shares_a_seat_where_the_certificate_allows_it() {
     let mut site = Site::new();
     let shared = |lot: Lot| lot.terms(|terms| terms.share = Some(ShareBy::USER.with(ShareBy::HOST)));
