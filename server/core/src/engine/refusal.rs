@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leasehold_protocol::{
-    message::{Deny, Holder, NextDue, ServerFrame},
+    message::{Deny, Holder, NextDue, Request, ServerFrame},
     time::{Now, UnixMillis},
     vocab::{ClaimKey, Denial, FeatureName, LeaseId, OperationId, SeatCount, Version},
 };
@@ -33,8 +33,15 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// A renewal, which says nothing but a lease's names.
-    pub(super) const fn of_renewal(operation: OperationId, claim: ClaimKey) -> Self {
+    /// A request; `looked`: what decided.
+    pub(super) fn of(request: Request, looked: Option<Looked>) -> Self {
+        let Request { operation, claim, feature, version, seats, holder, .. } = request;
+        let (feature, seats, holder) = (Some(feature), Some(seats), Some(Arc::new(holder)));
+        Self { operation, claim, feature, version, seats, holder, looked: looked.map(Box::new) }
+    }
+
+    /// One that says nothing but its names, as a renewal.
+    pub(super) const fn by_name(operation: OperationId, claim: ClaimKey) -> Self {
         Self { operation, claim, feature: None, version: Version::ANY, seats: None, holder: None, looked: None }
     }
 }
@@ -261,11 +268,13 @@ impl Refusal {
         Self::new(Denial::BAD_REQUEST, fault.to_owned(), "the form of a bundle (SPEC 5.21)", None)
     }
 
-    /// The same of one item of a bundle that has so many alternatives, none of which can be had.
-    pub(super) fn of_bundle(self, alternatives: usize) -> Self {
+    /// The same of an item of that alternative of a bundle, counted from 0, which has so many; none of them can be had.
+    pub(super) fn of_bundle(self, alternative: usize, alternatives: usize) -> Self {
         let sentence = match alternatives {
             1 => format!("nothing of the bundle was taken: {}", self.sentence),
-            others => format!("none of the {others} alternatives can be had; the first: {}", self.sentence),
+            _ => {
+                format!("none of {alternatives} alternatives can be had; number {}: {}", alternative + 1, self.sentence)
+            }
         };
         Self { sentence: clip(sentence, SENTENCE_MAX), ..self }
     }

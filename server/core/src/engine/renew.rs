@@ -36,7 +36,7 @@ impl Engine {
             _ if self.shared.leases.is_of_another(lease, claim, sender.client.owner) => Refusal::not_yours(),
             _ => Refusal::no_such_lease(lease),
         };
-        self.deny(sender, Asked::of_renewal(operation, claim), refusal);
+        self.deny(sender, Asked::by_name(operation, claim), refusal);
     }
 
     /// Renews as many leases as `body` names, one after another as [`Engine::on_renew`] does. What is refused is only told

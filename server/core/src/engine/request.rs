@@ -8,8 +8,6 @@ mod right;
 mod seats;
 mod turn;
 
-use std::sync::Arc;
-
 use leasehold_protocol::{
     message::{Grant, LotUse, Queued, Request, ServerFrame},
     time::{Mono, Now},
@@ -96,11 +94,7 @@ impl Engine {
                 self.answers.push(ServerFrame::Queued(queued));
             }
             Err(refusal) => {
-                let Request { operation, claim, feature, version, seats, holder, .. } = request;
-                let holder = Some(Arc::new(holder));
-                let (feature, seats, looked) = (Some(feature), Some(seats), looked.map(Box::new));
-                let asked = Asked { operation, claim, feature, version, seats, holder, looked };
-                self.deny(sender, asked, refusal);
+                self.deny(sender, Asked::of(request, looked), refusal);
             }
         }
     }
@@ -216,18 +210,9 @@ impl Asking<'_> {
             }
             Some(Claim::Lease { .. }) | None => {}
         }
-        if self.waits_for_another() {
-            return Err(Refusal::not_yours());
-        }
-        if self.shared.is_draining() {
-            return Err(Refusal::shutting_down());
-        }
-        let returns = self.returns(step)?;
+        let returns = self.admit(step)?;
         // Who had the seat before this server was started anew: it is not taken away by a rule (P-6).
         if !returns {
-            if self.shared.is_storage_failing() {
-                return Err(Refusal::storage_failing());
-            }
             self.check_policy()?;
         }
         step.returns = returns;
@@ -235,8 +220,23 @@ impl Asking<'_> {
         self.checkout(claim, returns, step)
     }
 
+    /// Whether a fresh request is let in at all, and if so, whether it [returns](Asking::returns).
+    pub(super) fn admit(&self, step: &mut Step<'_>) -> Result<bool, Refusal> {
+        if self.waits_for_another() {
+            return Err(Refusal::not_yours());
+        }
+        if self.shared.is_draining() {
+            return Err(Refusal::shutting_down());
+        }
+        let returns = self.returns(step)?;
+        if !returns && self.shared.is_storage_failing() {
+            return Err(Refusal::storage_failing());
+        }
+        Ok(returns)
+    }
+
     /// Whether it shows a ticket of a grant that this server may have forgotten, and is honoured for it.
-    pub(super) fn returns(&self, step: &mut Step<'_>) -> Result<bool, Refusal> {
+    fn returns(&self, step: &mut Step<'_>) -> Result<bool, Refusal> {
         let shown = ticket::shown(&self.shared.config, self.realm, &self.sender.client.key, self.request);
         if let Some(shown) = &shown {
             step.news.extend(self.shared.doubt_store(shown, self.now));

@@ -12,10 +12,10 @@
 
 mod taking;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use leasehold_protocol::{
-    message::{Bundle, Request},
+    message::{Bundle, BundleItem, Request},
     time::Now,
     vocab::SeatCount,
 };
@@ -51,6 +51,9 @@ struct Bundled<'a> {
 /// A "no", and to which item.
 type No = Box<(Request, Refusal)>;
 
+/// The same, and of which of the alternatives that were looked at.
+type NoTo = (usize, No);
+
 /// Items that are had.
 type Had = Vec<(Request, Held)>;
 
@@ -62,7 +65,7 @@ impl Engine {
     /// Answers a bundle: with a grant for each item of an alternative, or with one denial.
     pub(in crate::engine) fn on_bundle(&mut self, now: Now, sender: &Sender, mut bundle: Bundle) {
         if let Some(fault) = bundle.fault() {
-            let asked = Asked::of_renewal(bundle.operation, bundle.claim);
+            let asked = Asked::by_name(bundle.operation, bundle.claim);
             return self.deny(sender, asked, Refusal::bad_bundle(fault));
         }
         bundle.holder.hostids.truncate(HOSTIDS_MAX);
@@ -88,11 +91,8 @@ impl Engine {
             }
             Err(no) => {
                 let (request, refusal) = *no;
-                let looked = bundled.asking(&request).look(&mut self.worker).map(Box::new);
-                let Request { operation, claim, feature, version, seats, holder, .. } = request;
-                let (feature, seats, holder) = (Some(feature), Some(seats), Some(Arc::new(holder)));
-                let asked = Asked { operation, claim, feature, version, seats, holder, looked };
-                self.deny(sender, asked, refusal.of_bundle(alternatives.len()));
+                let looked = bundled.asking(&request).look(&mut self.worker);
+                self.deny(sender, Asked::of(request, looked), refusal);
             }
         }
     }
@@ -101,7 +101,7 @@ impl Engine {
 /// The items of `bundle` as requests of their own, alternative by alternative.
 fn items_of(bundle: &Bundle) -> Vec<Vec<Item>> {
     let mut index = 0_u8;
-    let mut item = |item: &leasehold_protocol::message::BundleItem| {
+    let mut item = |item: &BundleItem| {
         let most = Request {
             operation: bundle.operation,
             claim: Bundle::claim_of(bundle.claim, index),
@@ -143,11 +143,16 @@ impl Bundled<'_> {
         if wanted.iter().all(Vec::is_empty) {
             return Ok(had);
         }
-        self.admit(first, step).map_err(|refusal| no(&first.most, refusal))?;
+        self.admit(step)?;
         let items = wanted.iter().flatten();
         let gates: BTreeSet<usize> = items.filter_map(|item| self.asking(&item.most).gate_number()).collect();
         let _gates = self.shared.leases.gates.pass_all(&gates);
-        had.extend(self.checkout(&mut claim, &wanted, step)?);
+        let checked_out = self.checkout(&mut claim, &wanted, step).map_err(|(n, no)| {
+            let (request, refusal) = *no;
+            let refusal = refusal.of_bundle(chosen.unwrap_or(n), self.alternatives.len());
+            Box::new((request, refusal))
+        });
+        had.extend(checked_out?);
         Ok(had)
     }
 
@@ -176,30 +181,23 @@ impl Bundled<'_> {
         Ok((chosen, had))
     }
 
-    /// Whether a fresh request is let in at all.
-    fn admit(&self, first: &Item, step: &mut Step<'_>) -> Result<(), Refusal> {
-        let waits_for_another = |item: &Item| self.asking(&item.most).waits_for_another();
-        if self.alternatives.iter().flatten().any(waits_for_another) {
-            return Err(Refusal::not_yours());
+    /// Whether a fresh request for any of it is let in at all; if so, there is room for leases after that, if that can be made.
+    fn admit(&self, step: &mut Step<'_>) -> Result<(), No> {
+        for item in self.alternatives.iter().flatten() {
+            let asking = self.asking(&item.most);
+            asking.admit(step).map_err(|refusal| no(&item.most, refusal))?;
+            asking.make_room(step);
         }
-        if self.shared.is_draining() {
-            return Err(Refusal::shutting_down());
-        }
-        let asking = self.asking(&first.most);
-        asking.returns(step)?;
-        if self.shared.is_storage_failing() {
-            return Err(Refusal::storage_failing());
-        }
-        asking.make_room(step);
         Ok(())
     }
 
     /// Takes the seats of an alternative and opens a lease for each item, or does nothing.
-    fn checkout(&self, claim: &mut ClaimGuard<'_>, wanted: &[Vec<&Item>], step: &mut Step<'_>) -> Result<Had, No> {
+    fn checkout(&self, claim: &mut ClaimGuard<'_>, wanted: &[Vec<&Item>], step: &mut Step<'_>) -> Result<Had, NoTo> {
         loop {
-            let parts = self.take(wanted, step)?;
-            // What was to be shared may have ended meanwhile: then all of it once more.
-            let Some(opened) = self.open_all(parts, step)? else { continue };
+            let (alternative, parts) = self.take(wanted, step)?;
+            // What was to be shared may have ended meanwhile: then all of it once more. It ends but once, and nobody opens another to be
+            // shared while the gates are held.
+            let Some(opened) = self.open_all(parts, step).map_err(|no| (alternative, no))? else { continue };
             let held = |(request, opened): (Request, Opened)| {
                 claim.turn_to(request.claim);
                 let held = self.asking(&request).held(claim, opened, false);

@@ -99,10 +99,9 @@ impl Asking<'_> {
     fn add_to(&self, need: &mut Need) {
         let plan = self.realm.planner.glance();
         let Some(feature) = plan.features.get(&self.request.feature) else { return };
-        let Ok(seats) = self.cost(feature) else { return };
         let machine = self.machine(feature);
-        let want = Want { version: self.of_lots(feature), seats, machine: &machine, barred: &[] };
-        need.seats = need.seats.saturating_add(seats.get());
+        let Ok(want) = self.want(feature, &machine) else { return };
+        need.seats = need.seats.saturating_add(want.seats.get());
         need.buckets.extend(choices(&feature.lots, &want).into_iter().flatten());
     }
 
@@ -126,9 +125,8 @@ impl Asking<'_> {
         let book = lock(&feature.seats().book);
         looked.waiting = narrow(book.queue.waiting(self.now.mono) as u64);
         if book.quotas.is_on()
-            && let Ok(seats) = self.cost(feature)
+            && let Ok(want) = self.want(feature, &machine)
         {
-            let want = Want { version: self.of_lots(feature), seats, machine: &machine, barred: &[] };
             let case = book.quotas.case(self.asked(feature, &want));
             (looked.limits, looked.reservations) = book.quotas.look(&case, Looked::MOST);
             looked.kept = narrow(book.reserved(worker));
@@ -179,12 +177,11 @@ impl Asking<'_> {
         let feature = plan.features.get(&self.request.feature).ok_or_else(|| self.unknown(&plan))?;
         let machine = self.machine(feature);
         self.check_right(feature, &machine)?;
-        let seats = self.cost(feature)?;
-        let there = self.would_share(feature, &machine, seats.get());
+        let want = self.want(feature, &machine)?;
+        let there = self.would_share(feature, &machine, want.seats.get());
         if there.is_some() {
             return Ok(there);
         }
-        let want = Want { version: self.of_lots(feature), seats, machine: &machine, barred: &[] };
         let fitting = self.fitting(worker, feature, &want)?;
         self.check_room()?;
         let hurdle = self.would_take(worker, &lock(&feature.seats().book), feature, &want);

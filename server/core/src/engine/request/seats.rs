@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::Guard;
-use leasehold_protocol::vocab::SeatCount;
+use leasehold_protocol::vocab::{HostId, SeatCount};
 
 use super::{Asking, Step};
 use crate::{
@@ -64,8 +64,7 @@ impl Asking<'_> {
             let feature = plan.features.get(&self.request.feature).ok_or_else(|| self.unknown(&plan))?;
             let machine = self.machine(feature);
             self.check_right(feature, &machine)?;
-            let seats = self.cost(feature)?;
-            let want = Want { version: self.of_lots(feature), seats, machine: &machine, barred: &[] };
+            let want = self.want(feature, &machine)?;
             let fitting = self.fitting(step.worker, feature, &want)?;
             self.check_room()?;
             if self.waits == Some(true) {
@@ -259,9 +258,20 @@ impl Asking<'_> {
 
     /// Whether there is room for one more lease: asked before seats are taken, so that nobody is denied those for nothing.
     pub(super) fn check_room(&self) -> Result<(), Refusal> {
+        self.check_room_for(1)
+    }
+
+    /// The same for so many.
+    pub(super) fn check_room_for(&self, leases: usize) -> Result<(), Refusal> {
         let stock = &self.shared.leases.stock;
         let leases_max = stock.slab().leases_max();
-        if stock.live() < u64::from(leases_max) { Ok(()) } else { Err(Refusal::too_many_leases(leases_max)) }
+        let fits = stock.live().saturating_add(leases as u64) <= u64::from(leases_max);
+        if fits { Ok(()) } else { Err(Refusal::too_many_leases(leases_max)) }
+    }
+
+    /// What the request wants of the lots.
+    pub(super) fn want<'m>(&self, feature: &FeaturePlan, machine: &'m [HostId]) -> Result<Want<'m>, Refusal> {
+        Ok(Want { version: self.of_lots(feature), seats: self.cost(feature)?, machine, barred: &[] })
     }
 
     /// How many seats of the lots the request takes (L-14).

@@ -8,7 +8,7 @@ use leasehold_protocol::{message::Queued, time::Now, vocab::ClaimKey};
 use super::{Asking, Step, seats::Taken};
 use crate::{
     Shared,
-    book::{Book, Pool, Want, choices},
+    book::{Book, Pool, choices},
     engine::refusal::Refusal,
     lock,
     plan::Lot,
@@ -80,10 +80,9 @@ impl Asking<'_> {
         // Whoever may not have any by now is told so when he asks again.
         let may =
             self.check_policy().is_ok() && self.check_right(feature, &machine).is_ok() && self.check_room().is_ok();
-        let Some(seats) = self.cost(feature).ok().filter(|_| may && book.is_of(&feature.lots)) else {
+        let Some(want) = self.want(feature, &machine).ok().filter(|_| may && book.is_of(&feature.lots)) else {
             return Err(Vec::new());
         };
-        let want = Want { version: self.of_lots(feature), seats, machine: &machine, barred: &[] };
         let (pool, mut uses) = (feature.seats().clone(), Vec::with_capacity(1));
         let ruling = pool.ruling();
         match self.take_in(worker, book, (feature, &want, false), passed, &mut uses) {

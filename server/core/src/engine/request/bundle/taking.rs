@@ -13,10 +13,10 @@ use leasehold_protocol::{
 
 use super::{
     super::{Step, seats::Taken},
-    Bundled, Item, No, no,
+    Bundled, Item, No, NoTo, no,
 };
 use crate::{
-    book::{Book, Want, choices},
+    book::{Book, choices},
     lock,
     plan::{FeaturePlan, Plan},
     pool::{BucketId, Rank, Use, Worker},
@@ -61,23 +61,25 @@ struct Stopped<'a, 'p> {
 impl Bundled<'_> {
     /// Takes the seats of the first alternative of `wanted` that can be had, under the plan in force, after sweeping due leases if
     /// none can.
-    pub(super) fn take(&self, wanted: &[Vec<&Item>], step: &mut Step<'_>) -> Result<Vec<Part>, No> {
+    pub(super) fn take(&self, wanted: &[Vec<&Item>], step: &mut Step<'_>) -> Result<(usize, Vec<Part>), NoTo> {
         let mut swept = false;
         loop {
             let plan = self.realm.planner.glance();
             let (mut able, mut refused) = (Vec::new(), Vec::new());
             for (n, items) in wanted.iter().enumerate() {
-                let looked: Result<Vec<_>, _> = items.iter().map(|item| self.look_at(&plan, item, step)).collect();
+                let looked: Result<Vec<_>, _> =
+                    items.iter().map(|item| self.look_at(&plan, item, items.len(), step)).collect();
                 match looked {
                     Ok(looked) => able.push((n, looked)),
                     Err(no) => refused.push((n, no)),
                 }
             }
-            if let Some(parts) = able.iter().find_map(|(_, items)| self.take_at_once(&plan, items, step)) {
-                return Ok(parts);
+            let at_once = able.iter().find_map(|(n, items)| Some((*n, self.take_at_once(&plan, items, step)?)));
+            if let Some(taken) = at_once {
+                return Ok(taken);
             }
             let stopped = match self.take_by_books(&plan, &able, step) {
-                Ok(parts) => return Ok(parts),
+                Ok(taken) => return Ok(taken),
                 Err(stopped) => stopped,
             };
             if !able.is_empty() && (!swept || !self.realm.planner.is_still(&plan)) {
@@ -87,7 +89,7 @@ impl Bundled<'_> {
             refused.extend(stopped.into_iter().map(|stopped| (stopped.alternative, self.no(stopped, step))));
             refused.sort_by_key(|(n, _): &(usize, No)| *n);
             let told = refused.iter().position(|(_, no)| no.1.can_wait()).unwrap_or(0);
-            return Err(refused.swap_remove(told).1);
+            return Err(refused.swap_remove(told));
         }
     }
 
@@ -101,7 +103,7 @@ impl Bundled<'_> {
     }
 
     /// Whether a right answers an item, with at least as many seats as will do.
-    fn look_at<'p>(&self, plan: &'p Plan, item: &'p Item, step: &mut Step<'_>) -> Result<Able<'p>, No> {
+    fn look_at<'p>(&self, plan: &'p Plan, item: &'p Item, leases: usize, step: &mut Step<'_>) -> Result<Able<'p>, No> {
         let least = item.of(item.least);
         let asking = self.asking(&least);
         let mut look = || {
@@ -111,10 +113,9 @@ impl Bundled<'_> {
             asking.check_right(feature, &machine)?;
             let cost = self.asking(&item.most).cost(feature)?;
             let shares = self.asking(&item.most).would_share(feature, &machine, cost.get()).is_some();
-            let want =
-                Want { version: asking.of_lots(feature), seats: asking.cost(feature)?, machine: &machine, barred: &[] };
+            let want = asking.want(feature, &machine)?;
             let fitting = if shares { None } else { asking.fitting(step.worker, feature, &want)? };
-            asking.check_room()?;
+            asking.check_room_for(leases)?;
             Ok(Able { item, feature, fitting, shares, machine })
         };
         look().map_err(|refusal| no(&item.most, refusal))
@@ -144,11 +145,9 @@ impl Bundled<'_> {
 
     /// The buckets that may serve an item and how many seats of them it takes, if there is but one way.
     fn only_choice(&self, able: &Able<'_>) -> Option<(Vec<BucketId>, u32)> {
-        let asking = self.asking(&able.item.most);
-        let seats = asking.cost(able.feature).ok()?;
-        let want = Want { version: asking.of_lots(able.feature), seats, machine: &able.machine, barred: &[] };
+        let want = self.asking(&able.item.most).want(able.feature, &able.machine).ok()?;
         let mut choices = choices(&able.feature.lots, &want);
-        (choices.len() == 1).then(|| choices.pop()).flatten().map(|buckets| (buckets, seats.get()))
+        (choices.len() == 1).then(|| choices.pop()).flatten().map(|buckets| (buckets, want.seats.get()))
     }
 
     /// Takes all of the first alternative that can be had, with the books of all of them in hand, after everybody who waits; or says what is
@@ -158,7 +157,7 @@ impl Bundled<'_> {
         plan: &Guard<Arc<Plan>>,
         able: &'a [(usize, Vec<Able<'p>>)],
         step: &mut Step<'_>,
-    ) -> Result<Vec<Part>, Vec<Stopped<'a, 'p>>> {
+    ) -> Result<(usize, Vec<Part>), Vec<Stopped<'a, 'p>>> {
         let all = || able.iter().flat_map(|(_, items)| items);
         let features: BTreeMap<u32, &FeaturePlan> = all().map(|able| (able.feature.seats().id, able.feature)).collect();
         let mut books: Books<'_> =
@@ -177,7 +176,7 @@ impl Bundled<'_> {
         for (alternative, items) in able {
             match self.take_with(plan, items, &mut books, step) {
                 Ok(parts) => {
-                    found = Some(parts);
+                    found = Some((*alternative, parts));
                     break;
                 }
                 Err((able, hurdle)) => stopped.push(Stopped { alternative: *alternative, able, hurdle }),
@@ -262,8 +261,7 @@ impl Bundled<'_> {
     ) -> Result<(), Hurdle> {
         let request = able.item.of(seats);
         let asking = self.asking(&request);
-        let Ok(cost) = asking.cost(able.feature) else { return Err(Hurdle::NoSeat) };
-        let want = Want { version: asking.of_lots(able.feature), seats: cost, machine: &able.machine, barred: &[] };
+        let want = asking.want(able.feature, &able.machine).map_err(|_| Hurdle::NoSeat)?;
         asking.could_take_in(worker, book, (able.feature, &want), passed)
     }
 
@@ -277,8 +275,7 @@ impl Bundled<'_> {
     ) -> Result<Part, Hurdle> {
         let request = able.item.of(seats);
         let asking = self.asking(&request);
-        let cost = asking.cost(able.feature).map_err(|_| Hurdle::NoSeat)?;
-        let want = Want { version: asking.of_lots(able.feature), seats: cost, machine: &able.machine, barred: &[] };
+        let want = asking.want(able.feature, &able.machine).map_err(|_| Hurdle::NoSeat)?;
         let (ruling, mut uses) = (able.feature.seats().ruling(), Vec::with_capacity(1));
         let number = asking.take_in(worker, book, (able.feature, &want, false), passed, &mut uses)?;
         book.set_waited(worker, true);
@@ -292,9 +289,8 @@ impl Bundled<'_> {
         let request = item.of(item.least);
         let asking = self.asking(&request);
         let stand = asking.stand(step.worker, feature, fitting.unwrap_or(0));
-        let seats = asking.cost(feature).unwrap_or(item.least);
-        let want = Want { version: asking.of_lots(feature), seats, machine, barred: &[] };
-        let refusal = asking.denied(feature, &want, stopped.hurdle, stand);
+        let want = asking.want(feature, machine);
+        let refusal = want.map_or_else(|refusal| refusal, |want| asking.denied(feature, &want, stopped.hurdle, stand));
         no(&item.most, refusal)
     }
 }
