@@ -13,8 +13,9 @@ use leasehold_protocol::{
 
 use super::{
     CheckoutSpec, Holder, HolderEvent, LeaseHandle, Misbehaved,
-    lease::{Lease, Outcome},
+    lease::{HINT_MIN_MS, Lease, Outcome, nonsense},
     pace::Ask,
+    session::ServerMark,
     talk::tell_change,
 };
 
@@ -51,9 +52,6 @@ pub(super) struct Bundle {
     granted: BTreeMap<u8, Box<Grant>>,
 }
 
-/// A server's hint to ask again is never followed sooner than this.
-const HINT_MIN_MS: u64 = 25;
-
 impl Holder {
     /// Asks for all seats of the first of `alternatives` that can be had whole; with `patience` a denial that may clear is
     /// asked again for so long. [`HolderEvent::BundleGranted`] or [`HolderEvent::BundleRefused`] answers.
@@ -71,7 +69,9 @@ impl Holder {
         let patience = patience.map(|patience| now.mono.plus(patience));
         let bundle = Bundle { alternatives, claim, ask, patience, asked: 0, granted: BTreeMap::new() };
         let asked = bundle.frame(&self.identity.who);
-        asked.fault().map_or(Ok(()), Err)?;
+        if let Some(fault) = asked.fault() {
+            return Err(fault);
+        }
         let fits = ClientFrame::Bundle(Box::new(asked)).append_to(&mut Vec::new());
         fits.map_err(|_| "a bundle with so many names does not fit a datagram: ask for fewer alternatives")?;
         let handle = BundleHandle(self.next_lease);
@@ -100,7 +100,7 @@ impl Holder {
     }
 
     /// A grant that may be of a bundle.
-    pub(super) fn on_grant_of_bundle(&mut self, now: Mono, grant: Box<Grant>) {
+    pub(super) fn on_grant_of_bundle(&mut self, now: Mono, by: ServerMark, grant: Box<Grant>) {
         let found =
             self.bundles.iter_mut().find_map(|(handle, bundle)| Some((*handle, bundle.index_of(&grant)?, bundle)));
         let Some((handle, index, bundle)) = found else { return };
@@ -108,10 +108,8 @@ impl Holder {
             return self.refuse(now, handle, BundleRefused::Misbehaved(nonsense));
         }
         bundle.granted.insert(index, grant);
-        if let Some((alternative, indices)) = bundle.whole()
-            && let Some(bundle) = self.bundles.remove(&handle)
-        {
-            self.open_bundle(now, handle, bundle, (alternative, indices));
+        if let Some(whole) = bundle.whole() {
+            self.open_bundle(now, by, handle, whole);
         }
     }
 
@@ -119,11 +117,11 @@ impl Holder {
     fn open_bundle(
         &mut self,
         now: Mono,
+        by: ServerMark,
         handle: BundleHandle,
-        mut bundle: Bundle,
         (alternative, indices): (usize, Vec<u8>),
     ) {
-        let Some(by) = self.session.as_ref().map(|session| session.mark) else { return };
+        let Some(mut bundle) = self.bundles.remove(&handle) else { return };
         let mut leases = Vec::with_capacity(indices.len());
         for (spec, index) in bundle.specs().filter(|(_, index)| indices.contains(index)).collect::<Vec<_>>() {
             let Some(grant) = bundle.granted.remove(&index) else { continue };
@@ -247,7 +245,7 @@ impl Bundle {
     }
 
     fn index_of(&self, grant: &Grant) -> Option<u8> {
-        self.index(grant.claim).filter(|_| grant.operation == self.ask.id && self.ask.first_sent().is_some())
+        self.index(grant.claim).filter(|_| self.asks_by(grant.operation) && self.ask.first_sent().is_some())
     }
 
     fn item_of(&self, deny: &Deny) -> Option<BundleItem> {
@@ -257,10 +255,7 @@ impl Bundle {
 
     fn nonsense(&self, index: u8, grant: &Grant) -> Option<Misbehaved> {
         let item = self.item(index)?;
-        if !(item.at_least..=item.seats).contains(&grant.seats) {
-            return Some(Misbehaved::SeatCount { asked: item.seats, granted: grant.seats });
-        }
-        (grant.ttl_ms == 0).then_some(Misbehaved::NoLifetime)
+        nonsense(grant, item.seats, item.at_least)
     }
 
     /// The alternative all of whose items are granted, and their indices.

@@ -12,7 +12,7 @@ use leasehold_protocol::{
 };
 
 use super::{CheckoutSpec, LeaseState, LossCause, Plea, pace::Ask, session::ServerMark};
-pub(super) use answers::Outcome;
+pub(super) use answers::{HINT_MIN_MS, Outcome, nonsense};
 use courtesy::Courtesy;
 
 /// A lease, from asking to the answer to its release.

@@ -107,7 +107,7 @@ impl Holder {
         }
         match nonsense {
             Some(handle) => self.begin_release(now, handle),
-            None => self.on_grant_of_bundle(now, grant),
+            None => self.on_grant_of_bundle(now, by, grant),
         }
     }
 

@@ -4,7 +4,7 @@ use leasehold_protocol::{
     Entropy,
     message::{Deny, Extended, Grant, Queued, Renewed},
     time::Mono,
-    vocab::{Denial, OperationId},
+    vocab::{Denial, OperationId, SeatCount},
 };
 
 use super::{
@@ -32,7 +32,7 @@ pub(in crate::holder) enum Outcome {
 
 /// A server's hint to ask again is never followed sooner than this: a seat due back in a moment is asked for within 50 ms
 /// of it, and a hint of nothing makes no flood.
-const HINT_MIN_MS: u64 = 25;
+pub(in crate::holder) const HINT_MIN_MS: u64 = 25;
 /// How long to wait where a server gives no hint.
 const HINT_DEFAULT_MS: u64 = 2_000;
 /// An answer that is of no use is not asked for again sooner than this.
@@ -49,11 +49,8 @@ impl Lease {
     ) -> Outcome {
         let asked = self.answered(Verb::Request, grant.operation, grant.claim);
         let Some(first) = asked.or_else(|| self.waited_for(grant)) else { return Outcome::Stale };
-        if grant.seats != self.spec.seats {
-            return Outcome::Nonsense(Misbehaved::SeatCount { asked: self.spec.seats, granted: grant.seats });
-        }
-        if grant.ttl_ms == 0 {
-            return Outcome::Nonsense(Misbehaved::NoLifetime);
+        if let Some(what) = nonsense(grant, self.spec.seats, self.spec.seats) {
+            return Outcome::Nonsense(what);
         }
         let granted = Granted {
             by,
@@ -212,6 +209,14 @@ impl Lease {
         };
         hint.min(left).max(HINT_MIN_MS)
     }
+}
+
+/// What no server may grant who is asked for so many seats, or for as few as `least`.
+pub(in crate::holder) fn nonsense(grant: &Grant, seats: SeatCount, least: SeatCount) -> Option<Misbehaved> {
+    if !(least..=seats).contains(&grant.seats) {
+        return Some(Misbehaved::SeatCount { asked: seats, granted: grant.seats });
+    }
+    (grant.ttl_ms == 0).then_some(Misbehaved::NoLifetime)
 }
 
 /// Denials that say something of the server's moment and nothing of the lease.
