@@ -7,11 +7,12 @@ mod server;
 use std::{collections::VecDeque, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use leasehold::holder::{
-    CheckoutSpec, Destination, Holder, HolderConfig, HolderEvent, Identity, LeaseHandle, LeaseState, Target,
+    BundleHandle, CheckoutSpec, Destination, Holder, HolderConfig, HolderEvent, Identity, LeaseHandle, LeaseState,
+    Target,
 };
 use leasehold_protocol::{
     crypto::{Keypair, SiteKey},
-    message::{self, Activity},
+    message::{self, Activity, BundleItem},
     packet::{self, DATAGRAM_MAX},
     time::{Mono, Now, UnixMillis},
     vocab::{ClaimKey, DeviceId, FeatureName, Label, OperationId, RealmId, SeatCount, Version},
@@ -54,6 +55,7 @@ struct World<'a> {
     holder: Holder,
     servers: [Server; 2],
     leases: Vec<LeaseHandle>,
+    bundle: Option<BundleHandle>,
     queries: Vec<OperationId>,
     /// Datagrams of the servers on their way to the holder, with the server's number.
     inbound: VecDeque<(usize, Vec<u8>)>,
@@ -97,7 +99,20 @@ impl<'a> World<'a> {
         let (inbound, delivered) = (VecDeque::new(), VecDeque::new());
         let (leases, queries) = (Vec::new(), Vec::new());
         let (begins_connected, closing, closed) = (setup & 4 == 4, false, false);
-        Self { chance, begins_connected, now, holder, servers, leases, queries, inbound, delivered, closing, closed }
+        Self {
+            chance,
+            begins_connected,
+            now,
+            holder,
+            servers,
+            leases,
+            bundle: None,
+            queries,
+            inbound,
+            delivered,
+            closing,
+            closed,
+        }
     }
 
     fn begin_connected(&mut self) {
@@ -174,8 +189,27 @@ impl<'a> World<'a> {
                 self.closing = true;
                 self.holder.close(self.now);
             }
+            7 if !self.closing => self.bundle(),
             _ => self.holder.handle_timeout(self.now),
         }
+    }
+
+    /// Asks for a bundle, or gives the last one up.
+    fn bundle(&mut self) {
+        if let Some(bundle) = self.bundle.take() {
+            return self.holder.abandon_bundle(self.now, bundle);
+        }
+        if self.leases.len() >= LEASES_MAX {
+            return;
+        }
+        let mut item = |name: &str| {
+            let seats = SeatCount::new(u32::from(self.chance.byte()).max(1)).expect("a count");
+            let feature = FeatureName::new(name).expect("a name");
+            BundleItem { feature, version: Version::ANY, seats, at_least: SeatCount::ONE }
+        };
+        let alternatives = vec![vec![item("VR"), item("MESH")], vec![item("SUITE")]];
+        let patience = self.chance.coin().then(|| Duration::from_millis(self.chance.wait_ms()));
+        self.bundle = self.holder.checkout_bundle(self.now, alternatives, patience).ok();
     }
 
     fn connect(&mut self) {
@@ -317,8 +351,14 @@ impl<'a> World<'a> {
         self.inbound.truncate(64);
         while let Some(event) = self.holder.poll_event() {
             assert!(!self.closed, "{event:?} after the last event");
-            if matches!(event, HolderEvent::Closed) {
-                self.closed = true;
+            match event {
+                HolderEvent::Closed => self.closed = true,
+                HolderEvent::BundleGranted { leases, .. } => {
+                    self.leases.extend(leases.into_iter().map(|(lease, _)| lease));
+                    self.bundle = None;
+                }
+                HolderEvent::BundleRefused { .. } => self.bundle = None,
+                _ => {}
             }
         }
         sent
