@@ -5,10 +5,11 @@ mod races;
 use std::collections::BTreeSet;
 
 use leasehold_core::{
-    Event,
+    Event, ServerConfig,
     policy::{Group, Groups, Limit, Per, Policy, Reservation, Rules},
 };
 use leasehold_protocol::{
+    crypto::SiteKey,
     licence::certificate::{Cost, ShareBy},
     message::{Bundle, ClientFrame, Grant, Release, ReleaseOutcome, ServerFrame, Wait},
     vocab::{Denial, FeatureName, SeatCount, Version},
@@ -78,7 +79,7 @@ fn r_9_the_first_alternative_that_can_be_had_whole_is_taken_and_no_other() {
         assert_eq!(used(&site, &all), [2, 1, 1]);
         let deny = ann.bundle(&mut site, &wanted).unwrap_err();
         assert_eq!(deny.code, Denial::NO_SEAT);
-        assert!(deny.sentence.starts_with("none of the 2 alternatives can be had; the first: "), "{}", deny.sentence);
+        assert!(deny.sentence.starts_with("none of 2 alternatives can be had; number 1: "), "{}", deny.sentence);
         assert_eq!(used(&site, &all), [2, 1, 1]);
     }
 }
@@ -194,6 +195,36 @@ fn a_bundle_goes_behind_those_who_wait() {
     assert!(site.feed(ann.from, &datagram).iter().any(|(to, _)| to.to == bob.from));
     assert!(ann.renew(&mut site, b.lease, b.claim).is_ok());
     site.shared.check_ledger().unwrap();
+}
+
+#[test]
+fn the_denial_is_of_an_alternative_that_waiting_can_help_and_says_which() {
+    let mut site = Site::new();
+    site.load(&[Lot::of("A", 1), Lot::of("B", 1)]);
+    let mut ann = Client::connected(1, &mut site);
+    ann.request(&mut site, "B", 1).unwrap();
+    let deny = ann.bundle(&mut site, &[&[("A", 5, 5)], &[("A", 1, 1), ("B", 1, 1)]]).unwrap_err();
+    assert_eq!((deny.code, deny.retry_after_ms.is_some()), (Denial::NO_SEAT, true), "there are never five of A");
+    assert!(
+        deny.sentence.starts_with("none of 2 alternatives can be had; number 2: the only seat of B"),
+        "{}",
+        deny.sentence
+    );
+    site.shared.begin_drain();
+    let deny = ann.bundle(&mut site, &[&[("A", 1, 1)]]).unwrap_err();
+    assert!(deny.code == Denial::SHUTTING_DOWN && !deny.sentence.contains("bundle"), "{}", deny.sentence);
+}
+
+#[test]
+fn where_there_is_room_for_one_lease_a_bundle_of_two_takes_nothing() {
+    let mut site = Site::with(ServerConfig { leases_max: 2, ..ServerConfig::default() }, SiteKey::OPEN);
+    site.load(&[Lot::of("A", 3), Lot::of("B", 3)]);
+    let mut ann = Client::connected(1, &mut site);
+    let held = ann.request(&mut site, "A", 1).unwrap();
+    let deny = ann.bundle(&mut site, &[&[("A", 1, 1), ("B", 1, 1)]]).unwrap_err();
+    assert_eq!((deny.code, used(&site, &["A", "B"])), (Denial::TOO_MANY_LEASES, vec![1, 0]));
+    ann.release(&mut site, held.lease, held.claim);
+    assert_eq!(seats(&ann.bundle(&mut site, &[&[("A", 1, 1), ("B", 1, 1)]]).unwrap()), [1, 1]);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 mod bundles;
 mod claims;
 mod denials;
-#[expect(dead_code, reason = "the pool's own games use all of it")]
 #[path = "../pool/dice.rs"]
 mod dice;
 mod discovery;
@@ -39,3 +38,5 @@ mod shared_seats;
 mod strangers;
 mod walks;
 mod walks_of_rights;
+#[path = "../pool/watch.rs"]
+mod watch;

@@ -3,11 +3,10 @@
 
 use std::{
     hint::spin_loop,
-    io::Write as _,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, channel},
+        mpsc::channel,
     },
     thread,
     time::{Duration, Instant},
@@ -18,6 +17,7 @@ use leasehold_core::pool::{BucketId, Rank, Short, Stock, Use, Worker};
 use crate::{
     dice::{Dice, told},
     linear::{Answer, Asked, BUCKETS, Event, State, explain},
+    watch::watch,
 };
 
 /// How a game is played.
@@ -305,19 +305,6 @@ impl Table {
 pub fn sit_between(stock: &Arc<Stock>) -> Vec<Worker> {
     let workers: Vec<_> = (0..32).map(|_| stock.join().unwrap()).collect();
     workers.into_iter().zip(0_u32..).filter(|(_, n)| !n.is_multiple_of(4)).map(|(worker, _)| worker).collect()
-}
-
-/// Ends the process if nothing moves for half a minute: a hang should say so.
-pub fn watch(over: &Receiver<()>, progress: &AtomicU64) {
-    let mut seen = u64::MAX;
-    while over.recv_timeout(Duration::from_secs(30)) == Err(RecvTimeoutError::Timeout) {
-        let now = progress.load(Ordering::Relaxed);
-        if now == seen {
-            let _ = std::io::stderr().write_all(b"a game of threads hangs\n");
-            std::process::abort();
-        }
-        seen = now;
-    }
 }
 
 /// Plays and checks for `LEASEHOLD_HISTORY_SECONDS`, or for a second.

@@ -9,3 +9,4 @@ mod operations;
 mod plenty;
 mod twins;
 mod walk;
+mod watch;

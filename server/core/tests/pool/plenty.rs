@@ -15,7 +15,8 @@ use leasehold_core::pool::{BucketId, Rank, Stock, Use, Worker};
 
 use crate::{
     dice::{Dice, told},
-    history::{sit_between, watch},
+    history::sit_between,
+    watch::watch,
 };
 
 const BUCKETS: usize = 3;

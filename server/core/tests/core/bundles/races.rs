@@ -4,15 +4,14 @@ use std::{
     sync::{
         Barrier,
         atomic::{AtomicU64, Ordering},
-        mpsc::{RecvTimeoutError, channel},
+        mpsc::channel,
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use leasehold_core::{Engine, policy::Policy};
 use leasehold_protocol::{
-    Entropy,
     message::{ClientFrame, Release, ServerFrame},
     time::Now,
     vocab::{ClaimKey, LeaseId},
@@ -20,9 +19,11 @@ use leasehold_protocol::{
 
 use super::limited;
 use crate::{
+    dice::{Dice, told},
     linear::{Answer, Asked, BUCKETS, Event, State, explain},
     races::ask,
-    rig::{Client, Lot, Seeded, Site},
+    rig::{Client, Lot, Site},
+    watch::watch,
 };
 
 const NAMES: [&str; 3] = ["A", "B", "C"];
@@ -33,7 +34,7 @@ type Bundle = Vec<(usize, LeaseId, ClaimKey)>;
 struct Player<'a> {
     engine: Engine,
     client: Client,
-    dice: Seeded,
+    dice: Dice,
     now: Now,
     clock: &'a AtomicU64,
     held: Vec<Bundle>,
@@ -53,17 +54,16 @@ impl Player<'_> {
     }
 
     fn play(&mut self) -> Vec<Event> {
-        let roll = self.dice.next_u64();
-        if roll.is_multiple_of(4) {
+        if self.dice.once_in(4) {
             thread::yield_now();
         }
-        if !self.held.is_empty() && (roll >> 8).is_multiple_of(2) {
-            let which = usize::try_from(roll >> 16).unwrap_or(0) % self.held.len();
+        if !self.held.is_empty() && self.dice.once_in(2) {
+            let which = self.dice.below(self.held.len());
             let bundle = self.held.swap_remove(which);
             return self.give(bundle);
         }
-        let first = pair(usize::try_from((roll >> 8) % 3).unwrap());
-        let second = (roll >> 12).is_multiple_of(2).then(|| pair(usize::try_from((roll >> 16) % 3).unwrap()));
+        let first = pair(self.dice.below(3));
+        let second = self.dice.once_in(2).then(|| pair(self.dice.below(3)));
         vec![self.take(first, second)]
     }
 
@@ -118,8 +118,7 @@ impl Player<'_> {
 #[expect(clippy::disallowed_methods, reason = "it is played against real time")]
 #[expect(clippy::disallowed_macros, reason = "how much was checked is what one wants to know of it")]
 fn play(name: &str, threads: u8, calls: usize, seats: u32, policy: Policy) {
-    let seconds: f64 =
-        std::env::var("LEASEHOLD_HISTORY_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1.0);
+    let seconds: f64 = told("LEASEHOLD_HISTORY_SECONDS", 1.0);
     let mut site = Site::new();
     site.load(&NAMES.map(|name| Lot::of(name, seats)));
     site.shared.set_policy(policy);
@@ -127,23 +126,16 @@ fn play(name: &str, threads: u8, calls: usize, seats: u32, policy: Policy) {
     let (clock, barrier, progress) = (AtomicU64::new(0), Barrier::new(usize::from(threads) + 1), AtomicU64::new(0));
     let free = std::array::from_fn(|n| if n < NAMES.len() { i64::from(seats) } else { 0 });
     let mut state = State { free, capacity: free };
-    let ((over, is_over), (tell, told), start) = (channel::<()>(), channel(), Instant::now());
+    let ((over, is_over), (tell, heard), start) = (channel::<()>(), channel(), Instant::now());
     let stop = AtomicU64::new(0);
     let (mut rounds, mut granted, mut denied) = (0, 0, 0);
     thread::scope(|scope| {
         let (clock, barrier, stop, progress) = (&clock, &barrier, &stop, &progress);
-        scope.spawn(move || {
-            let mut seen = u64::MAX;
-            while is_over.recv_timeout(Duration::from_secs(30)) == Err(RecvTimeoutError::Timeout) {
-                let now = progress.load(Ordering::Relaxed);
-                assert_ne!(now, seen, "crossing bundles hang");
-                seen = now;
-            }
-        });
+        scope.spawn(move || watch(&is_over, progress));
         for (n, client) in clients.into_iter().enumerate() {
             let (engine, now, tell) = (site.worker(500 + n as u64), site.now, tell.clone());
             scope.spawn(move || {
-                let mut player = Player { engine, client, dice: Seeded(n as u64), now, clock, held: vec![] };
+                let mut player = Player { engine, client, dice: Dice(n as u64), now, clock, held: vec![] };
                 loop {
                     barrier.wait();
                     if stop.load(Ordering::SeqCst) != 0 {
@@ -158,7 +150,7 @@ fn play(name: &str, threads: u8, calls: usize, seats: u32, policy: Policy) {
         }
         while start.elapsed().as_secs_f64() < seconds {
             barrier.wait();
-            let lanes: Vec<Vec<Event>> = (0..threads).map(|_| told.recv().unwrap()).collect();
+            let lanes: Vec<Vec<Event>> = (0..threads).map(|_| heard.recv().unwrap()).collect();
             let Some(end) = explain(state, &lanes) else {
                 panic!("no order explains what {state:?} became by {lanes:#?}");
             };
